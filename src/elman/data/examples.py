@@ -1,0 +1,45 @@
+"""Labelled texts: what every reader returns and every split is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Texts with one label each, in the order of their file.
+
+    Attributes:
+        texts: The texts, as read (neither normalised nor stripped).
+        labels: One label a text, always a string.
+        source: The file's name as the user gave it, or the data set's name.
+        notes: What there is to say to the user, one sentence each: the encoding where it is not
+            UTF-8, empty texts skipped, columns not used.
+    """
+
+    texts: list[str]
+    labels: list[str]
+    source: str
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.texts) != len(self.labels):
+            raise ValueError(f"{len(self.texts)} texts but {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def take(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> Examples:
+        """Return the examples of ``rows``, in that order, under the same source and notes."""
+        indices = np.asarray(rows, dtype=np.intp).tolist()
+        return Examples(
+            texts=[self.texts[i] for i in indices],
+            labels=[self.labels[i] for i in indices],
+            source=self.source,
+            notes=self.notes,
+        )

@@ -1,0 +1,97 @@
+"""Opening what the user named, and saying plainly why it cannot be opened."""
+
+from __future__ import annotations
+
+import difflib
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from elman.errors import DataError
+
+STDIN = "stdin"
+
+
+def name_of(path: str | Path) -> str:
+    """Return what messages call ``path``: its name as given, or ``stdin`` for ``-``."""
+    return STDIN if str(path) == "-" else str(path)
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Return the bytes of a file, or of standard input for ``-``.
+
+    Raises:
+        DataError: There is no such file, or it cannot be read.
+    """
+    with open_bytes(path) as handle:
+        return handle.read()
+
+
+@contextmanager
+def open_bytes(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file, or standard input for ``-``, which is left open afterwards.
+
+    Raises:
+        DataError: There is no such file, or it cannot be read, now or later in the block.
+    """
+    if name_of(path) == STDIN:
+        yield _stdin()
+        return
+    check_readable(path)
+    try:
+        with open(path, "rb") as handle:
+            yield handle
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def check_readable(path: str | Path) -> None:
+    """Raise ``DataError`` when ``path`` is plainly missing, a folder, or not ours to read."""
+    if name_of(path) == STDIN:
+        return
+    try:
+        os.stat(path)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    if os.path.isdir(path):
+        raise DataError(f"{path} is a folder; give a file")
+    if not os.access(path, os.R_OK):
+        raise unreadable(path, PermissionError())
+
+
+def unreadable(path: str | Path, error: OSError | ValueError) -> DataError:
+    """Return the error for a path that the system would not open."""
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return _missing(Path(path))
+    if isinstance(error, PermissionError):
+        return DataError(f"{path}: permission denied; check who may read it (ls -l)")
+    reason = getattr(error, "strerror", None) or "the name cannot be that of a file"
+    return DataError(f"{str(path)!r} cannot be read: {reason.lower()}; check the path")
+
+
+def _stdin() -> BinaryIO:
+    buffer = getattr(sys.stdin, "buffer", None)
+    if buffer is None:  # replaced by something that holds text only, as notebooks do
+        return io.BytesIO(sys.stdin.read().encode() if sys.stdin else b"")
+    return cast(BinaryIO, buffer)
+
+
+def _missing(path: Path) -> DataError:
+    try:
+        beside = sorted(os.listdir(path.parent))
+    except OSError:
+        return DataError(f"no file {str(path)!r}: there is no folder {str(path.parent)!r}")
+    by_plain = {name.casefold(): name for name in beside}
+    near = difflib.get_close_matches(path.name.casefold(), by_plain, n=3)
+    mend = [f"did you mean {_either(by_plain[name] for name in near)}?"] if near else []
+    if not path.suffix and path.parent == Path():
+        mend.append("`elman datasets` lists the built-in data sets")
+    return DataError(f"no file {str(path)!r}; " + (" ".join(mend) or "check the path"))
+
+
+def _either(names: Iterator[str]) -> str:
+    return " or ".join(repr(name) for name in names)

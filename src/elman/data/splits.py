@@ -1,0 +1,262 @@
+"""Cutting labelled texts into parts to train, tune and test on."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.data.examples import Examples
+from elman.errors import ConfigError, DataError
+
+_Ints = NDArray[np.integer[Any]]
+_TRAIN, _VALID, _TEST = 0, 1, 2
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Split:
+    """The three parts, and what there is to say to the user about the cut, a sentence each."""
+
+    train: Examples
+    valid: Examples
+    test: Examples
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Grouped:
+    """Rows in groups of equal text. All arrays but ``rows`` are over groups or over rows kept."""
+
+    rows: _Ints  # rows of the examples that are kept
+    group: _Ints  # of each row kept
+    label: _Ints  # of each row kept
+    stratum: _Ints  # of each group: its rarest label
+    classes: list[str]
+    duplicates: int
+    conflicts: int
+
+
+def parse_fractions(text: str) -> tuple[float, float, float]:
+    """Return the shares of training, validation and test parts from ``"0.8,0.1,0.1"``.
+
+    Raises:
+        ConfigError: They are not three numbers from 0 to 1 that sum to 1, the first above 0.
+    """
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    return _checked_fractions(numbers, text)
+
+
+def split(
+    examples: Examples,
+    *,
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+    valid: Examples | None = None,
+    test: Examples | None = None,
+) -> Split:
+    """Cut ``examples`` into training, validation and test parts, class by class.
+
+    Equal texts (after NFC and stripping) never stand on both sides of the cut, and a text that
+    comes again with the same label counts once. Parts that are given are taken as they are, and
+    what they share with the training part is counted and left alone. A class that is too small
+    for three parts goes to the training part. The same examples and seed give the same cut.
+
+    Args:
+        examples: What to cut.
+        fractions: Shares of the training, validation and test parts; they sum to 1. With ``test``
+            given, the validation part gets its share of the first two, and likewise with ``valid``.
+        seed: Of the shuffling.
+        valid: A validation part from elsewhere.
+        test: A test part from elsewhere.
+
+    Raises:
+        ConfigError: The fractions do not sum to 1.
+        DataError: There is one class only, or there are too few different texts.
+    """
+    shares = _shares(_checked_fractions(fractions, fractions), valid, test)
+    keys = _keys(examples.texts)
+    grouped = _group(keys, examples.labels)
+    _refuse_too_little(grouped, shares, examples.source)
+    part = _assign(grouped, shares, np.random.default_rng(seed))[grouped.group]
+    train, cut_valid, cut_test = (examples.take(grouped.rows[part == p]) for p in range(3))
+    valid_part = cut_valid if valid is None else valid
+    test_part = cut_test if test is None else test
+    notes = _notes_on_groups(grouped) + _notes_on_small(grouped)
+    train_keys = {keys[row] for row in grouped.rows[part == _TRAIN].tolist()}
+    for given in (valid, test):
+        notes += () if given is None else _notes_on_overlap(given, train_keys)
+    notes += _notes_on_unseen(train, valid_part, "validation")
+    notes += _notes_on_unseen(train, test_part, "test")
+    return Split(train, valid_part, test_part, notes)
+
+
+def _checked_fractions(
+    numbers: list[float] | tuple[float, ...], said: object
+) -> tuple[float, float, float]:
+    if (
+        len(numbers) != 3
+        or not all(0 <= number <= 1 for number in numbers)
+        or not math.isclose(sum(numbers), 1, abs_tol=1e-6)
+        or numbers[0] <= 0
+    ):
+        raise ConfigError(
+            f"the split {str(said)!r} is not three shares that sum to 1, the first above 0; "
+            "write it as 0.8,0.1,0.1 (train, valid, test)"
+        )
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _shares(
+    fractions: tuple[float, float, float], valid: Examples | None, test: Examples | None
+) -> tuple[float, float]:
+    """Return the shares of ``examples`` that become validation and test part."""
+    train, for_valid, for_test = fractions
+    if valid is not None and test is not None:
+        return 0.0, 0.0
+    if test is not None:
+        return for_valid / (train + for_valid), 0.0
+    if valid is not None:
+        return 0.0, for_test / (train + for_test)
+    return for_valid, for_test
+
+
+def _keys(texts: list[str]) -> list[str]:
+    """Return what two texts must share to count as equal."""
+    return [unicodedata.normalize("NFC", text).strip() for text in texts]
+
+
+def _group(keys: list[str], labels: list[str]) -> _Grouped:
+    numbers: dict[str, int] = {}
+    group = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+    classes = sorted(set(labels))
+    codes = {name: code for code, name in enumerate(classes)}
+    label = np.array([codes[name] for name in labels], dtype=np.int64)
+    _, first = np.unique(group * len(classes) + label, return_index=True)
+    rows = np.sort(first)
+    group, label = group[rows], label[rows]
+    # A group goes with its rarest label, so that a rare class is not lost to a common one.
+    rarity = np.bincount(label, minlength=len(classes))[label]
+    order = np.lexsort((label, rarity, group))
+    _, starts = np.unique(group[order], return_index=True)
+    return _Grouped(
+        rows=rows,
+        group=group,
+        label=label,
+        stratum=label[order][starts],
+        classes=classes,
+        duplicates=len(keys) - len(rows),
+        conflicts=int((np.bincount(group) > 1).sum()) if len(rows) else 0,
+    )
+
+
+def _refuse_too_little(grouped: _Grouped, shares: tuple[float, float], source: str) -> None:
+    if len(grouped.classes) == 1:
+        raise DataError(
+            f"{source} has one class only, {grouped.classes[0]!r}; add texts of another class, "
+            "or check which column is the label (--label)"
+        )
+    need = 2 + sum(share > 0 for share in shares)
+    if len(grouped.stratum) < need:
+        raise DataError(
+            f"{source} has {len(grouped.stratum)} different texts, too few to train on and test; "
+            f"give at least {need}, better some hundreds"
+        )
+
+
+def _assign(grouped: _Grouped, shares: tuple[float, float], rng: np.random.Generator) -> _Ints:
+    """Return the part of each group, stratified by its class."""
+    stratum = grouped.stratum
+    sizes = np.bincount(stratum, minlength=len(grouped.classes))
+    n_valid, n_test = _part_sizes(sizes, shares)
+    order = np.lexsort((rng.permutation(len(stratum)), stratum))
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    part = np.full(len(stratum), _TRAIN)
+    part[rank < (n_valid + n_test)[stratum]] = _VALID
+    part[rank < n_test[stratum]] = _TEST
+    for wanted, share in ((_TEST, shares[1]), (_VALID, shares[0])):
+        if share > 0 and not (part == wanted).any():
+            part[_spare(part, stratum, rank)] = wanted
+    return part
+
+
+def _part_sizes(sizes: _Ints, shares: tuple[float, float]) -> tuple[_Ints, _Ints]:
+    """Return how many groups of each class go to validation and test: one at least of three."""
+    for_valid, for_test = shares
+    large = sizes >= 3
+    n_test = _rounded(sizes, for_test, sizes - 1 - int(for_valid > 0)) * large
+    n_valid = _rounded(sizes, for_valid, sizes - 1 - n_test) * large
+    return n_valid, n_test
+
+
+def _rounded(sizes: _Ints, share: float, most: _Ints) -> _Ints:
+    if share == 0:
+        return np.zeros_like(sizes)
+    return np.clip(np.floor(sizes * share + 0.5).astype(np.int64), 1, np.maximum(most, 1))
+
+
+def _spare(part: _Ints, stratum: _Ints, rank: _Ints) -> int:
+    """Return a training group of the class that has the most of them."""
+    training = np.flatnonzero(part == _TRAIN)
+    largest = np.bincount(stratum[training]).argmax()
+    own = training[stratum[training] == largest]
+    return int(own[rank[own].argmin()])
+
+
+def _notes_on_groups(grouped: _Grouped) -> tuple[str, ...]:
+    notes: tuple[str, ...] = ()
+    if grouped.duplicates:
+        notes += (f"{_count(grouped.duplicates, 'exact duplicate')} dropped",)
+    if grouped.conflicts == 1:
+        notes += ("1 text occurs with more than one label; it stays on one side",)
+    elif grouped.conflicts:
+        notes += (
+            f"{grouped.conflicts:,} texts occur with more than one label; each stays on one side",
+        )
+    return notes
+
+
+def _notes_on_small(grouped: _Grouped) -> tuple[str, ...]:
+    sizes = np.bincount(grouped.label, minlength=len(grouped.classes)).tolist()
+    small = {name: size for name, size in zip(grouped.classes, sizes, strict=True) if size < 3}
+    if not small:
+        return ()
+    return (f"too few examples (under three) to stand in every part: {_listed(small)}",)
+
+
+def _notes_on_overlap(given: Examples, train_keys: set[str]) -> tuple[str, ...]:
+    shared = sum(key in train_keys for key in _keys(given.texts))
+    if not shared:
+        return ()
+    return (
+        f"{shared:,} of {_count(len(given), 'text')} of {given.source} "
+        "also occur in the training part; left as they are",
+    )
+
+
+def _notes_on_unseen(train: Examples, part: Examples, name: str) -> tuple[str, ...]:
+    known = set(train.labels)
+    unseen = {c: n for c, n in sorted(Counter(part.labels).items()) if c not in known}
+    if not unseen:
+        return ()
+    return (f"in the {name} part but not in the training part: {_listed(unseen)}",)
+
+
+def _listed(sizes: dict[str, int]) -> str:
+    """Return the classes with their sizes, the first few of them by name."""
+    shown = [f"class {name!r} ({size})" for name, size in list(sizes.items())[:_SHOWN]]
+    more = [f"and {len(sizes) - _SHOWN} more classes"] if len(sizes) > _SHOWN else []
+    return ", ".join(shown + more)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

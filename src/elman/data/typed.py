@@ -1,0 +1,125 @@
+"""Tables whose fields have types: JSON lines and Parquet. All of them are read as strings."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from elman.data.columns import Columns, Wanted, choose, listed
+from elman.data.encoding import PARQUET_MAGIC
+from elman.data.tables import RawColumns
+from elman.errors import DataError
+
+
+def read_json_lines(data: bytes, wanted: Wanted, source: str) -> RawColumns:
+    """Return the text and label fields of JSON objects, one a line, in UTF-8.
+
+    Raises:
+        DataError: A line is no JSON object, lacks a field, or has no plain value in it.
+    """
+    texts: list[str | None] = []
+    labels: list[str | None] = []
+    lines: list[int] = []
+    names: list[str] = []
+    columns: Columns | None = None
+    for number, line in enumerate(io.BytesIO(data), start=1):
+        if line.isspace():
+            continue
+        place = f"{source} line {number}"
+        row = _json_object(line, place)
+        if columns is None:
+            names = list(row)
+            columns = choose(names, wanted, source)
+        texts.append(_field(row, names[columns.text], place))
+        if columns.label is not None:
+            labels.append(_field(row, names[columns.label], place))
+        lines.append(number)
+    assert columns is not None  # the file is not empty
+    label_name = "" if columns.label is None else repr(names[columns.label])
+    return RawColumns(texts, labels, label_name, lambda row: f"line {lines[row]}", columns.notes)
+
+
+def _json_object(line: bytes, place: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        column = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise DataError(
+            f"{place} is not valid JSON{column}; write one whole JSON object on each line"
+        ) from error
+    if not isinstance(row, dict):
+        raise DataError(
+            f'{place} is not a JSON object; write each line as {{"text": "...", "label": "..."}}'
+        )
+    return row
+
+
+def _field(row: dict[str, Any], name: str, place: str) -> str | None:
+    if name not in row:
+        raise DataError(
+            f"{place} has no field {name!r} among {listed(list(row))}; add it or drop the line"
+        )
+    value = row[name]
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return _number(value)
+    if not isinstance(value, str):
+        kind = "a list" if isinstance(value, list) else "an object"
+        raise DataError(f"{place}: field {name!r} is {kind}; make it a string")
+    return _whole_characters(value)
+
+
+def _number(value: float) -> str:
+    # A JSON 1 that went through a float column of another program comes as 1.0 and is as it stands.
+    return repr(value)
+
+
+def _whole_characters(text: str) -> str:
+    """Return ``text`` with halves of surrogate pairs, which JSON can spell, replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def read_parquet(data: bytes, wanted: Wanted, source: str) -> RawColumns:
+    """Return the text and label columns of a Parquet file.
+
+    Raises:
+        DataError: The file is cut off or damaged, has no rows, or a column holds lists.
+    """
+    import polars as pl
+
+    if not data.endswith(PARQUET_MAGIC) or len(data) < 12:
+        raise _damaged(source)
+    try:
+        schema = pl.read_parquet_schema(io.BytesIO(data))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise _damaged(source) from error
+    names = list(schema)
+    columns = choose(names, wanted, source)
+    chosen = [names[i] for i in (columns.text, columns.label) if i is not None]
+    for name in chosen:
+        if schema[name].is_nested():
+            raise DataError(f"{source}: column {name!r} holds {schema[name]}; make it a string")
+    try:
+        frame = pl.read_parquet(io.BytesIO(data), columns=chosen)
+        frame = frame.select(pl.col(name).cast(pl.String) for name in chosen)
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise _damaged(source) from error
+    if not frame.height:
+        raise DataError(f"{source} has columns and no rows; add rows, or check the export")
+    labels = [] if columns.label is None else frame[chosen[1]].to_list()
+    label_name = "" if columns.label is None else repr(chosen[1])
+    return RawColumns(
+        frame[chosen[0]].to_list(), labels, label_name, lambda row: f"row {row + 1}", columns.notes
+    )
+
+
+def _damaged(source: str) -> DataError:
+    return DataError(f"{source}: the Parquet file is cut off or damaged; write or copy it again")
