@@ -82,6 +82,11 @@ def _choose_one(
             raise _no_such_column(names, given, role, source)
         return position, ()
     found = recognise(names, known)
+    if not found and len(names) == 1:
+        raise DataError(
+            f"{source}: no {role} column, for there is one column only, {listed(names)}; "
+            "write a text, a tab and its label on each line, or give a table with a header"
+        )
     if not found:
         raise DataError(
             f"{source}: no {role} column among the columns {listed(names)}; "

@@ -62,7 +62,7 @@ def read_examples(
     """
     source = name_of(path)
     if source != STDIN and os.path.isdir(path):
-        raw, notes = _read_folder(Path(path)), ()
+        raw, notes = _read_folder(Path(path))
     else:
         raw, notes = _read_columns(path, Wanted(text, label), source)
     return _labelled(raw, source, notes)
@@ -117,7 +117,7 @@ def _starts_as_json(data: bytes) -> bool:
     return data[:1024].lstrip().startswith(b"{")
 
 
-def _read_folder(folder: Path) -> RawColumns:
+def _read_folder(folder: Path) -> tuple[RawColumns, tuple[str, ...]]:
     """Return the lines of each ``<Label>.txt`` of a folder, in the order of the labels."""
     try:
         entries = sorted(os.listdir(folder))
@@ -137,7 +137,7 @@ def _read_folder(folder: Path) -> RawColumns:
         texts += lines
         labels += [label] * len(lines)
         notes += () if note is None else (f"{name}: {note}",)
-    return RawColumns(texts, labels, "of the file names", lambda row: f"text {row + 1}", notes)
+    return RawColumns(texts, labels, "file name", lambda row: f"text {row + 1}"), notes
 
 
 def _whole_lines(path: Path) -> tuple[list[str], str | None]:
@@ -168,9 +168,8 @@ def _labelled(raw: RawColumns, source: str, notes: tuple[str, ...]) -> Examples:
         labels.append(same.setdefault(label, label))
     if not texts:
         raise DataError(f"{source} has no text that is not empty; check which column is the text")
-    return Examples(
-        texts, labels, source, notes + raw.notes + _skipped(len(raw.texts) - len(texts))
-    )
+    skipped = _skipped(len(raw.texts) - len(texts))
+    return Examples(texts, labels, source, notes + raw.notes + skipped)
 
 
 def _skipped(count: int) -> tuple[str, ...]:
@@ -185,7 +184,7 @@ def _lines(path: str | Path, source: str) -> Iterator[str]:
         peekable = handle if isinstance(handle, io.BufferedReader) else _peekable(handle)
         packed = peekable.peek(2).startswith(GZIP_MAGIC)
         try:
-            yield from _decoded(gzip.open(peekable) if packed else peekable, source)
+            yield from _decoded(gzip.GzipFile(fileobj=peekable) if packed else peekable, source)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise broken_gzip(source) from error
 

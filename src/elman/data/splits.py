@@ -219,9 +219,8 @@ def _notes_on_groups(grouped: _Grouped) -> tuple[str, ...]:
     if grouped.conflicts == 1:
         notes += ("1 text occurs with more than one label; it stays on one side",)
     elif grouped.conflicts:
-        notes += (
-            f"{grouped.conflicts:,} texts occur with more than one label; each stays on one side",
-        )
+        count = f"{grouped.conflicts:,} texts"
+        notes += (f"{count} occur with more than one label; each stays on one side",)
     return notes
 
 

@@ -12,11 +12,15 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from elman.data.columns import LABEL_NAMES, TEXT_NAMES, Columns, Wanted, choose, numbered, recognise
 from elman.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _SAMPLE = 20_000
 _QUOTED = re.compile(r'"[^"]*"')
