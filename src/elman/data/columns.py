@@ -42,13 +42,22 @@ def choose(names: Sequence[str], wanted: Wanted, source: str) -> Columns:
     Raises:
         DataError: A column that was asked for is not there, or none has a name that is known.
     """
-    text, text_notes = _choose_one(names, wanted.text, TEXT_NAMES, "text", source)
+    text = _candidates(names, wanted.text, TEXT_NAMES, "text", source)
+    label = _candidates(names, wanted.label, LABEL_NAMES, "label", source)
+    # A column that was given for one of the two is no candidate for the other.
+    if wanted.text is None:
+        text = [i for i in text if i not in label]
+    elif wanted.label is None:
+        label = [i for i in label if i not in text]
+    found = {"text": text, "label": label} if wanted.need_label else {"text": text}
+    _refuse_absent(names, found, source)
+    notes = _notes_on_choice(names, found)
     if not wanted.need_label:
-        return Columns(text, None, text_notes)
-    label, label_notes = _choose_one(names, wanted.label, LABEL_NAMES, "label", source)
-    if text == label:
-        raise DataError(f"{source}: text and label are the same column, {names[text]!r}; name two")
-    return Columns(text, label, text_notes + label_notes + _unused(names, text, label))
+        return Columns(text[0], None, notes)
+    if text[0] == label[0]:
+        column = repr(names[text[0]])
+        raise DataError(f"{source}: text and label are both said to be {column}; name two columns")
+    return Columns(text[0], label[0], notes + _unused(names, text[0], label[0]))
 
 
 def recognise(names: Sequence[str], known: Sequence[str]) -> list[int]:
@@ -73,29 +82,41 @@ def numbered(given: str | None, width: int) -> int | None:
     return int(given) - 1
 
 
-def _choose_one(
+def _candidates(
     names: Sequence[str], given: str | None, known: Sequence[str], role: str, source: str
-) -> tuple[int, tuple[str, ...]]:
-    if given is not None:
-        position = find(names, given)
-        if position is None:
-            raise _no_such_column(names, given, role, source)
-        return position, ()
-    found = recognise(names, known)
-    if not found and len(names) == 1:
+) -> list[int]:
+    """Return the columns that may be the ``role``, the best first: one where it was given."""
+    if given is None:
+        return recognise(names, known)
+    position = find(names, given)
+    if position is None:
+        raise _no_such_column(names, given, role, source)
+    return [position]
+
+
+def _refuse_absent(names: Sequence[str], found: dict[str, list[int]], source: str) -> None:
+    absent = [role for role, columns in found.items() if not columns]
+    what = " and ".join(f"no {role} column" for role in absent)
+    if absent and len(names) == 1:
         raise DataError(
-            f"{source}: no {role} column, for there is one column only, {listed(names)}; "
+            f"{source}: {what}, for there is one column only, {listed(names)}; "
             "write a text, a tab and its label on each line, or give a table with a header"
         )
-    if not found:
+    if absent:
+        options = " ".join(f"--{role} NAME" for role in absent)
         raise DataError(
-            f"{source}: no {role} column among the columns {listed(names)}; "
-            f"say which it is with --{role} NAME (or --{role} NUMBER where there is no header)"
+            f"{source}: {what} among the columns {listed(names)}; "
+            f"say which with {options} (a number from 1 where there is no header)"
         )
-    if len(found) == 1:
-        return found[0], ()
-    also = " and ".join(repr(names[i]) for i in found[1:])
-    return found[0], (f"{names[found[0]]!r} is taken as the {role} column, though there is {also}",)
+
+
+def _notes_on_choice(names: Sequence[str], found: dict[str, list[int]]) -> tuple[str, ...]:
+    return tuple(
+        f"{names[columns[0]]!r} is taken as the {role} column, though there is "
+        + " and ".join(repr(names[i]) for i in columns[1:])
+        for role, columns in found.items()
+        if len(columns) > 1
+    )
 
 
 def _no_such_column(names: Sequence[str], given: str, role: str, source: str) -> DataError:

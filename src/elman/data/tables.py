@@ -96,7 +96,7 @@ def sniff(data: bytes, preferred: str) -> Dialect:
 
 
 def records(data: bytes, dialect: Dialect, source: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record with the number of the line it starts on; blank lines give no fields.
+    """Yield each record from the first on, with the line it starts on; a blank line has no fields.
 
     Raises:
         DataError: A quote is not closed, or text follows a closing quote.
@@ -108,7 +108,7 @@ def records(data: bytes, dialect: Dialect, source: str) -> Iterator[tuple[int, l
         quoting=csv.QUOTE_MINIMAL if dialect.quoted else csv.QUOTE_NONE,
         strict=True,
     )
-    line = 1
+    line, begun = 1, False
     while True:
         try:
             fields = next(reader, None)
@@ -119,7 +119,9 @@ def records(data: bytes, dialect: Dialect, source: str) -> Iterator[tuple[int, l
             ) from error
         if fields is None:
             return
-        yield line, _unquote(fields, dialect)
+        begun = begun or bool(fields)
+        if begun:
+            yield line, _unquote(fields, dialect)
         line = reader.line_num + 1
 
 

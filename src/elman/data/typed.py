@@ -42,9 +42,9 @@ def read_json_lines(data: bytes, wanted: Wanted, source: str) -> RawColumns:
 
 def _json_object(line: bytes, place: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        row = json.loads(line.decode())  # given bytes it would guess at their encoding
     except (ValueError, RecursionError) as error:
-        column = f" (column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        column = f" (column {error.pos + 1})" if isinstance(error, json.JSONDecodeError) else ""
         raise DataError(
             f"{place} is not valid JSON{column}; write one whole JSON object on each line"
         ) from error
@@ -61,21 +61,16 @@ def _field(row: dict[str, Any], name: str, place: str) -> str | None:
             f"{place} has no field {name!r} among {listed(list(row))}; add it or drop the line"
         )
     value = row[name]
+    if isinstance(value, str):
+        return value if value.isascii() else _whole_characters(value)
     if value is None:
         return None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
-        return _number(value)
-    if not isinstance(value, str):
-        kind = "a list" if isinstance(value, list) else "an object"
-        raise DataError(f"{place}: field {name!r} is {kind}; make it a string")
-    return _whole_characters(value)
-
-
-def _number(value: float) -> str:
-    # A JSON 1 that went through a float column of another program comes as 1.0 and is as it stands.
-    return repr(value)
+        return repr(value)
+    kind = "a list" if isinstance(value, list) else "an object"
+    raise DataError(f"{place}: field {name!r} is {kind}; make it a string")
 
 
 def _whole_characters(text: str) -> str:
