@@ -1,0 +1,72 @@
+"""What every backend offers; `Recurrent` knows no more than this.
+
+One call is one layer in one direction over a ragged batch laid out as
+``torch.nn.utils.rnn.PackedSequence``: rows sorted by falling length, time-major, step t holding
+its first ``batch_sizes[t]`` rows.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from elman.ir.graph import Graph
+
+States = tuple[Tensor, ...]
+Weights = Mapping[str, Tensor]
+
+
+class Backend(ABC):
+    """One way to run a cell over a ragged batch."""
+
+    name: str
+
+    def __init__(self) -> None:
+        self.runs = 0
+        """How often it really ran, for tests that a backend asked for was not passed over."""
+
+    @abstractmethod
+    def reason_against(
+        self, graph: Graph, *, device: torch.device, dtype: torch.dtype
+    ) -> str | None:
+        """Why it cannot run this graph here, as the end of a sentence; None when it can."""
+
+    def run(
+        self,
+        graph: Graph,
+        weights: Weights,
+        data: Tensor,
+        batch_sizes: Tensor,
+        states: States,
+        *,
+        reverse: bool = False,
+    ) -> tuple[Tensor, States]:
+        """Run the cell from the first step to the last, or from the last to the first.
+
+        Args:
+            graph: a verified graph of one input.
+            weights: its stacks by name (``elman.ir.stacks``).
+            data: (N, I).
+            batch_sizes: (T,), int64, on the CPU, never rising.
+            states: (B, H) for each state of the graph, rows in sorted order.
+            reverse: whether each row runs from its own last step back to its first.
+
+        Returns:
+            The output (N, H) in the layout of ``data``, and each state (B, H) after the last
+            step that each row has. Both are differentiable by autograd.
+        """
+        self.runs += 1
+        return self._run(graph, weights, data, batch_sizes, states, reverse=reverse)
+
+    @abstractmethod
+    def _run(
+        self,
+        graph: Graph,
+        weights: Weights,
+        data: Tensor,
+        batch_sizes: Tensor,
+        states: States,
+        *,
+        reverse: bool,
+    ) -> tuple[Tensor, States]: ...

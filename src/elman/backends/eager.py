@@ -1,0 +1,314 @@
+"""Any graph as PyTorch operations: the backend that is always there.
+
+What does not depend on the states leaves the time loop: it is computed once for all tokens, with
+one product for all matrices of the input.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial, reduce
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from elman.backends.base import Backend, States, Weights
+from elman.ir.graph import Graph, Node, Op, apply, sum_terms, topological
+from elman.ir.rewrite import rewrite
+from elman.ir.stacks import places
+
+FUNCTIONS: dict[Op, Callable[..., Any]] = {
+    Op.ADD: torch.add,
+    Op.SUB: torch.sub,
+    Op.MUL: torch.mul,
+    Op.DIV: torch.div,
+    Op.MAXIMUM: torch.maximum,
+    Op.MINIMUM: torch.minimum,
+    Op.NEG: torch.neg,
+    Op.SIGMOID: torch.sigmoid,
+    Op.TANH: torch.tanh,
+    Op.RELU: torch.relu,
+    Op.EXP: torch.exp,
+    Op.LOG: torch.log,
+    Op.SQRT: torch.sqrt,
+    Op.ABS: torch.abs,
+    # torch's own threshold of 20 is 2e-9 off, which shows in float64.
+    Op.SOFTPLUS: lambda value: functional.softplus(value, threshold=40.0),
+    Op.IDENTITY: lambda value: value,
+    Op.MEAN: lambda value: value.mean(-1, keepdim=True),
+}
+"""One row an op; products and leaves are the loop's own business."""
+
+Values = dict[Node, Tensor]
+
+
+class Eager(Backend):
+    """PyTorch operations, step by step; differentiable any number of times."""
+
+    name = "eager"
+
+    def reason_against(
+        self, graph: Graph, *, device: torch.device, dtype: torch.dtype
+    ) -> str | None:
+        """None: it runs everything everywhere."""
+        return None
+
+    def _run(
+        self,
+        graph: Graph,
+        weights: Weights,
+        data: Tensor,
+        batch_sizes: Tensor,
+        states: States,
+        *,
+        reverse: bool,
+    ) -> tuple[Tensor, States]:
+        run = _Run(_plan(graph, False), weights, data, batch_sizes, states, reverse)
+        output, finals, _ = run()
+        return output, finals
+
+    def trace(
+        self,
+        graph: Graph,
+        weights: Weights,
+        data: Tensor,
+        batch_sizes: Tensor,
+        states: States,
+        *,
+        reverse: bool = False,
+    ) -> tuple[Tensor, States, dict[str, Tensor]]:
+        """As `run`, with every named value of the graph for each token, (N, H) each."""
+        self.runs += 1
+        return _Run(_plan(graph, True), weights, data, batch_sizes, states, reverse)()
+
+
+@dataclass(frozen=True)
+class _Instruction:
+    """One call: an op on values, or one product for all matrices of an operand."""
+
+    inputs: tuple[Node, ...]
+    outputs: tuple[Node, ...]
+    op: Op
+
+
+@dataclass(frozen=True)
+class _Plan:
+    graph: Graph
+    once: tuple[_Instruction, ...]
+    """From parameters alone: once a run."""
+    per_token: tuple[_Instruction, ...]
+    """From inputs too: once a run, for all tokens."""
+    per_step: tuple[_Instruction, ...]
+    """From states too: inside the time loop."""
+    sliced: tuple[Node, ...]
+    """Values of all tokens that the loop or the results take step by step."""
+    stepped: frozenset[Node]
+    """Values that depend on the states."""
+    results: tuple[Node, ...]
+    """The output, then the named values where they are wanted."""
+    weights: dict[tuple[Node, ...], tuple[tuple[str, int], ...]]
+    """For each joint product the places of its matrices."""
+
+
+@lru_cache(maxsize=256)
+def _plan(graph: Graph, named: bool) -> _Plan:
+    graph = _inputs_first(graph)
+    results = (graph.output, *(node for _, node in graph.named if named))
+    nodes = topological([*results, *graph.next_states])
+    stepped = _reached(nodes, Op.STATE)
+    per_token = _reached(nodes, Op.INPUT) - stepped
+    classes: dict[str, list[_Instruction]] = {"once": [], "token": [], "step": []}
+    for instruction in _instructions(nodes, graph):
+        first = instruction.outputs[0]
+        kind = "step" if first in stepped else "token" if first in per_token else "once"
+        classes[kind].append(instruction)
+    wanted = {node for one in classes["step"] for node in one.inputs} | set(graph.next_states)
+    place = places(graph)
+    return _Plan(
+        graph=graph,
+        once=tuple(classes["once"]),
+        per_token=tuple(classes["token"]),
+        per_step=tuple(classes["step"]),
+        sliced=tuple(node for node in nodes if node in per_token and node in wanted),
+        stepped=frozenset(stepped),
+        results=results,
+        weights={
+            one.outputs: tuple(place[str(node.attr)] for node in one.outputs)
+            for group in classes.values()
+            for one in group
+            if one.op is Op.PRODUCT
+        },
+    )
+
+
+def _reached(nodes: Iterable[Node], op: Op) -> set[Node]:
+    reached: set[Node] = set()
+    for node in nodes:
+        if node.op is op or any(operand in reached for operand in node.inputs):
+            reached.add(node)
+    return reached
+
+
+def _instructions(nodes: tuple[Node, ...], graph: Graph) -> Iterator[_Instruction]:
+    """In an order that works, all products of one operand joined in the order of its stack."""
+    place = places(graph)
+    joint: dict[Node, list[Node]] = {}
+    for node in nodes:
+        if node.op is Op.PRODUCT:
+            joint.setdefault(node.inputs[0], []).append(node)
+    for node in nodes:
+        if node.op in FUNCTIONS:
+            yield _Instruction(node.inputs, (node,), node.op)
+        elif node.op is Op.PRODUCT and joint.get(node.inputs[0]):
+            group = sorted(joint.pop(node.inputs[0]), key=lambda one: place[str(one.attr)])
+            yield _Instruction(node.inputs, tuple(group), Op.PRODUCT)
+
+
+def _inputs_first(graph: Graph) -> Graph:
+    """Sums regrouped so that what is known for all tokens is added up outside of the loop."""
+    stepped: dict[Node, bool] = {}
+
+    def depends(node: Node) -> bool:
+        if node not in stepped:
+            stepped[node] = node.op is Op.STATE or any(depends(one) for one in node.inputs)
+        return stepped[node]
+
+    def rule(node: Node) -> Node | None:
+        if not depends(node) or node.op is not Op.ADD:
+            return None
+        terms = sum_terms(node)
+        known = [term for term in terms if not depends(term)]
+        rest = [term for term in terms if depends(term)]
+        return _sum([_sum(known), *rest]) if known else None
+
+    return rewrite(graph, [rule])
+
+
+def _sum(terms: list[Node]) -> Node:
+    return reduce(partial(apply, Op.ADD), terms)
+
+
+class _Run:
+    """One call of the backend."""
+
+    def __init__(
+        self,
+        plan: _Plan,
+        weights: Weights,
+        data: Tensor,
+        batch_sizes: Tensor,
+        states: States,
+        reverse: bool,
+    ) -> None:
+        self.plan = plan
+        self.data = data
+        self.sizes: list[int] = batch_sizes.tolist()
+        self.states = states
+        self.reverse = reverse
+        self.hidden_size = states[0].shape[-1]
+        self.matrices = {key: self._joint(weights, key) for key in plan.weights}
+        self.whole = self._leaves(weights)
+        self._evaluate(plan.once, self.whole)
+        self._evaluate(plan.per_token, self.whole)
+
+    def __call__(self) -> tuple[Tensor, States, dict[str, Tensor]]:
+        collected, finals = self._loop()
+        results = {node: self._all_tokens(node, collected) for node in self.plan.results}
+        names = [name for name, node in self.plan.graph.named if node in results]
+        nodes = dict(self.plan.graph.named)
+        return (
+            results[self.plan.graph.output],
+            finals,
+            {name: results[nodes[name]] for name in names},
+        )
+
+    def _joint(self, weights: Weights, key: tuple[Node, ...]) -> Tensor:
+        """The matrices of one joint product, the whole stack as it is where they are all of it."""
+        size = self.hidden_size
+        found = self.plan.weights[key]
+        stack = weights[found[0][0]]
+        if [position for _, position in found] == list(range(stack.shape[0] // size)) and len(
+            {name for name, _ in found}
+        ) == 1:
+            return stack
+        return torch.cat([weights[name][at * size : (at + 1) * size] for name, at in found])
+
+    def _leaves(self, weights: Weights) -> Values:
+        graph, size = self.plan.graph, self.hidden_size
+        place = places(graph)
+        values = {graph.inputs[0]: self.data}
+        for node in topological([*self.plan.results, *graph.next_states]):
+            if node.op is Op.CONSTANT:
+                values[node] = self.data.new_tensor(node.attr)
+            elif node.op is Op.PARAMETER:
+                name, at = place[str(node.attr)]
+                values[node] = weights[name][at * size : (at + 1) * size]
+        return values
+
+    def _evaluate(self, instructions: Iterable[_Instruction], values: Values) -> None:
+        for one in instructions:
+            operands = [values[node] for node in one.inputs]
+            if one.op is not Op.PRODUCT:
+                values[one.outputs[0]] = FUNCTIONS[one.op](*operands)
+                continue
+            joint = functional.linear(operands[0], self.matrices[one.outputs])
+            parts = joint.chunk(len(one.outputs), -1)
+            values.update(zip(one.outputs, parts, strict=True))
+
+    def _loop(self) -> tuple[dict[Node, list[Tensor]], States]:
+        plan, sizes = self.plan, self.sizes
+        slices = {node: self.whole[node].split(sizes) for node in plan.sliced}
+        collected: dict[Node, list[Tensor]] = {
+            node: [] for node in plan.results if node in plan.stepped
+        }
+        carried = _Carried(self.states)
+        for step in reversed(range(len(sizes))) if self.reverse else range(len(sizes)):
+            values = dict(self.whole)
+            values.update((node, parts[step]) for node, parts in slices.items())
+            values.update(zip(plan.graph.states, carried.resize(sizes[step]), strict=True))
+            self._evaluate(plan.per_step, values)
+            for node, parts in collected.items():
+                parts.append(values[node])
+            carried.now = [
+                values[node].expand(sizes[step], self.hidden_size)
+                for node in plan.graph.next_states
+            ]
+        return collected, carried.finals()
+
+    def _all_tokens(self, node: Node, collected: Mapping[Node, list[Tensor]]) -> Tensor:
+        if node not in collected:
+            width = self.whole[node].shape[-1] if self.whole[node].dim() else 1
+            return self.whole[node].expand(len(self.data), width)
+        parts = collected[node]
+        return torch.cat(parts[::-1] if self.reverse else parts)
+
+
+class _Carried:
+    """The states of the rows that are under way; rows that end leave, in reverse rows join."""
+
+    def __init__(self, states: States) -> None:
+        self.first = states
+        self.now = [state[:0] for state in states]
+        self.left: list[list[Tensor]] = [[] for _ in states]
+        self.started = False
+
+    def resize(self, rows: int) -> list[Tensor]:
+        """The states of the first ``rows`` rows."""
+        before = len(self.now[0])
+        if not self.started:
+            self.now = [state[:rows] for state in self.first]
+            self.started = True
+        elif rows < before:
+            for left, state in zip(self.left, self.now, strict=True):
+                left.append(state[rows:])
+            self.now = [state[:rows] for state in self.now]
+        elif rows > before:
+            joining = (first[before:rows] for first in self.first)
+            self.now = [torch.cat(pair) for pair in zip(self.now, joining, strict=True)]
+        return self.now
+
+    def finals(self) -> States:
+        """The states of all rows after their last steps."""
+        pairs = zip(self.now, self.left, strict=True)
+        return tuple(torch.cat([now, *left[::-1]]) if left else now for now, left in pairs)

@@ -1,0 +1,21 @@
+"""Gated recurrent units."""
+
+from typing import Any
+
+from elman.cell import cell, sigmoid, tanh
+
+
+@cell(state=("h",))
+def gru(p: Any, x: Any, h: Any) -> Any:
+    """Gated recurrent unit (Cho et al. 2014), reset gate after the product, as torch.nn.GRU.
+
+    r = sigmoid(W_xr x + W_hr h + b_r)
+    z = sigmoid(W_xz x + W_hz h + b_z)
+    n = tanh(W_xn x + b_n + r (W_hn h + b_hn))
+    h = (1 - z) n + z h
+    """
+    r = sigmoid(p.r(x, h))
+    z = sigmoid(p.z(x, h))
+    n = tanh(p.n(x) + r * p.hn(h))
+    h = (1 - z) * n + z * h
+    return h

@@ -1,0 +1,113 @@
+"""What must hold for every graph, before and after each pass."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from elman.errors import CellError
+from elman.ir.graph import BINARY, ELEMENTWISE, LEAVES, Graph, Node, Op, joined_size
+
+MAX_NODES = 10_000
+"""A cell is a few equations; more than this is a mistake or an attack."""
+
+
+def verify(graph: Graph) -> Graph:
+    """Return ``graph`` itself if it is sound.
+
+    Raises:
+        CellError: naming the cell and the first thing that is wrong with it.
+    """
+    for problem in _problems(graph):
+        raise CellError(f"cell {graph.name}: {problem}")
+    return graph
+
+
+def _problems(graph: Graph) -> Iterator[str]:
+    yield from _name_problems(graph)
+    yield from _shape_problems(graph)
+    if len(graph.nodes) > MAX_NODES:
+        yield f"{len(graph.nodes)} operations are more than a cell may have ({MAX_NODES})"
+        return
+    for node in graph.nodes:
+        yield from _node_problems(node)
+    yield from _leaf_problems(graph)
+    yield from _parameter_problems(graph)
+
+
+def _name_problems(graph: Graph) -> Iterator[str]:
+    values = [str(node.attr) for node in (*graph.inputs, *graph.states)]
+    groups = {
+        "input or state": values,
+        "parameter": [parameter.name for parameter in graph.parameters],
+        "value": [name for name, _ in graph.named],
+    }
+    for word, names in {"cell": [graph.name], **groups}.items():
+        yield from (f"{name!r} cannot name a {word}" for name in names if not is_name(name))
+        twice = [name for name, count in Counter(names).items() if count > 1]
+        yield from (f"two {word}s are called {name}" for name in twice)
+
+
+def is_name(text: str) -> bool:
+    """Whether ``text`` is one or more identifiers or numbers joined by dots, as in ``i.x``."""
+    first, *rest = text.split(".")
+    return first.isidentifier() and all(f"_{part}".isidentifier() for part in rest)
+
+
+def _shape_problems(graph: Graph) -> Iterator[str]:
+    if not graph.inputs:
+        yield "it has no input"
+    if not graph.states:
+        yield "it has no state"
+    if len(graph.next_states) != len(graph.states):
+        yield f"{len(graph.states)} states but {len(graph.next_states)} next states"
+    results = {"the output": graph.output, **dict(zip(graph.state_names, graph.next_states))}
+    for name, node in results.items():
+        if node.size == "1":
+            yield f"{name} is a single number a row; it must have a value for each hidden unit"
+
+
+def _node_problems(node: Node) -> Iterator[str]:
+    word = node.op.value
+    arity = 0 if node.op in LEAVES else 2 if node.op in BINARY else 1
+    if len(node.inputs) != arity:
+        yield f"{word} takes {arity} operands, not {len(node.inputs)}"
+    elif node.op in ELEMENTWISE and node.size != joined_size(node.inputs):
+        yield f"{word} has size {node.size} over operands of another size"
+    elif node.op is Op.PRODUCT and node.inputs[0].size == "1":
+        yield f"the matrix {node.attr} multiplies a single number a row"
+    has_attr = node.op in LEAVES or node.op is Op.PRODUCT
+    if has_attr != (node.attr is not None):
+        yield f"{word} {'lacks its name' if has_attr else 'has a name it should not have'}"
+
+
+def _leaf_problems(graph: Graph) -> Iterator[str]:
+    declared = {*graph.inputs, *graph.states}
+    for node in graph.nodes:
+        if node.op in (Op.INPUT, Op.STATE) and node not in declared:
+            yield f"the {node.op.value} {node.attr} is used but not declared"
+    yield from _misplaced(graph.inputs, Op.INPUT)
+    yield from _misplaced(graph.states, Op.STATE)
+
+
+def _misplaced(nodes: Iterable[Node], op: Op) -> Iterator[str]:
+    yield from (f"{node} stands among the {op.value}s" for node in nodes if node.op is not op)
+
+
+def _parameter_problems(graph: Graph) -> Iterator[str]:
+    declared = {parameter.name: parameter for parameter in graph.parameters}
+    used: set[str] = set()
+    for node in graph.nodes:
+        if node.op not in (Op.PARAMETER, Op.PRODUCT):
+            continue
+        name = str(node.attr)
+        used.add(name)
+        parameter = declared.get(name)
+        if parameter is None:
+            yield f"the parameter {name} is used but not declared"
+        elif (parameter.kind == "matrix") != (node.op is Op.PRODUCT):
+            yield f"the {parameter.kind} {name} is used as something else"
+        elif node.op is Op.PRODUCT and parameter.columns != node.inputs[0].size:
+            yield f"the matrix {name} takes {parameter.columns} values, not {node.inputs[0].size}"
+    yield from (f"the parameter {name} is declared but not used" for name in declared.keys() - used)
+    for parameter in graph.parameters:
+        if (parameter.columns == "1") != (parameter.kind != "matrix"):
+            yield f"the {parameter.kind} {parameter.name} cannot have {parameter.columns} columns"

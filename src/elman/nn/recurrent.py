@@ -1,0 +1,285 @@
+"""A recurrent layer over a ragged batch: any cell, stacked, in one direction or two."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence
+
+from elman.backends import choose, eager
+from elman.cell import Cell
+from elman.cells import find
+from elman.errors import ConfigError
+from elman.ir.stacks import Stack, places, stacks
+from elman.nn import ragged
+
+States = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Every named value of one layer in one direction, for each token."""
+
+    layer: int
+    reverse: bool
+    values: dict[str, Tensor]
+    """(N, H) each, in the layout of the packed data; gates and next states by their names."""
+
+
+class Recurrent(nn.Module):
+    """A cell run over each row of a ragged batch, from first token to last.
+
+    Args:
+        cell: a cell's name, ``path/to/file.py:name``, or a `Cell`.
+        input_size: I, how many numbers each token has.
+        hidden_size: H, how many units.
+        num_layers: how many layers, each over the outputs of the one before.
+        bidirectional: whether a second set of weights runs each row from its end to its start.
+        dropout: the share of outputs dropped between layers in training.
+        backend: ``auto`` for the first that can run the cell, or one by name.
+
+    The parameters are called as in ``torch.nn.LSTM`` (``weight_ih_l0``, ``weight_hh_l0``, with
+    ``_reverse`` for the second direction) and have the same layout, but for one ``bias_l0`` where
+    torch has two that are added up. A state_dict of ``torch.nn.RNN``, ``LSTM`` or ``GRU`` loads
+    unchanged. A cell that adds the input itself to hidden units gets a learned ``projection_l0``
+    (H, I) where the sizes differ.
+
+    Raises:
+        CellError: there is no such cell.
+        ConfigError: a size or the dropout is out of range.
+        BackendError: the backend asked for by name cannot run this cell.
+    """
+
+    def __init__(
+        self,
+        cell: str | Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.cell = find(cell)
+        self.input_size = input_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.dropout = dropout
+        self.backend = backend
+        self._check()
+        for layer, suffix in self._parts():
+            self._register(layer, suffix)
+        self.reset_parameters()
+        some = next(self.parameters())
+        choose(backend, self.cell.graph, device=some.device, dtype=some.dtype)
+
+    @property
+    def num_directions(self) -> int:
+        """1 or 2."""
+        return 2 if self.bidirectional else 1
+
+    @property
+    def output_size(self) -> int:
+        """How many numbers each token has afterwards: H, or 2H in two directions."""
+        return self.hidden_size * self.num_directions
+
+    def _check(self) -> None:
+        for name in ("input_size", "hidden_size", "num_layers"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} is {value!r}; it must be a whole number of at least 1")
+        if not 0.0 <= self.dropout < 1.0:
+            raise ConfigError(f"dropout is {self.dropout!r}; it must be at least 0 and under 1")
+
+    # -----------------------------------------------------------------------------------------
+    # Parameters
+
+    def _parts(self) -> Iterator[tuple[int, str]]:
+        """Each layer in each direction, with the end of its parameters' names."""
+        for layer in range(self.num_layers):
+            yield layer, f"_l{layer}"
+            if self.bidirectional:
+                yield layer, f"_l{layer}_reverse"
+
+    def _register(self, layer: int, suffix: str) -> None:
+        size = self.input_size if layer == 0 else self.output_size
+        if self.cell.graph.needs_equal_sizes and size != self.hidden_size:
+            projection = torch.empty(self.hidden_size, size)
+            self.register_parameter(f"projection{suffix}", nn.Parameter(projection))
+            size = self.hidden_size
+        for stack in stacks(self.cell.graph):
+            columns = {"I": [size], "H": [self.hidden_size], "1": []}[stack.columns]
+            rows = self.hidden_size * len(stack.parameters)
+            parameter = nn.Parameter(torch.empty(rows, *columns))
+            self.register_parameter(stack.name + suffix, parameter)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Glorot uniform input weights, orthogonal recurrent ones, and what the cell declares."""
+        for _, suffix in self._parts():
+            projection = getattr(self, f"projection{suffix}", None)
+            if projection is not None:
+                nn.init.xavier_uniform_(projection)
+            for stack in stacks(self.cell.graph):
+                self._reset(stack, getattr(self, stack.name + suffix))
+
+    def _reset(self, stack: Stack, weights: Tensor) -> None:
+        # Each gate by itself: the scale of a draw depends on the shape of the matrix.
+        for parameter, part in zip(stack.parameters, weights.split(self.hidden_size), strict=True):
+            if stack.columns == "1":
+                part.fill_(parameter.initial)
+            elif stack.columns == "I":
+                nn.init.xavier_uniform_(part)
+            else:
+                nn.init.orthogonal_(part)
+                part.diagonal().add_(parameter.diagonal)
+
+    def _weights(self, suffix: str) -> dict[str, Tensor]:
+        return {stack.name: getattr(self, stack.name + suffix) for stack in stacks(self.cell.graph)}
+
+    # -----------------------------------------------------------------------------------------
+    # Running
+
+    def forward(
+        self, packed: PackedSequence, hx: Mapping[str, Tensor] | None = None
+    ) -> tuple[PackedSequence, States]:
+        """Run all layers.
+
+        Args:
+            packed: a ragged batch with data (N, I).
+            hx: the first states by name, (num_layers * directions, B, H) each, rows in the order
+                in which they were packed; zeros where it is None.
+
+        Returns:
+            The ragged batch of outputs, data (N, H * directions), and each state after each
+            row's own last step, in the form of ``hx``.
+        """
+        output, finals, _ = self._run(packed, hx, traced=False)
+        return output, finals
+
+    def trace(self, packed: PackedSequence, hx: Mapping[str, Tensor] | None = None) -> list[Trace]:
+        """Every gate, candidate and state for each token, layer by layer, on the eager backend."""
+        return self._run(packed, hx, traced=True)[2]
+
+    def _run(
+        self, packed: PackedSequence, hx: Mapping[str, Tensor] | None, *, traced: bool
+    ) -> tuple[PackedSequence, States, list[Trace]]:
+        self._check_input(packed)
+        first = self._first_states(packed, hx)
+        finals: list[tuple[Tensor, ...]] = []
+        traces: list[Trace] = []
+        data, parts = packed.data, []
+        for index, (layer, suffix) in enumerate(self._parts()):
+            states = tuple(state[index] for state in first)
+            output, final, values = self._run_part(data, packed.batch_sizes, states, suffix, traced)
+            finals.append(final)
+            traces.append(Trace(layer, suffix.endswith("_reverse"), values))
+            parts.append(output)
+            if len(parts) == self.num_directions:
+                data, parts = torch.cat(parts, -1) if self.bidirectional else output, []
+                if layer < self.num_layers - 1:
+                    data = functional.dropout(data, self.dropout, self.training)
+        return ragged.replace(packed, data), self._final_states(packed, finals), traces
+
+    def _run_part(
+        self,
+        data: Tensor,
+        batch_sizes: Tensor,
+        states: tuple[Tensor, ...],
+        suffix: str,
+        traced: bool,
+    ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
+        projection = getattr(self, f"projection{suffix}", None)
+        if projection is not None:
+            data = functional.linear(data, projection)
+        graph, reverse = self.cell.graph, suffix.endswith("_reverse")
+        weights = self._weights(suffix)
+        if traced:
+            return eager.trace(graph, weights, data, batch_sizes, states, reverse=reverse)
+        backend = choose(self.backend, graph, device=data.device, dtype=data.dtype)
+        output, final = backend.run(graph, weights, data, batch_sizes, states, reverse=reverse)
+        return output, final, {}
+
+    def _check_input(self, packed: PackedSequence) -> None:
+        if not isinstance(packed, PackedSequence):
+            raise ConfigError(
+                f"Recurrent takes a ragged batch, not a {type(packed).__name__}; "
+                "make one with elman.nn.ragged.pack(values, lengths)"
+            )
+        shape = tuple(packed.data.shape)
+        if len(shape) != 2 or shape[1] != self.input_size:
+            raise ConfigError(f"the data have shape {shape}; they must be (N, {self.input_size})")
+
+    def _first_states(
+        self, packed: PackedSequence, hx: Mapping[str, Tensor] | None
+    ) -> list[Tensor]:
+        rows = int(packed.batch_sizes[0])
+        shape = (self.num_layers * self.num_directions, rows, self.hidden_size)
+        if hx is None:
+            return [packed.data.new_zeros(shape)] * len(self.cell.states)
+        if set(hx) != set(self.cell.states):
+            raise ConfigError(
+                f"hx holds {', '.join(sorted(hx)) or 'nothing'}; "
+                f"the states of {self.cell.name} are {', '.join(self.cell.states)}"
+            )
+        for name, state in hx.items():
+            if tuple(state.shape) != shape:
+                raise ConfigError(f"hx[{name!r}] has shape {tuple(state.shape)}; must be {shape}")
+        order = packed.sorted_indices
+        found = [hx[name] for name in self.cell.states]
+        return found if order is None else [state.index_select(1, order) for state in found]
+
+    def _final_states(self, packed: PackedSequence, finals: list[tuple[Tensor, ...]]) -> States:
+        order = packed.unsorted_indices
+        stacked = {
+            name: torch.stack(parts)
+            for name, parts in zip(self.cell.states, zip(*finals, strict=True), strict=True)
+        }
+        if order is None:
+            return stacked
+        return {name: state.index_select(1, order) for name, state in stacked.items()}
+
+    def extra_repr(self) -> str:
+        """What tells this layer from another."""
+        text = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
+        defaults = {"num_layers": 1, "bidirectional": False, "dropout": 0.0, "backend": "auto"}
+        for name, default in defaults.items():
+            if getattr(self, name) != default:
+                text += f", {name}={getattr(self, name)!r}"
+        return text
+
+    # -----------------------------------------------------------------------------------------
+    # Weights from torch
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
+        for _, suffix in self._parts():
+            keys = [f"{prefix}bias_{side}{suffix}" for side in ("ih", "hh")]
+            if all(key in state_dict for key in keys) and hasattr(self, f"bias{suffix}"):
+                halves = dict(
+                    zip(("weight_ih", "weight_hh"), map(state_dict.pop, keys), strict=True)
+                )
+                state_dict[f"{prefix}bias{suffix}"] = self._merged(halves)
+        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
+
+    def _merged(self, halves: dict[str, Tensor]) -> Tensor:
+        """Torch's two biases as the equations have them: added up where a gate has only one."""
+        place = places(self.cell.graph)
+        biases = next(stack for stack in stacks(self.cell.graph) if stack.name == "bias")
+        size = self.hidden_size
+        merged = []
+        for bias in biases.parameters:
+            gate = bias.name.removesuffix(".bias")
+            matrices = [place[name] for name in place if name.rpartition(".")[0] == gate]
+            parts = [
+                halves[stack][at * size : (at + 1) * size]
+                for stack, at in matrices
+                if stack in halves
+            ]
+            merged.append(torch.stack(parts).sum(0))
+        return torch.cat(merged)
