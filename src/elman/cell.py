@@ -176,8 +176,7 @@ _MENDS = {
     ),
     "a function of Python's math or a conversion to a number cannot be traced; "
     "take the function of elman.cell": (
-        ["__float__", "__int__", "__complex__", "__index__", "__round__", "__trunc__"]
-        + ["__floor__", "__ceil__"]
+        ["__float__", "__int__", "__complex__", "__index__", "__round__", "__floor__", "__ceil__"]
     ),
     "a value is one step's vector and cannot be indexed or iterated over; "
     "use it whole, or give each part a projection of its own": (

@@ -23,10 +23,9 @@ def choose(name: str, graph: Graph, *, device: torch.device, dtype: torch.dtype)
         BackendError: there is none of this name, or it cannot run this cell, and why.
     """
     if name == "auto":
-        able = (
-            one for one in BACKENDS if one.reason_against(graph, device=device, dtype=dtype) is None
-        )
-        return next(able)
+        for backend in BACKENDS:
+            if backend.reason_against(graph, device=device, dtype=dtype) is None:
+                return backend
     found = {backend.name: backend for backend in BACKENDS}
     if name not in found:
         raise BackendError(f"there is no backend {name!r}; there are auto, {', '.join(found)}")

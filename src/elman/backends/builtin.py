@@ -21,7 +21,7 @@ from elman.ir.graph import LEAVES, Graph, Node, Op, sum_terms
 from elman.ir.rewrite import rewrite
 from elman.ir.stacks import places, stacks
 
-_torch: Any = torch._VF  # type: ignore[attr-defined]
+_torch: Any = torch._VF
 _KERNELS: tuple[tuple[Graph, Callable[..., Any]], ...] = (
     (lstm.graph, _torch.lstm),
     (gru.graph, _torch.gru),

@@ -215,13 +215,9 @@ class _Run:
     def __call__(self) -> tuple[Tensor, States, dict[str, Tensor]]:
         collected, finals = self._loop()
         results = {node: self._all_tokens(node, collected) for node in self.plan.results}
-        names = [name for name, node in self.plan.graph.named if node in results]
-        nodes = dict(self.plan.graph.named)
-        return (
-            results[self.plan.graph.output],
-            finals,
-            {name: results[nodes[name]] for name in names},
-        )
+        graph = self.plan.graph
+        named = {name: results[node] for name, node in graph.named if node in results}
+        return results[graph.output], finals, named
 
     def _joint(self, weights: Weights, key: tuple[Node, ...]) -> Tensor:
         """The matrices of one joint product, the whole stack as it is where they are all of it."""
@@ -258,7 +254,7 @@ class _Run:
 
     def _loop(self) -> tuple[dict[Node, list[Tensor]], States]:
         plan, sizes = self.plan, self.sizes
-        slices = {node: self.whole[node].split(sizes) for node in plan.sliced}
+        slices = {node: torch.split(self.whole[node], sizes) for node in plan.sliced}
         collected: dict[Node, list[Tensor]] = {
             node: [] for node in plan.results if node in plan.stepped
         }

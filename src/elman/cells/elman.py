@@ -11,8 +11,7 @@ def elman(p: Any, x: Any, h: Any) -> Any:
 
     h = tanh(W_x x + W_h h + b)
     """
-    h = tanh(p.h(x, h))
-    return h
+    return tanh(p.h(x, h))
 
 
 @cell(state=("h",))
@@ -23,5 +22,4 @@ def elman_relu(p: Any, x: Any, h: Any) -> Any:
 
     h = relu(W_x x + W_h h + b)
     """
-    h = relu(p.h(x, h))
-    return h
+    return relu(p.h(x, h))

@@ -17,5 +17,4 @@ def gru(p: Any, x: Any, h: Any) -> Any:
     r = sigmoid(p.r(x, h))
     z = sigmoid(p.z(x, h))
     n = tanh(p.n(x) + r * p.hn(h))
-    h = (1 - z) * n + z * h
-    return h
+    return (1 - z) * n + z * h

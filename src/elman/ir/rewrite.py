@@ -34,9 +34,9 @@ def rewrite(graph: Graph, rules: Sequence[Rule]) -> Graph:
 def _with_operands(node: Node, operands: tuple[Node, ...]) -> Node:
     if operands == node.inputs:
         return node
-    return (
-        product(str(node.attr), *operands) if node.op is Op.PRODUCT else apply(node.op, *operands)
-    )
+    if node.op is Op.PRODUCT:
+        return product(str(node.attr), *operands)
+    return apply(node.op, *operands)
 
 
 def _settle(node: Node, rules: Sequence[Rule]) -> Node:

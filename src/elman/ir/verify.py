@@ -59,10 +59,10 @@ def _shape_problems(graph: Graph) -> Iterator[str]:
         yield "it has no state"
     if len(graph.next_states) != len(graph.states):
         yield f"{len(graph.states)} states but {len(graph.next_states)} next states"
-    results = {"the output": graph.output, **dict(zip(graph.state_names, graph.next_states))}
-    for name, node in results.items():
+    names = ("output", *graph.state_names)
+    for name, node in zip(names, (graph.output, *graph.next_states), strict=False):
         if node.size == "1":
-            yield f"{name} is a single number a row; it must have a value for each hidden unit"
+            yield f"the next {name} is a single number a row; it must have a value for each hidden unit"
 
 
 def _node_problems(node: Node) -> Iterator[str]:

@@ -39,7 +39,7 @@ def pack(values: Tensor, lengths: Tensor) -> PackedSequence:
     """
     lengths = lengths.detach().to("cpu", torch.int64)
     _check_lengths(lengths, len(values))
-    falling, order = lengths.sort(descending=True, stable=True)
+    _, order = lengths.sort(descending=True, stable=True)
     # How many rows are longer than t, from how many have each length.
     ended = torch.bincount(lengths).cumsum(0)[:-1]  # (T,)
     batch_sizes = len(lengths) - ended

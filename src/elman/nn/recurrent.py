@@ -131,7 +131,8 @@ class Recurrent(nn.Module):
 
     def _reset(self, stack: Stack, weights: Tensor) -> None:
         # Each gate by itself: the scale of a draw depends on the shape of the matrix.
-        for parameter, part in zip(stack.parameters, weights.split(self.hidden_size), strict=True):
+        parts = torch.split(weights, self.hidden_size)
+        for parameter, part in zip(stack.parameters, parts, strict=True):
             if stack.columns == "1":
                 part.fill_(parameter.initial)
             elif stack.columns == "I":
@@ -261,11 +262,10 @@ class Recurrent(nn.Module):
         for _, suffix in self._parts():
             keys = [f"{prefix}bias_{side}{suffix}" for side in ("ih", "hh")]
             if all(key in state_dict for key in keys) and hasattr(self, f"bias{suffix}"):
-                halves = dict(
-                    zip(("weight_ih", "weight_hh"), map(state_dict.pop, keys), strict=True)
-                )
+                biases = [state_dict.pop(key) for key in keys]
+                halves = dict(zip(("weight_ih", "weight_hh"), biases, strict=True))
                 state_dict[f"{prefix}bias{suffix}"] = self._merged(halves)
-        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
     def _merged(self, halves: dict[str, Tensor]) -> Tensor:
         """Torch's two biases as the equations have them: added up where a gate has only one."""
