@@ -172,6 +172,16 @@ class Graph:
     named: tuple[tuple[str, Node], ...] = ()
     """Gates, candidates and next states, by the names the equations give them."""
 
+    def __deepcopy__(self, memo: object) -> "Graph":
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[str], "Graph"], tuple[str]]:
+        # As text, so that a pickle holds no more than a bundle does. The text form needs graphs
+        # to be defined, hence the late import.
+        from elman.ir.text import parse, write
+
+        return parse, (write(self),)
+
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """Every node, operands first."""

@@ -1,14 +1,16 @@
 """One driver for local changes to a graph, and the rules that hold for every cell."""
 
+import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from elman.ir.graph import Graph, Node, Op, apply, product
-
+from elman.ir.graph import Graph, Node, Op, apply, constant, product
+from elman.ir.verify import MAX_NODES
 Rule = Callable[[Node], Node | None]
 """What to put in the place of a node whose operands are rewritten already, or None to leave it."""
 
-_MOST_ROUNDS = 100
+_MOST_ROUNDS = MAX_NODES
 
 
 def rewrite(graph: Graph, rules: Sequence[Rule]) -> Graph:
@@ -46,3 +48,80 @@ def _settle(node: Node, rules: Sequence[Rule]) -> Node:
             return node
         node = better
     raise RuntimeError(f"the rewrite rules do not settle on {node}")
+
+
+# ---------------------------------------------------------------------------------------------
+# Rules that hold for every cell
+
+
+def _is(node: Node, value: float) -> bool:
+    return node.op is Op.CONSTANT and node.attr == value
+
+
+def _drop_zero(node: Node) -> Node | None:
+    if node.op is Op.ADD and _is(node.inputs[0], 0.0):
+        return node.inputs[1]
+    return node.inputs[0] if node.op in (Op.ADD, Op.SUB) and _is(node.inputs[1], 0.0) else None
+
+
+def _drop_one(node: Node) -> Node | None:
+    if node.op is Op.MUL and _is(node.inputs[0], 1.0):
+        return node.inputs[1]
+    return node.inputs[0] if node.op in (Op.MUL, Op.DIV) and _is(node.inputs[1], 1.0) else None
+
+
+def _drop_two_minuses(node: Node) -> Node | None:
+    twice = node.op is Op.NEG and node.inputs[0].op is Op.NEG
+    return node.inputs[0].inputs[0] if twice else None
+
+
+def _drop_identity(node: Node) -> Node | None:
+    return node.inputs[0] if node.op is Op.IDENTITY else None
+
+
+def _fold_constants(node: Node) -> Node | None:
+    operands = [operand.attr for operand in node.inputs if isinstance(operand.attr, float)]
+    if node.op not in FOLDS or not operands or len(operands) != len(node.inputs):
+        return None
+    try:
+        value = float(FOLDS[node.op](*operands))
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return None
+    # What is not a number stays as an operation, for a trace to show where it began.
+    return None if math.isnan(value) else constant(value)
+
+
+FOLDS: dict[Op, Callable[..., float]] = {
+    Op.ADD: operator.add,
+    Op.SUB: operator.sub,
+    Op.MUL: operator.mul,
+    Op.DIV: operator.truediv,
+    Op.MAXIMUM: max,
+    Op.MINIMUM: min,
+    Op.NEG: operator.neg,
+    Op.SIGMOID: lambda value: 0.5 * (1.0 + math.tanh(0.5 * value)),
+    Op.TANH: math.tanh,
+    Op.RELU: lambda value: max(value, 0.0),
+    Op.EXP: math.exp,
+    Op.LOG: math.log,
+    Op.SQRT: math.sqrt,
+    Op.ABS: abs,
+    Op.SOFTPLUS: lambda value: max(value, 0.0) + math.log1p(math.exp(-abs(value))),
+    Op.IDENTITY: float,
+    Op.MEAN: float,
+}
+"""One row an op: its value on numbers."""
+
+SIMPLIFY: tuple[Rule, ...] = (
+    _fold_constants,
+    _drop_zero,
+    _drop_one,
+    _drop_two_minuses,
+    _drop_identity,
+)
+"""Rules that change no result."""
+
+
+def simplify(graph: Graph) -> Graph:
+    """The same step without operations that do nothing."""
+    return rewrite(graph, SIMPLIFY)

@@ -1,12 +1,13 @@
 """What must hold for every graph, before and after each pass."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from elman.errors import CellError
 from elman.ir.graph import BINARY, ELEMENTWISE, LEAVES, Graph, Node, Op, joined_size
 
-MAX_NODES = 10_000
+MAX_NODES = 2_000
 """A cell is a few equations; more than this is a mistake or an attack."""
 
 
@@ -62,7 +63,7 @@ def _shape_problems(graph: Graph) -> Iterator[str]:
     names = ("output", *graph.state_names)
     for name, node in zip(names, (graph.output, *graph.next_states), strict=False):
         if node.size == "1":
-            yield f"the next {name} is a single number a row; it must have a value for each hidden unit"
+            yield f"the next {name} is one number a row; it must have one for each hidden unit"
 
 
 def _node_problems(node: Node) -> Iterator[str]:
@@ -109,5 +110,7 @@ def _parameter_problems(graph: Graph) -> Iterator[str]:
             yield f"the matrix {name} takes {parameter.columns} values, not {node.inputs[0].size}"
     yield from (f"the parameter {name} is declared but not used" for name in declared.keys() - used)
     for parameter in graph.parameters:
+        if not (math.isfinite(parameter.initial) and math.isfinite(parameter.diagonal)):
+            yield f"the {parameter.kind} {parameter.name} does not begin at a finite number"
         if (parameter.columns == "1") != (parameter.kind != "matrix"):
             yield f"the {parameter.kind} {parameter.name} cannot have {parameter.columns} columns"

@@ -1,0 +1,139 @@
+"""What a graph means: NumPy in float64, row by row and step by step, as plainly as can be.
+
+Slow on purpose. Every backend is measured against it, so nothing here is shared with them but the
+graph itself.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.ir.graph import Graph, Node, Op
+
+Array = NDArray[np.float64]
+
+
+def _sigmoid(value: Array) -> Array:
+    # Through tanh: exp(-value) would overflow for very negative values.
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * value)))
+
+
+FUNCTIONS: dict[Op, Callable[..., Any]] = {
+    Op.ADD: np.add,
+    Op.SUB: np.subtract,
+    Op.MUL: np.multiply,
+    Op.DIV: np.divide,
+    Op.MAXIMUM: np.maximum,
+    Op.MINIMUM: np.minimum,
+    Op.NEG: np.negative,
+    Op.SIGMOID: _sigmoid,
+    Op.TANH: np.tanh,
+    Op.RELU: lambda value: np.maximum(value, 0.0),
+    Op.EXP: np.exp,
+    Op.LOG: np.log,
+    Op.SQRT: np.sqrt,
+    Op.ABS: np.abs,
+    Op.SOFTPLUS: lambda value: np.logaddexp(0.0, value),
+    Op.IDENTITY: lambda value: value,
+    Op.MEAN: lambda value: value.mean(keepdims=True),
+}
+"""One row an op; products and leaves are evaluated by name."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave, row by row."""
+
+    outputs: list[Array]
+    """(T_b, H) for each row b."""
+    states: dict[str, Array]
+    """(B, H): each state after the last step that each row has."""
+    named: dict[str, list[Array]]
+    """(T_b, H), or (T_b, 1) for a mean, for each named value and row."""
+
+
+def run(
+    graph: Graph,
+    weights: Mapping[str, Array],
+    rows: Sequence[Array],
+    hidden_size: int,
+    *,
+    states: Mapping[str, Array] | None = None,
+    reverse: bool = False,
+) -> Result:
+    """Evaluate a graph over ragged rows.
+
+    Args:
+        graph: a verified graph of one input.
+        weights: its parameters by name, (H, I), (H, H) or (H,).
+        rows: (T_b, I) for each row b.
+        hidden_size: H.
+        states: the first states, (B, H) each; zeros where they are None.
+        reverse: whether each row runs from its last step to its first.
+    """
+    first = states or {name: np.zeros((len(rows), hidden_size)) for name in graph.state_names}
+    outputs, finals, named = [], [], []
+    with np.errstate(all="ignore"):
+        for index, row in enumerate(rows):
+            state = {name: np.asarray(first[name][index], float) for name in graph.state_names}
+            output, final, values = _run_row(graph, weights, row, hidden_size, state, reverse)
+            outputs.append(output)
+            finals.append(final)
+            named.append(values)
+    return Result(
+        outputs,
+        {name: np.stack([final[name] for final in finals]) for name in graph.state_names},
+        {name: [values[name] for values in named] for name, _ in graph.named},
+    )
+
+
+def _run_row(
+    graph: Graph,
+    weights: Mapping[str, Array],
+    row: Array,
+    hidden_size: int,
+    state: dict[str, Array],
+    reverse: bool,
+) -> tuple[Array, dict[str, Array], dict[str, Array]]:
+    steps = list(range(len(row)))
+    outputs: dict[int, Array] = {}
+    named: dict[str, dict[int, Array]] = {name: {} for name, _ in graph.named}
+    for step in reversed(steps) if reverse else steps:
+        values = step_values(graph, weights, row[step], state)
+        outputs[step] = _whole(values[graph.output], hidden_size)
+        for name, node in graph.named:
+            named[name][step] = values[node]
+        nexts = zip(graph.state_names, graph.next_states, strict=True)
+        state = {name: _whole(values[node], hidden_size) for name, node in nexts}
+    output = np.stack([outputs[step] for step in steps])
+    return output, state, {name: np.stack([one[t] for t in steps]) for name, one in named.items()}
+
+
+def _whole(value: Array, hidden_size: int) -> Array:
+    return np.broadcast_to(value, (hidden_size,))
+
+
+def step_values(
+    graph: Graph, weights: Mapping[str, Array], x: Array, state: Mapping[str, Array]
+) -> dict[Node, Array]:
+    """Every value of one step of one row, by its node."""
+    values: dict[Node, Array] = {}
+    for node in graph.nodes:
+        operands = [values[operand] for operand in node.inputs]
+        name = str(node.attr)
+        if node.op is Op.INPUT:
+            values[node] = np.asarray(x, float)
+        elif node.op is Op.STATE:
+            values[node] = state[name]
+        elif node.op is Op.PARAMETER:
+            values[node] = weights[name]
+        elif node.op is Op.CONSTANT:
+            values[node] = np.full(1, node.attr)
+        elif node.op is Op.PRODUCT:
+            values[node] = weights[name] @ operands[0]
+        else:
+            values[node] = np.asarray(FUNCTIONS[node.op](*operands))
+    return values
