@@ -166,8 +166,9 @@ def _refuse_too_little(grouped: _Grouped, shares: tuple[float, float], source: s
         )
     need = 2 + sum(share > 0 for share in shares)
     if len(grouped.stratum) < need:
+        texts = _count(len(grouped.stratum), "different text")
         raise DataError(
-            f"{source} has {len(grouped.stratum)} different texts, too few to train on and test; "
+            f"{source} has {texts}, too few to train on and test; "
             f"give at least {need}, better some hundreds"
         )
 

@@ -147,7 +147,8 @@ def _same_width(data: bytes) -> bool:
     codes = np.frombuffer(data, np.uint8)
     ends = np.append(np.flatnonzero(codes == ord("\n")), len(codes))
     tabs = np.diff(np.searchsorted(np.flatnonzero(codes == ord("\t")), ends), prepend=0)
-    filled = np.diff(ends, prepend=-1) > 2  # longer than a line end of two characters
+    length = np.diff(ends, prepend=-1) - 1
+    filled = (length > 1) | ((length == 1) & (codes[ends - 1] != ord("\r")))
     return bool((tabs[filled] == tabs[filled][:1]).all())
 
 
