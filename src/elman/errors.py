@@ -12,11 +12,11 @@ class ElmanError(Exception):
     exit_code = 2
 
 
-class ConfigError(ElmanError):
+class ConfigError(ElmanError, ValueError):
     """An option or argument has a value that cannot work."""
 
 
-class DataError(ElmanError):
+class DataError(ElmanError, ValueError):
     """A file or table cannot be read as what it was given for."""
 
 

@@ -1,0 +1,1 @@
+"""Networks for each task, and how they are kept."""

@@ -1,0 +1,37 @@
+"""`elman datasets`."""
+
+from __future__ import annotations
+
+from elman.cli import display
+from elman.cli.options import Json
+
+
+def datasets(*, json: Json = False) -> None:
+    """List the built-in data sets.
+
+    Parameters
+    ----------
+    json
+        Print one JSON document.
+    """
+    from elman.data.datasets import DATASETS
+
+    names = ("name", "task", "size", "classes", "licence", "extra", "summary", "source")
+    rows = [{name: getattr(entry, name) for name in names} for entry in DATASETS.values()]
+    if json:
+        display.print_json(rows)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in names[:-2]:
+        table.add_column(name, justify="right" if name in ("size", "classes") else "left")
+    for row in rows:
+        table.add_row(
+            *(f"{v:,}" if isinstance(v, int) else str(v) for v in list(row.values())[:-2])
+        )
+    screen = display.console()
+    screen.print(table)
+    for row in rows:
+        screen.print(f"\n[bold]{row['name']}[/]: {row['summary']}\n  from {row['source']}")
+    screen.print("\nBrought by: pip install 'elman\\[data]'. Use: elman train NAME")

@@ -1,0 +1,48 @@
+"""DATA as a person names it: a file, a folder, ``-`` for stdin, or a built-in data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from elman.data.datasets import DATASETS, load_dataset
+from elman.data.examples import Examples
+from elman.data.readers import read_examples
+from elman.data.splits import Split, split
+
+
+def read_data(data: str | Path, *, text: str | None = None, label: str | None = None) -> Examples:
+    """Read labelled texts; a file of that name goes before a built-in data set.
+
+    Args:
+        data: a file, a folder, ``-``, or a name in ``DATASETS``.
+        text: the text column, by name or by number from 1.
+        label: the label column, likewise.
+
+    Raises:
+        DataError: as ``read_examples`` and ``load_dataset``.
+    """
+    if str(data) in DATASETS and not Path(data).exists():
+        return load_dataset(str(data))
+    return read_examples(data, text=text, label=label)
+
+
+def read_split(
+    data: str | Path,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    valid: str | Path | None = None,
+    test: str | Path | None = None,
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+) -> Split:
+    """Read ``data`` and the parts that are given, and cut the others from ``data``.
+
+    Raises:
+        ConfigError, DataError: as ``read_data`` and ``split``.
+    """
+    parts = {
+        name: None if part is None else read_data(part, text=text, label=label)
+        for name, part in (("valid", valid), ("test", test))
+    }
+    return split(read_data(data, text=text, label=label), fractions=fractions, seed=seed, **parts)

@@ -1,0 +1,156 @@
+"""The scikit-learn face of the toolkit: ``TextClassifier``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from elman.data.examples import Examples
+from elman.data.splits import split
+from elman.training import classify
+from elman.training.config import TrainConfig
+
+
+class TextClassifier(ClassifierMixin, BaseEstimator):
+    """A recurrent text classifier with scikit-learn's interface.
+
+    ``fit`` takes texts (a list, array or series of str) and labels of any kind, keeps a share of
+    them to know when to stop, and trains as ``elman train`` does. What is None follows from the
+    data.
+
+    Args:
+        cell: a cell of the zoo by name, ``file.py:name``, or a traced cell.
+        tokens: ``"characters"``, ``"words"`` or ``"auto"``.
+        validation_fraction: share of the training texts that early stopping looks at.
+        random_state: seed; None is 0, as everywhere in Elman.
+        min_count, max_length, embedding_size, hidden_size, num_layers, bidirectional, pooling,
+            dropout, token_dropout, batch_size, epochs, patience, learning_rate, weight_decay,
+            balance, backend: as in ``elman.training.config.TrainConfig``.
+
+    Attributes:
+        classes_: (C,) the labels, sorted.
+        model_: the trained ``TextClassifierModel``: ``steps``, ``embed``, ``save``.
+        history_: what happened in each epoch.
+    """
+
+    def __init__(
+        self,
+        cell: str = "lstm",
+        *,
+        tokens: str = "auto",
+        min_count: int | None = None,
+        max_length: int | None = None,
+        embedding_size: int | None = None,
+        hidden_size: int | None = None,
+        num_layers: int = 1,
+        bidirectional: bool = True,
+        pooling: str | None = None,
+        dropout: float | None = None,
+        token_dropout: float | None = None,
+        batch_size: int | None = None,
+        epochs: int | None = None,
+        patience: int | None = None,
+        learning_rate: float | None = None,
+        weight_decay: float = 0.01,
+        balance: bool = False,
+        validation_fraction: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
+        backend: str = "auto",
+    ):
+        self.cell = cell
+        self.tokens = tokens
+        self.min_count = min_count
+        self.max_length = max_length
+        self.embedding_size = embedding_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.pooling = pooling
+        self.dropout = dropout
+        self.token_dropout = token_dropout
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.patience = patience
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.balance = balance
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.backend = backend
+
+    def fit(self, X: Iterable[str], y: Iterable[Any]) -> TextClassifier:  # noqa: N803
+        """Train on ``texts`` and their labels.
+
+        Raises:
+            TypeError: ``X`` holds something that is not a string.
+            ValueError: lengths differ, there is one class only, or an option cannot work.
+        """
+        texts = _texts(X)
+        targets = column_or_1d(np.asarray(y), warn=True)
+        check_classification_targets(targets)
+        if len(texts) != len(targets):
+            raise ValueError(f"there are {len(texts)} texts but {len(targets)} labels")
+        self.classes_, index = np.unique(targets, return_inverse=True)
+        # The toolkit's labels are strings: let theirs be the place of ours, in the same order.
+        width = len(str(len(self.classes_)))
+        names = [f"{i:0{width}d}" for i in index]
+        config = self._config()
+        share = self.validation_fraction
+        parts = split(
+            Examples(texts, names, "the training texts"),
+            fractions=(1 - share, share, 0.0),
+            seed=config.seed,
+        )
+        fitted = classify.fit(classify.prepare(parts, config))
+        if fitted.stopped and not fitted.failed:
+            raise KeyboardInterrupt
+        self.model_ = fitted.model
+        self.history_ = fitted.history
+        self._columns = [int(name) for name in fitted.model.classes]
+        return self
+
+    def predict_proba(self, X: Iterable[str]) -> NDArray[np.float32]:  # noqa: N803
+        """Return the probabilities (texts, C) in the order of ``classes_``."""
+        check_is_fitted(self)
+        texts = _texts(X)
+        result = np.zeros((len(texts), len(self.classes_)), dtype=np.float32)
+        result[:, self._columns] = self.model_.predict_proba(texts)
+        return result
+
+    def predict(self, X: Iterable[str]) -> NDArray[Any]:  # noqa: N803
+        """Return the most probable label of each text."""
+        check_is_fitted(self)
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def _config(self) -> TrainConfig:
+        known = TrainConfig.__struct_fields__
+        options = {k: v for k, v in self.get_params(deep=False).items() if k in known}
+        state = self.random_state
+        seed = 0 if state is None else state
+        if not isinstance(seed, (int, np.integer)):
+            seed = check_random_state(seed).randint(2**31)
+        return TrainConfig(**options, seed=int(seed))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        return tags
+
+
+def _texts(values: Iterable[str]) -> list[str]:
+    if isinstance(values, str):
+        raise TypeError("X is one string; pass a list of strings")
+    texts: Sequence[Any] = list(values)
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"text {i} is a {type(text).__name__}; every text must be a str")
+    return [str(text) for text in texts]

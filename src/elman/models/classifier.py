@@ -1,0 +1,96 @@
+"""Many-to-one: one label for a whole text.
+
+tokens -> embedding -> Recurrent -> pooling over steps -> linear -> logits
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence
+
+from elman.cell import Cell
+from elman.models.config import ClassifierConfig
+from elman.nn import ragged
+from elman.nn.recurrent import Recurrent
+from elman.text.vocabulary import UNKNOWN_ID
+
+
+class Classifier(nn.Module):
+    """A recurrent text classifier over ragged batches of token ids."""
+
+    def __init__(self, config: ClassifierConfig, cell: str | Cell, *, backend: str = "auto"):
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
+        self.recurrent = Recurrent(
+            cell,
+            config.embedding_size,
+            config.hidden_size,
+            num_layers=config.num_layers,
+            bidirectional=config.bidirectional,
+            dropout=config.dropout,
+            backend=backend,
+        )
+        width = self.recurrent.output_size
+        self.attention = AttentionPooling(width) if config.pooling == "attention" else None
+        self.output = nn.Linear(width, config.num_classes)
+
+    def forward(self, tokens: PackedSequence) -> Tensor:
+        """Return the logits (B, C) of a ragged batch of token ids, in the batch's own row order."""
+        return self.output(
+            functional.dropout(self.pooled(tokens), self.config.dropout, self.training)
+        )
+
+    def pooled(self, tokens: PackedSequence) -> Tensor:
+        """Return one vector a text, (B, H * directions): what ``embed`` gives."""
+        outputs, _ = self.recurrent(self._embed(tokens))
+        match self.config.pooling:
+            case "last":
+                return self._last(outputs)
+            case "max":
+                return ragged.max(outputs)
+            case "mean":
+                return ragged.mean(outputs)
+        assert self.attention is not None
+        return self.attention(outputs)
+
+    def _last(self, outputs: PackedSequence) -> Tensor:
+        """Return each direction's output at its own end: at the last token, and at the first."""
+        size = self.config.hidden_size
+        forward = ragged.last(ragged.replace(outputs, outputs.data[:, :size]))
+        if not self.config.bidirectional:
+            return forward
+        backward = outputs.data[: len(forward), size:]  # (B, H), rows in sorted order
+        if outputs.unsorted_indices is not None:
+            backward = backward.index_select(0, outputs.unsorted_indices)
+        return torch.cat([forward, backward], dim=1)
+
+    def _embed(self, tokens: PackedSequence) -> PackedSequence:
+        ids = tokens.data
+        if self.training and self.config.token_dropout:
+            hidden = torch.rand(ids.shape, device=ids.device) < self.config.token_dropout
+            ids = ids.masked_fill(hidden, UNKNOWN_ID)
+        vectors = self.embedding(ids)  # (N, I)
+        vectors = functional.dropout(vectors, self.config.dropout / 2, self.training)
+        return ragged.replace(tokens, vectors)
+
+
+class AttentionPooling(nn.Module):
+    """A learned weighted mean over the steps of each row.
+
+    ``a_t = softmax_t(v . tanh(W h_t + b))`` and the result is ``sum_t a_t h_t`` (Yang et al. 2016,
+    "Hierarchical Attention Networks for Document Classification", equations 5-7).
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.projection = nn.Linear(width, width)
+        self.context = nn.Linear(width, 1, bias=False)
+
+    def forward(self, outputs: PackedSequence) -> Tensor:
+        """Return (B, width) in the batch's own row order from (N, width) outputs."""
+        scores = self.context(torch.tanh(self.projection(outputs.data)))  # (N, 1)
+        shares = ragged.softmax(ragged.replace(outputs, scores))
+        return ragged.sum(ragged.replace(outputs, shares.data * outputs.data))

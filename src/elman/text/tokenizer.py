@@ -1,0 +1,312 @@
+"""Text to token ids and back: by character, or by word.
+
+A tokenizer is made from the training part alone (``fit``) and is saved as JSON with the model.
+Both kinds return an ``Encoded``: all ids in one flat array, row after row, and each row's length.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.errors import ConfigError, DataError
+from elman.text.cleaning import normalise, normalise_all
+from elman.text.vocabulary import UNKNOWN_ID, Vocabulary
+
+Level = Literal["characters", "words"]
+
+# Texts this short (median) are names, codes or single words: their characters carry the meaning.
+SHORT_TEXT = 32
+# A chunk bounds the memory that encoding takes beside its result.
+CHUNK_CHARACTERS = 1 << 20
+CHUNK_TEXTS = 4096
+MAX_LENGTH: dict[Level, int] = {"characters": 512, "words": 256}
+MAX_WORDS = 50_000
+
+# Handles, hashtags and addresses stay whole; an apostrophe or hyphen inside a word belongs to it;
+# any other sign (an emoji, a stop) is a token of its own.
+WORD_PATTERN = r"https?://\S+|[@#]?\w+(?:['’\-]\w+)*|[^\w\s]"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of many texts, ragged.
+
+    Attributes:
+        values: (N,) int32, the ids of all rows, one row after the other.
+        lengths: (rows,) int64, the number of tokens in each row; 0 for an empty text.
+        cut: how many texts were longer than the tokenizer's ``max_length``.
+    """
+
+    values: NDArray[np.int32]
+    lengths: NDArray[np.int64]
+    cut: int = 0
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+class Tokenizer(Protocol):
+    """What models need of a tokenizer."""
+
+    level: ClassVar[Level]
+    max_length: int
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, the two special ones included."""
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Return the token ids of ``texts``."""
+
+    def split(self, text: str) -> list[str]:
+        """Return the pieces of ``text`` that ``encode`` numbers, as a person would read them."""
+
+    def to_json(self) -> bytes:
+        """Return the tokenizer as JSON, from which ``load_tokenizer`` restores it."""
+
+
+class CharacterTokenizer:
+    """One token a Unicode code point of the text in normalisation form C.
+
+    The look-up is one NumPy gather through a table of all code points, which is some thirty times
+    faster than a general tokenizer.
+    """
+
+    level: ClassVar[Level] = "characters"
+
+    def __init__(self, vocabulary: Vocabulary, *, max_length: int = MAX_LENGTH["characters"]):
+        self.vocabulary = vocabulary
+        self.max_length = max_length
+        self._table = _code_point_table(vocabulary)
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Sequence[str],
+        *,
+        min_count: int = 1,
+        max_length: int = MAX_LENGTH["characters"],
+    ) -> CharacterTokenizer:
+        """Make the vocabulary of the characters seen at least ``min_count`` times."""
+        counts = np.zeros(0x110000, dtype=np.int64)
+        for chunk in _chunks(normalise_all(texts)):
+            codes = _code_points("".join(text[:max_length] for text in chunk))
+            found = np.bincount(codes)
+            counts[: len(found)] += found
+        seen = {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
+        return cls(Vocabulary.from_counts(seen, min_count=min_count), max_length=max_length)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, the two special ones included."""
+        return len(self.vocabulary)
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Return the token ids of ``texts``; texts over ``max_length`` are cut at their end."""
+        texts = normalise_all(texts)
+        lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+        too_long = lengths > self.max_length
+        cut = int(too_long.sum())
+        if cut:
+            texts = [text[: self.max_length] for text in texts]
+            lengths = np.minimum(lengths, self.max_length)
+        values = np.empty(int(lengths.sum()), dtype=np.int32)
+        position = 0
+        for chunk in _chunks(texts):
+            codes = _code_points("".join(chunk))
+            np.take(self._table, codes, out=values[position : position + len(codes)])
+            position += len(codes)
+        return Encoded(values, lengths, cut)
+
+    def split(self, text: str) -> list[str]:
+        """Return the characters of ``text`` that ``encode`` numbers."""
+        return list(normalise(text)[: self.max_length])
+
+    def to_json(self) -> bytes:
+        """Return the tokenizer as JSON."""
+        return _write(_Saved(self.level, self.max_length, tokens=self.vocabulary.tokens))
+
+    @classmethod
+    def from_saved(cls, saved: _Saved) -> CharacterTokenizer:
+        """Restore what ``to_json`` wrote."""
+        return cls(Vocabulary(saved.tokens), max_length=saved.max_length)
+
+
+class WordTokenizer:
+    """One token a word, number, handle or sign, lower-cased, in normalisation form C.
+
+    Splitting and look-up are done by the ``tokenizers`` library; the pattern is ``WORD_PATTERN``.
+    """
+
+    level: ClassVar[Level] = "words"
+
+    def __init__(self, tokenizer: Any, *, max_length: int = MAX_LENGTH["words"]):
+        self._tokenizer = tokenizer
+        self.max_length = max_length
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Sequence[str],
+        *,
+        min_count: int = 2,
+        max_length: int = MAX_LENGTH["words"],
+        max_size: int = MAX_WORDS,
+    ) -> WordTokenizer:
+        """Make the vocabulary of the words seen at least ``min_count`` times."""
+        splitter = _word_tokenizer(Vocabulary.from_counts({}))
+        counts: Counter[str] = Counter()
+        pieces = splitter.pre_tokenizer.pre_tokenize_str
+        normal = splitter.normalizer.normalize_str
+        for text in texts:
+            counts.update(piece for piece, _ in pieces(normal(text))[:max_length])
+        vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
+        return cls(_word_tokenizer(vocabulary), max_length=max_length)
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, the two special ones included."""
+        return int(self._tokenizer.get_vocab_size())
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Return the token ids of ``texts``; those over ``max_length`` are cut at their end."""
+        rows: list[NDArray[np.int32]] = []
+        lengths: list[int] = []
+        cut = 0
+        for start in range(0, len(texts), CHUNK_TEXTS):
+            chunk = list(texts[start : start + CHUNK_TEXTS])
+            for encoding in self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
+                ids = np.asarray(encoding.ids, dtype=np.int32)
+                cut += len(ids) > self.max_length
+                rows.append(ids[: self.max_length])
+                lengths.append(len(rows[-1]))
+        values = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
+        return Encoded(values, np.asarray(lengths, dtype=np.int64), cut)
+
+    def split(self, text: str) -> list[str]:
+        """Return the words of ``text`` that ``encode`` numbers, spelt as in the text."""
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        return [text[start:end] for start, end in encoding.offsets[: self.max_length]]
+
+    def to_json(self) -> bytes:
+        """Return the tokenizer as JSON."""
+        inner = msgspec.json.decode(self._tokenizer.to_str())
+        return _write(_Saved(self.level, self.max_length, words=inner))
+
+    @classmethod
+    def from_saved(cls, saved: _Saved) -> WordTokenizer:
+        """Restore what ``to_json`` wrote."""
+        from tokenizers import Tokenizer as Inner
+
+        inner = Inner.from_str(msgspec.json.encode(saved.words).decode())
+        return cls(inner, max_length=saved.max_length)
+
+
+def choose_level(texts: Sequence[str]) -> Level:
+    """Return ``"characters"`` for short texts and for scripts without spaces, else ``"words"``.
+
+    Judged on at most 10,000 texts spread evenly over all.
+    """
+    sample = texts[:: max(1, len(texts) // 10_000)]
+    lengths = [len(text) for text in sample]
+    if not lengths or np.median(lengths) <= SHORT_TEXT:
+        return "characters"
+    words = sum(len(text.split()) for text in sample)
+    # Twelve characters between two spaces is no word of an alphabetic script.
+    return "characters" if sum(lengths) > 12 * words else "words"
+
+
+def fit_tokenizer(
+    texts: Sequence[str],
+    *,
+    level: Level,
+    min_count: int | None = None,
+    max_length: int | None = None,
+) -> Tokenizer:
+    """Make a tokenizer of the given level from the training texts.
+
+    Args:
+        texts: the training part alone; validation and test texts must not shape the vocabulary.
+        level: ``"characters"`` or ``"words"``.
+        min_count: tokens seen less often share the unknown entry; 2 when not given, so that the
+            unknown entry is itself trained on the rare ones.
+        max_length: longer texts are cut; 512 characters or 256 words when not given.
+
+    Raises:
+        ConfigError: a number under 1.
+    """
+    for name, value in (("min_count", min_count), ("max_length", max_length)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}; it must be 1 or more")
+    kind = CharacterTokenizer if level == "characters" else WordTokenizer
+    return kind.fit(texts, min_count=min_count or 2, max_length=max_length or MAX_LENGTH[level])
+
+
+def load_tokenizer(data: bytes, *, source: str = "tokenizer.json") -> Tokenizer:
+    """Restore a tokenizer from its JSON.
+
+    Raises:
+        DataError: when ``data`` is not what ``to_json`` writes; names ``source``.
+    """
+    try:
+        saved = msgspec.json.decode(data, type=_Saved)
+        kind = CharacterTokenizer if saved.level == "characters" else WordTokenizer
+        return kind.from_saved(saved)
+    except Exception as error:
+        raise DataError(f"{source} is not a tokenizer that Elman wrote ({error})") from error
+
+
+class _Saved(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """The form of tokenizer.json."""
+
+    level: Level
+    max_length: int
+    tokens: tuple[str, ...] = ()
+    words: dict[str, Any] = {}
+
+
+def _write(saved: _Saved) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(saved), indent=1)
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Cut ``texts`` into runs of about CHUNK_CHARACTERS characters."""
+    start, size = 0, 0
+    for end, text in enumerate(texts):
+        size += len(text)
+        if size >= CHUNK_CHARACTERS:
+            yield texts[start : end + 1]
+            start, size = end + 1, 0
+    if start < len(texts):
+        yield texts[start:]
+
+
+def _code_points(text: str) -> NDArray[np.uint32]:
+    # surrogatepass: a lone surrogate is bad text, not a reason to crash; it becomes unknown.
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+
+def _code_point_table(vocabulary: Vocabulary) -> NDArray[np.int32]:
+    """Return the id of every code point, up to the last one that is known and one more."""
+    table = np.full(0x110000, UNKNOWN_ID, dtype=np.int32)
+    for token, i in vocabulary.ids.items():
+        if len(token) == 1:
+            table[ord(token)] = i
+    return table
+
+
+def _word_tokenizer(vocabulary: Vocabulary) -> Any:
+    from tokenizers import Regex, models, normalizers, pre_tokenizers
+    from tokenizers import Tokenizer as Inner
+
+    inner = Inner(models.WordLevel(vocab=vocabulary.ids, unk_token=vocabulary.tokens[UNKNOWN_ID]))
+    inner.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex(WORD_PATTERN), behavior="removed", invert=True)
+    return inner

@@ -1,0 +1,156 @@
+"""A run that was stopped, kept so that it goes on exactly where it was.
+
+One safetensors file holds all tensors; its metadata hold the history and what the run was told.
+It stands beside the bundle, in ``<out>.training``, until the run is finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from elman.data.examples import Examples
+from elman.errors import BundleError, ConfigError
+from elman.models.bundle import write_synced, writing
+from elman.training import history
+from elman.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from elman.training.trainer import Trainer
+
+FILE = "checkpoint.safetensors"
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+class Checkpoint:
+    """The place of one run's checkpoint.
+
+    Args:
+        out: where the bundle will stand.
+        config: the run's options as given, before anything is settled.
+        data: fingerprint of the three parts.
+    """
+
+    def __init__(self, out: Path, config: TrainConfig, data: str):
+        self.folder = training_folder(out)
+        self.config = config
+        self.data = data
+
+    @property
+    def file(self) -> Path:
+        """The checkpoint itself."""
+        return self.folder / FILE
+
+    def save(self, trainer: Trainer) -> None:
+        """Write the trainer's state after a whole epoch; replaces the last one atomically."""
+        from safetensors.torch import save
+
+        tensors: dict[str, Tensor] = {}
+        for name, tensor in trainer.model.state_dict().items():
+            tensors[f"model/{name}"] = tensor
+        for name, tensor in trainer.state.best_weights.items():
+            tensors[f"best/{name}"] = tensor
+        for i, state in trainer.optimiser.state_dict()["state"].items():
+            for key in _MOMENTS:
+                tensors[f"optimiser/{i}/{key}"] = state[key]
+        metadata = {
+            "history": history.to_lines(trainer.state.history).decode(),
+            "config": msgspec.json.encode(self.config).decode(),
+            "data": self.data,
+        }
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            temporary = self.folder / f".{FILE}.{os.getpid()}"
+            write_synced(temporary, save({k: v.contiguous() for k, v in tensors.items()}, metadata))
+            temporary.replace(self.file)
+
+    def restore(self, trainer: Trainer) -> None:
+        """Bring ``trainer`` to where the run was.
+
+        Raises:
+            ConfigError: there is no checkpoint, or it was made with other options or data.
+            BundleError: the checkpoint is damaged.
+        """
+        from safetensors import safe_open
+
+        self.check()
+        try:
+            with safe_open(str(self.file), framework="pt") as stored:
+                metadata = stored.metadata()
+                tensors = {name: stored.get_tensor(name) for name in list(stored.keys())}
+            trainer.model.load_state_dict(_part(tensors, "model/"))
+            trainer.state.best_weights = _part(tensors, "best/")
+            trainer.state.history = history.from_lines(metadata["history"].encode())
+            _restore_optimiser(trainer.optimiser, _part(tensors, "optimiser/"))
+        except Exception as error:
+            raise BundleError(f"{self.file} is damaged; train again without --resume") from error
+
+    def check(self) -> None:
+        """Refuse to go on from another run's checkpoint; imports and changes nothing else."""
+        from safetensors import SafetensorError, safe_open
+
+        if not self.file.is_file():
+            raise ConfigError(
+                f"there is nothing to resume at {self.folder}; leave out --resume to begin"
+            )
+        try:
+            with safe_open(str(self.file), framework="numpy") as stored:
+                metadata = stored.metadata()
+            then = msgspec.json.decode(metadata["config"])
+        except (SafetensorError, OSError, KeyError, TypeError, msgspec.DecodeError) as error:
+            raise BundleError(f"{self.file} is damaged; train again without --resume") from error
+        now = msgspec.to_builtins(self.config)
+        for name in now:
+            if now[name] != then.get(name):
+                raise ConfigError(
+                    f"the stopped run had {name} {then.get(name)}, not {now[name]}; "
+                    "resume with the same options, or leave out --resume to begin anew"
+                )
+        if metadata["data"] != self.data:
+            raise ConfigError(
+                "the data are not those of the stopped run; "
+                "resume with the same files, or leave out --resume to begin anew"
+            )
+
+    def remove(self) -> None:
+        """Forget the run: it is finished."""
+        self.file.unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+
+def training_folder(out: Path) -> Path:
+    """Return where the unfinished run of the bundle ``out`` is kept."""
+    return out.with_name(out.name + ".training")
+
+
+def fingerprint(parts: Sequence[Examples]) -> str:
+    """Return a hash of all texts and labels in their order."""
+    digest = hashlib.sha256()
+    for part in parts:
+        for column in (part.texts, part.labels):
+            digest.update(str(len(column)).encode())
+            for value in column:
+                digest.update(value.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        i, key = name.split("/")
+        state.setdefault(int(i), {})[key] = tensor
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": state, "param_groups": groups})

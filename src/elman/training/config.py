@@ -1,0 +1,130 @@
+"""What a training run is told, and what follows from the data where it is not told.
+
+Nothing here imports torch: a wrong option is answered at once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from elman.errors import ConfigError
+from elman.models.config import POOLINGS, Pooling
+from elman.text.tokenizer import Level
+
+Tokens = Literal["auto", "characters", "words"]
+
+
+class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The options of a run. ``None`` means: settled from the data by ``settle``."""
+
+    cell: str = "lstm"
+    """A cell of the zoo by name, or ``file.py:name``."""
+    tokens: Tokens = "auto"
+    """What one step reads; ``auto`` takes characters for short texts and words for longer ones."""
+    min_count: int | None = None
+    """Tokens seen less often in training share the unknown entry (2)."""
+    max_length: int | None = None
+    """Longer texts are cut (512 characters or 256 words)."""
+    embedding_size: int | None = None
+    hidden_size: int | None = None
+    """Of each direction."""
+    num_layers: int = 1
+    bidirectional: bool = True
+    pooling: Pooling | None = None
+    """How the steps become one vector: ``last`` for characters, ``max`` for words."""
+    dropout: float | None = None
+    token_dropout: float | None = None
+    """Share of training tokens read as unknown."""
+    batch_size: int | None = None
+    epochs: int | None = None
+    """At most; training stops earlier when the validation score no longer rises."""
+    patience: int | None = None
+    """Epochs without a better validation score before training stops."""
+    learning_rate: float | None = None
+    """The highest of the schedule."""
+    weight_decay: float = 0.01
+    balance: bool = False
+    """Weigh each class in the loss by the inverse of its size."""
+    seed: int = 0
+    """Repeats a run on CPU bit for bit."""
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in _COUNTS:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} is {value}; it must be 1 or more")
+        for name in ("dropout", "token_dropout"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise ConfigError(f"{name} is {value}; it must be at least 0 and under 1")
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"learning_rate is {self.learning_rate}; it must be above 0")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"weight_decay is {self.weight_decay}; it must be 0 or more")
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed is {self.seed}; it must be 0 or more and under 2**63")
+        _one_of("tokens", self.tokens, get_args(Tokens))
+        if self.pooling is not None:
+            _one_of("pooling", self.pooling, POOLINGS)
+
+
+_COUNTS = (
+    "min_count",
+    "max_length",
+    "embedding_size",
+    "hidden_size",
+    "num_layers",
+    "batch_size",
+    "epochs",
+    "patience",
+)
+
+# One epoch of a small set takes a second and a network needs a few thousand updates; a large set
+# needs few epochs. So a run is given a number of updates, within these bounds of epochs.
+UPDATES = 4_000
+FEWEST_EPOCHS, MOST_EPOCHS = 4, 40
+
+
+def settle(config: TrainConfig, *, level: Level, count: int, num_classes: int) -> TrainConfig:
+    """Fill in every ``None`` from the kind and size of the training part.
+
+    Args:
+        config: the options as given; what is given stays.
+        level: what a step reads.
+        count: number of training texts.
+        num_classes: C.
+    """
+    characters = level == "characters"
+    batch_size = config.batch_size or _power_of_two(count / 100, 16, 64 if characters else 128)
+    updates_an_epoch = math.ceil(count / batch_size)
+    epochs = config.epochs or min(
+        max(round(UPDATES / updates_an_epoch), FEWEST_EPOCHS), MOST_EPOCHS
+    )
+    defaults: dict[str, Any] = {
+        "min_count": 2,
+        "max_length": 512 if characters else 256,
+        "embedding_size": 64 if characters else 128,
+        "hidden_size": 128,
+        "pooling": "last" if characters else "max",
+        "dropout": 0.5,
+        "token_dropout": 0.1,
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "patience": max(3, math.ceil(epochs / 3)),
+        "learning_rate": 4e-3 if characters else 2e-3,
+    }
+    missing = {k: v for k, v in defaults.items() if getattr(config, k) is None}
+    return msgspec.structs.replace(config, **missing)
+
+
+def _power_of_two(value: float, low: int, high: int) -> int:
+    return min(max(2 ** round(math.log2(max(value, 1))), low), high)
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name} is {value!r}; it must be one of {', '.join(allowed)}")

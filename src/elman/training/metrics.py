@@ -1,0 +1,122 @@
+"""How good a classifier is, as plain data.
+
+Precision, recall, F1 and the confusion matrix are scikit-learn's. The expected calibration error is
+that of Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3, over 15 bins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+CALIBRATION_BINS = 15
+MISTAKES = 20
+
+
+class ClassScore(msgspec.Struct, frozen=True):
+    """One row of the report."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    """Examples of this class in the judged part."""
+
+
+class Mistake(msgspec.Struct, frozen=True):
+    """A text whose label the model was confident, and wrong, about."""
+
+    text: str
+    label: str
+    predicted: str
+    confidence: float
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """Scores of one model on one part of the data. All shares are 0 to 1."""
+
+    count: int
+    accuracy: float
+    macro_f1: float
+    weighted_f1: float
+    micro_f1: float
+    calibration_error: float
+    classes: list[ClassScore]
+    confusion: list[list[int]]
+    """Row: the true class, column: the predicted one, both in the order of ``classes``."""
+    mistakes: list[Mistake]
+    skipped: int = 0
+    """Texts of length 0, which are not judged."""
+
+
+def evaluate(
+    probabilities: NDArray[np.float32],
+    labels: Sequence[str],
+    classes: Sequence[str],
+    texts: Sequence[str] = (),
+    *,
+    skipped: int = 0,
+) -> Evaluation:
+    """Judge predicted ``probabilities`` (rows, C) against the true ``labels`` (rows).
+
+    Labels that are not among ``classes`` count as mistakes and get a row of their own in the
+    report. ``macro_f1`` is scikit-learn's: the mean over the classes that occur in ``labels`` or
+    among the predictions.
+    """
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    known = {label: i for i, label in enumerate(classes)}
+    names = [*classes, *sorted(set(labels) - known.keys())]
+    index = {label: i for i, label in enumerate(names)}
+    truth = np.asarray([index[label] for label in labels])
+    predicted = probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    every = np.arange(len(names))
+    precision, recall, f1, support = precision_recall_fscore_support(
+        truth, predicted, labels=every, zero_division=0.0
+    )
+    right = predicted == truth
+    present = (support > 0) | np.isin(every, predicted)
+    accuracy = float(right.mean())
+    return Evaluation(
+        count=len(truth),
+        accuracy=accuracy,
+        macro_f1=float(f1[present].mean()),
+        weighted_f1=float((f1 * support).sum() / support.sum()),
+        micro_f1=accuracy,  # one label a text: every false positive is a false negative elsewhere
+        calibration_error=calibration_error(confidence, right),
+        classes=[
+            ClassScore(name, float(p), float(r), float(f), int(n))
+            for name, p, r, f, n in zip(names, precision, recall, f1, support, strict=True)
+        ],
+        confusion=confusion_matrix(truth, predicted, labels=every).tolist(),
+        mistakes=[
+            Mistake(texts[i], labels[i], names[predicted[i]], float(confidence[i]))
+            for i in np.argsort(-confidence, kind="stable")
+            if texts and not right[i]
+        ][:MISTAKES],
+        skipped=skipped,
+    )
+
+
+def calibration_error(confidence: NDArray[np.float32], right: NDArray[np.bool_]) -> float:
+    """Return the mean distance between confidence and accuracy, 0 for a perfectly honest model."""
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    gaps = np.bincount(bins, weights=confidence - right, minlength=CALIBRATION_BINS)
+    return float(np.abs(gaps).sum() / max(len(confidence), 1))
+
+
+def quick_scores(
+    predicted: NDArray[np.int64], truth: NDArray[np.int64], num_classes: int
+) -> tuple[float, float]:
+    """Return accuracy and macro-F1 as ``evaluate`` does, cheaply, for use after every epoch."""
+    hits = np.bincount(truth[predicted == truth], minlength=num_classes)
+    found = np.bincount(predicted, minlength=num_classes)
+    there = np.bincount(truth, minlength=num_classes)
+    seen = (found + there) > 0
+    f1 = 2 * hits[seen] / (found + there)[seen]
+    return float(hits.sum() / max(len(truth), 1)), float(f1.mean())
