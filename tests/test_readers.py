@@ -310,6 +310,16 @@ def test_encoding_of_lines(write, name):
     assert list(read_texts(write("a.txt", f"plain\n{text}\n".encode(encoding)))) == ["plain", text]
 
 
+@pytest.mark.parametrize(("broken", "said"), [(1, "1 line is"), (2, "2 lines are")])
+def test_utf8_with_some_lines_that_are_not(write, broken, said):
+    data = "naïve, привет\tx\n".encode() + "café\ty\n".encode("latin-1") * broken
+    path = write("a.txt", data)
+    examples = read_examples(path)
+    assert examples.texts == ["naïve, привет", *["café"] * broken]
+    assert examples.notes[0] == f"{said} not UTF-8; read as latin-1"
+    assert list(read_texts(path)) == ["naïve, привет\tx", *["café\ty"] * broken]
+
+
 def test_utf8_says_nothing(write):
     assert read_examples(write("a.csv", as_csv(ROWS))).notes == ()
 

@@ -104,10 +104,15 @@ def _from_8_bit(data: bytes) -> tuple[bytes, str | None]:
         data = data[len(UTF8_MARK) :]
     if _is_utf8(data):
         return data, None
-    encoding = guess_legacy(data)
-    # In pieces: one str of a large file would take several times its bytes.
-    text = b"".join(decode_legacy(piece, encoding).encode() for piece in _pieces(data))
-    return text, f"not UTF-8; read as {encoding}"
+    lines = data.splitlines(keepends=True)
+    broken = [i for i, line in enumerate(lines) if not _is_utf8(line)]
+    encoding = guess_legacy(b"".join(lines[i] for i in broken))
+    for i in broken:
+        lines[i] = decode_legacy(lines[i], encoding).encode()
+    if sum(not line.isascii() for line in lines) == len(broken):
+        return b"".join(lines), f"not UTF-8; read as {encoding}"
+    count = "1 line is" if len(broken) == 1 else f"{len(broken):,} lines are"
+    return b"".join(lines), f"{count} not UTF-8; read as {encoding}"
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:

@@ -38,6 +38,7 @@ from elman.data.tables import RawColumns, read_table
 from elman.data.typed import read_json_lines, read_parquet
 from elman.errors import DataError
 
+_ENOUGH = 4096  # bytes that are not UTF-8, to tell what else they are
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet", *_JSON_SUFFIXES)
 
@@ -194,7 +195,7 @@ def _peekable(handle: BinaryIO) -> io.BufferedReader:
 
 
 def _decoded(handle: Iterable[bytes], source: str) -> Iterator[str]:
-    """Yield lines of bytes as text; the first that is not UTF-8 decides for those that are not."""
+    """Yield lines of bytes as text; those that are not UTF-8 tell their encoding together."""
     lines = iter(handle)
     first = next(lines, b"")
     if first.startswith(UTF16_MARKS):
@@ -203,13 +204,13 @@ def _decoded(handle: Iterable[bytes], source: str) -> Iterator[str]:
         lines = iter(rest)
     refuse_binary(first, source)
     first = first.removeprefix(UTF8_MARK)
-    legacy: str | None = None
+    broken = b""
     for number, line in enumerate(chain([first] if first else [], lines), start=1):
         if b"\0" in line:
             raise DataError(f"{source} line {number} holds binary data; give lines of text")
         try:
             text = line.decode()
         except UnicodeDecodeError:
-            legacy = legacy or guess_legacy(line)
-            text = decode_legacy(line, legacy)
+            broken += line if len(broken) < _ENOUGH else b""
+            text = decode_legacy(line, guess_legacy(broken))
         yield text.removesuffix("\n").removesuffix("\r")
