@@ -162,11 +162,11 @@ def test_given_validation_part():
     assert [len(part) for part in parts_of(cut)] == [750, 4, 250]
 
 
-def test_training_part_loses_duplicates_beside_a_given_test_part():
+def test_training_part_keeps_the_frequency_of_texts_beside_a_given_test_part():
     twice = examples_of([*zip(MANY.texts, MANY.labels, strict=True)] * 2)
     cut = split(twice, valid=ELSEWHERE, test=ELSEWHERE)
-    assert len(cut.train) == 1000
-    assert cut.notes[0] == "1,000 exact duplicates dropped"
+    assert len(cut.train) == 2000
+    assert cut.notes[0] == "1,000 exact duplicates kept, as the test part is given"
 
 
 @pytest.mark.parametrize(

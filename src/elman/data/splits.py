@@ -31,12 +31,13 @@ class Split:
 
 @dataclass(frozen=True)
 class _Grouped:
-    """Rows in groups of equal text. All arrays but ``rows`` are over groups or over rows kept."""
+    """Rows in groups of equal text."""
 
-    rows: _Ints  # rows of the examples that are kept
-    group: _Ints  # of each row kept
-    label: _Ints  # of each row kept
+    rows: _Ints  # the first row of each pair of text and label
+    group: _Ints  # of each of these rows
+    label: _Ints  # of each of these rows
     stratum: _Ints  # of each group: its rarest label
+    all_groups: _Ints  # of every row, duplicates too
     classes: list[str]
     duplicates: int
     conflicts: int
@@ -67,8 +68,10 @@ def split(
 
     Equal texts (after NFC and stripping) never stand on both sides of the cut, and a text that
     comes again with the same label counts once. Parts that are given are taken as they are, and
-    what they share with the training part is counted and left alone. A class that is too small
-    for three parts goes to the training part. The same examples and seed give the same cut.
+    what they share with the training part is counted and left alone. With a test part from
+    elsewhere, training texts keep their frequency too: how often a text occurs is then part of
+    the task that someone else has set. A class that is too small for three parts goes to the
+    training part. The same examples and seed give the same cut.
 
     Args:
         examples: What to cut.
@@ -86,12 +89,15 @@ def split(
     keys = _keys(examples.texts)
     grouped = _group(keys, examples.labels)
     _refuse_too_little(grouped, shares, examples.source)
-    part = _assign(grouped, shares, np.random.default_rng(seed))[grouped.group]
-    train, cut_valid, cut_test = (examples.take(grouped.rows[part == p]) for p in range(3))
+    keep_duplicates = test is not None
+    assigned = _assign(grouped, shares, np.random.default_rng(seed))
+    rows = np.arange(len(examples)) if keep_duplicates else grouped.rows
+    part = assigned[grouped.all_groups[rows]]
+    train, cut_valid, cut_test = (examples.take(rows[part == p]) for p in range(3))
     valid_part = cut_valid if valid is None else valid
     test_part = cut_test if test is None else test
-    notes = _notes_on_groups(grouped) + _notes_on_small(grouped)
-    train_keys = {keys[row] for row in grouped.rows[part == _TRAIN].tolist()}
+    notes = _notes_on_groups(grouped, kept=keep_duplicates) + _notes_on_small(grouped)
+    train_keys = {keys[row] for row in rows[part == _TRAIN].tolist()}
     for given in (valid, test):
         notes += () if given is None else _notes_on_overlap(given, train_keys)
     notes += _notes_on_unseen(train, valid_part, "validation")
@@ -142,7 +148,7 @@ def _group(keys: list[str], labels: list[str]) -> _Grouped:
     label = np.array([codes[name] for name in labels], dtype=np.int64)
     _, first = np.unique(group * len(classes) + label, return_index=True)
     rows = np.sort(first)
-    group, label = group[rows], label[rows]
+    all_groups, group, label = group, group[rows], label[rows]
     # A group goes with its rarest label, so that a rare class is not lost to a common one.
     rarity = np.bincount(label, minlength=len(classes))[label]
     order = np.lexsort((label, rarity, group))
@@ -152,6 +158,7 @@ def _group(keys: list[str], labels: list[str]) -> _Grouped:
         group=group,
         label=label,
         stratum=label[order][starts],
+        all_groups=all_groups,
         classes=classes,
         duplicates=len(keys) - len(rows),
         conflicts=int((np.bincount(group) > 1).sum()) if len(rows) else 0,
@@ -213,10 +220,11 @@ def _spare(part: _Ints, stratum: _Ints, rank: _Ints) -> int:
     return int(own[rank[own].argmin()])
 
 
-def _notes_on_groups(grouped: _Grouped) -> tuple[str, ...]:
+def _notes_on_groups(grouped: _Grouped, *, kept: bool) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
     if grouped.duplicates:
-        notes += (f"{_count(grouped.duplicates, 'exact duplicate')} dropped",)
+        fate = "kept, as the test part is given" if kept else "dropped"
+        notes += (f"{_count(grouped.duplicates, 'exact duplicate')} {fate}",)
     if grouped.conflicts == 1:
         notes += ("1 text occurs with more than one label; it stays on one side",)
     elif grouped.conflicts:
