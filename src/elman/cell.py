@@ -110,7 +110,6 @@ class Value:
     """A symbol that records what the equations do to it."""
 
     __slots__ = ("_node",)
-    __array_ufunc__ = None  # NumPy arrays leave arithmetic to us, and np.tanh(value) fails.
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -163,10 +162,18 @@ class Value:
         name = getattr(function, "__name__", "this")
         _fail(f"a function of torch ({name}) cannot be traced; take {_known(name)}")
 
+    def __array_ufunc__(self, ufunc: Any, _: str, *values: object, **__: object) -> "Value":
+        # NumPy's own numbers may stand in the equations; its functions may not.
+        name = ufunc.__name__
+        if name not in _NUMPY_OPERATORS:
+            _fail(f"a function of NumPy ({name}) cannot be traced; take {_known(name)}")
+        return _apply(_NUMPY_OPERATORS[name], *values)
+
     def __array__(self, *_: object, **__: object) -> NoReturn:
         _fail("a function of NumPy cannot be traced; take the one of elman.cell")
 
 
+_NUMPY_OPERATORS = {"add": Op.ADD, "subtract": Op.SUB, "multiply": Op.MUL, "divide": Op.DIV}
 _MENDS = {
     "`if` and other control flow on a value cannot be traced; "
     "write it as arithmetic, for example with maximum or minimum": ["__bool__"],
@@ -316,8 +323,6 @@ def mean(value: object) -> Value:
 
 def _apply(op: Op, *values: object) -> Value:
     nodes = [_node(value, op.value) for value in values]
-    if op is not Op.MEAN and all(node.op is Op.CONSTANT for node in nodes) and len(nodes) == 0:
-        _fail(f"{op.value} of nothing")
     return Value(apply(op, *nodes))
 
 
@@ -517,6 +522,8 @@ def _results(
         count = "1 value" if len(values) == 1 else f"{len(values)} values"
         raise CellError(f"{where}: it returns {count} for {len(states)} states; {wanted}")
     nodes = [value.node for value in values if isinstance(value, Value)]
+    if any(node.size == "1" for node in nodes):
+        raise CellError(f"{where}: it returns one number a row; a state has one for each unit")
     return nodes[0], tuple(nodes[-len(states) :])
 
 

@@ -17,8 +17,9 @@ Array = NDArray[np.float64]
 
 
 def _sigmoid(value: Array) -> Array:
-    # Through tanh: exp(-value) would overflow for very negative values.
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * value)))
+    # By the sign: exp never overflows, and very negative values keep their relative accuracy.
+    small = np.exp(-np.abs(value))
+    return np.asarray(np.where(value >= 0, 1.0, small) / (1.0 + small))
 
 
 FUNCTIONS: dict[Op, Callable[..., Any]] = {

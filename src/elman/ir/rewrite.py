@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from elman.ir.graph import Graph, Node, Op, apply, constant, product
 from elman.ir.verify import MAX_NODES
+
 Rule = Callable[[Node], Node | None]
 """What to put in the place of a node whose operands are rewritten already, or None to leave it."""
 
