@@ -1,7 +1,6 @@
 """One canonical form for equal-looking texts."""
 
 import unicodedata
-from collections.abc import Sequence
 
 
 def normalise(text: str) -> str:
@@ -9,15 +8,6 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def normalise_all(texts: Sequence[str]) -> Sequence[str]:
-    """Return ``texts`` in form C; the very same object when nothing had to change.
-
-    Checking is many times faster than normalising, and nearly all texts are in form C already.
-    """
-    if all(map(_is_normal, texts)):
-        return texts
-    return [text if _is_normal(text) else normalise(text) for text in texts]
-
-
-def _is_normal(text: str) -> bool:
+def is_normal(text: str) -> bool:
+    """Whether ``text`` is in form C; many times faster than to normalise it."""
     return text.isascii() or unicodedata.is_normalized("NFC", text)

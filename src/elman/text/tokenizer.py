@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ConfigError, DataError
-from elman.text.cleaning import normalise, normalise_all
+from elman.text.cleaning import is_normal, normalise
 from elman.text.vocabulary import UNKNOWN_ID, Vocabulary
 
 Level = Literal["characters", "words"]
@@ -96,9 +96,8 @@ class CharacterTokenizer:
     ) -> CharacterTokenizer:
         """Make the vocabulary of the characters seen at least ``min_count`` times."""
         counts = np.zeros(0x110000, dtype=np.int64)
-        for chunk in _chunks(normalise_all(texts)):
-            codes = _code_points("".join(text[:max_length] for text in chunk))
-            found = np.bincount(codes)
+        for chunk, _ in _normal_chunks(texts, max_length):
+            found = np.bincount(_code_points(chunk))
             counts[: len(found)] += found
         seen = {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
         return cls(Vocabulary.from_counts(seen, min_count=min_count), max_length=max_length)
@@ -110,20 +109,14 @@ class CharacterTokenizer:
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Return the token ids of ``texts``; texts over ``max_length`` are cut at their end."""
-        texts = normalise_all(texts)
-        lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-        too_long = lengths > self.max_length
-        cut = int(too_long.sum())
-        if cut:
-            texts = [text[: self.max_length] for text in texts]
-            lengths = np.minimum(lengths, self.max_length)
-        values = np.empty(int(lengths.sum()), dtype=np.int32)
-        position = 0
-        for chunk in _chunks(texts):
-            codes = _code_points("".join(chunk))
-            np.take(self._table, codes, out=values[position : position + len(codes)])
-            position += len(codes)
-        return Encoded(values, lengths, cut)
+        values: list[NDArray[np.int32]] = []
+        lengths: list[NDArray[np.int64]] = []
+        cut = 0
+        for chunk, sizes in _normal_chunks(texts, self.max_length):
+            values.append(self._table[_code_points(chunk)])
+            cut += int((sizes > self.max_length).sum())
+            lengths.append(np.minimum(sizes, self.max_length))
+        return Encoded(_joined(values, np.int32), _joined(lengths, np.int64), cut)
 
     def split(self, text: str) -> list[str]:
         """Return the characters of ``text`` that ``encode`` numbers."""
@@ -187,8 +180,7 @@ class WordTokenizer:
                 cut += len(ids) > self.max_length
                 rows.append(ids[: self.max_length])
                 lengths.append(len(rows[-1]))
-        values = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
-        return Encoded(values, np.asarray(lengths, dtype=np.int64), cut)
+        return Encoded(_joined(rows, np.int32), np.asarray(lengths, dtype=np.int64), cut)
 
     def split(self, text: str) -> list[str]:
         """Return the words of ``text`` that ``encode`` numbers, spelt as in the text."""
@@ -276,16 +268,36 @@ def _write(saved: _Saved) -> bytes:
     return msgspec.json.format(msgspec.json.encode(saved), indent=1)
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Cut ``texts`` into runs of about CHUNK_CHARACTERS characters."""
-    start, size = 0, 0
-    for end, text in enumerate(texts):
-        size += len(text)
-        if size >= CHUNK_CHARACTERS:
-            yield texts[start : end + 1]
-            start, size = end + 1, 0
-    if start < len(texts):
-        yield texts[start:]
+def _normal_chunks(
+    texts: Sequence[str], max_length: int
+) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Yield runs of texts in form C as one string, each text cut to ``max_length``.
+
+    With each run come the lengths of its texts before the cut.
+    """
+    sizes = _lengths(texts)
+    # A run ends with the text that takes it over CHUNK_CHARACTERS.
+    run = (np.cumsum(sizes) - sizes) // CHUNK_CHARACTERS
+    starts = np.flatnonzero(np.diff(run, prepend=-1)).tolist()
+    for start, end in zip(starts, [*starts[1:], len(texts)], strict=True):
+        part, lengths = texts[start:end], sizes[start:end]
+        joined = "".join(part)
+        # A part of a string in form C is in form C (UAX #15), so one look at the run is enough.
+        if not is_normal(joined):
+            part = [normalise(text) for text in part]
+            lengths = _lengths(part)
+            joined = "".join(part)
+        if (lengths > max_length).any():
+            joined = "".join(text[:max_length] for text in part)
+        yield joined, lengths
+
+
+def _lengths(texts: Sequence[str]) -> NDArray[np.int64]:
+    return np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+
+
+def _joined(arrays: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype=dtype)
 
 
 def _code_points(text: str) -> NDArray[np.uint32]:

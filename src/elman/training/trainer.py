@@ -110,7 +110,7 @@ class Trainer:
         """
         assert self.config.epochs is not None
         while len(self.state.history) < self.config.epochs and not self.stalled:
-            epoch = self._epoch(on_batch)
+            epoch = self.epoch(on_batch)
             self.state.history.append(epoch)
             if on_epoch is not None:
                 on_epoch(epoch)
@@ -128,7 +128,8 @@ class Trainer:
         if self.state.best_weights:
             self.model.load_state_dict(self.state.best_weights)
 
-    def _epoch(self, on_batch: Callable[[Progress], None] | None) -> Epoch:
+    def epoch(self, on_batch: Callable[[Progress], None] | None = None) -> Epoch:
+        """Train on every text once and judge; the caller adds the result to the history."""
         config, number = self.config, len(self.state.history) + 1
         assert config.batch_size is not None
         assert config.epochs is not None
