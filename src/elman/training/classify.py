@@ -117,6 +117,8 @@ def prepare(split: Split, config: TrainConfig) -> Prepared:
     notes.append(
         f"ragged batches: 100 % useful work, no padding (padded batches would do {useful:.0%})"
     )
+    if not len(split.valid):
+        notes.append("no validation part: every epoch is run and the last weights are kept")
     valid = make_corpus(tokenizer.encode(split.valid.texts), split.valid.labels, index)
     prior = (sizes / sizes.sum()).astype(np.float32)
     return Prepared(split, settled, tokenizer, classes, prior, corpus, valid, tuple(notes))

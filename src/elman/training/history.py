@@ -18,7 +18,7 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     valid_accuracy: float
     valid_macro_f1: float
     score: float
-    """What early stopping looks at: the mean of the validation accuracy and macro-F1."""
+    """What early stopping looks at: see ``elman.training.metrics.soft_score``."""
     best: bool
     """Whether this epoch's weights are the best so far."""
     learning_rate: float

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from elman.data.source import read_split
 from elman.data.splits import Split
+from elman.errors import ConfigError
 from elman.models import bundle
 from elman.models.predictor import TextClassifierModel
 from elman.training import classify
@@ -105,6 +106,8 @@ def run(
         ConfigError: ``resume`` with nothing to resume, or with other options or data.
         BundleError: ``out`` cannot be written.
     """
+    if not len(split.test):
+        raise ConfigError("the test part is empty; give it a share, as in 0.8,0.1,0.1")
     checkpoint = None if out is None else make_checkpoint(out, split, config)
     if resume and checkpoint is not None:
         checkpoint.check()

@@ -25,7 +25,7 @@ from elman.text.tokenizer import Encoded
 from elman.training.config import TrainConfig
 from elman.training.diagnosis import where_not_finite
 from elman.training.history import Epoch
-from elman.training.metrics import quick_scores
+from elman.training.metrics import quick_scores, soft_score
 
 CLIP_NORM = 1.0
 WARM_UP = 0.1  # share of all updates over which the learning rate rises
@@ -176,12 +176,15 @@ class Trainer:
     def _judged(self, number: int, loss: float, seconds: float, speed: float) -> Epoch:
         """Score the validation part and keep the weights if they are the best."""
         self.model.eval()
-        valid_loss, predicted = self._validate()
+        predicted, sure = self._validate()
+        judged = len(predicted) > 0
         classes = self.model.config.num_classes
-        accuracy, macro_f1 = quick_scores(predicted, self.valid.targets, classes)
-        score = (accuracy + macro_f1) / 2
+        truth = self.valid.targets
+        accuracy, macro_f1 = quick_scores(predicted, truth, classes) if judged else (0.0, 0.0)
+        score = soft_score(sure, truth, classes) if judged else 0.0
         best = self.state.best
-        is_best = best is None or score > best.score
+        # Without a validation part nothing says when to stop: the last weights are kept.
+        is_best = best is None or score > best.score or not judged
         if is_best:
             weights = self.model.state_dict()
             self.state.best_weights = {k: v.detach().clone() for k, v in weights.items()}
@@ -189,7 +192,7 @@ class Trainer:
         return Epoch(
             epoch=number,
             loss=loss,
-            valid_loss=valid_loss,
+            valid_loss=float(-np.log(np.maximum(sure, 1e-12)).mean()) if judged else 0.0,
             valid_accuracy=accuracy,
             valid_macro_f1=macro_f1,
             score=score,
@@ -199,16 +202,17 @@ class Trainer:
             texts_per_second=speed,
         )
 
-    def _validate(self) -> tuple[float, NDArray[np.int64]]:
-        predicted = np.zeros(len(self.valid.targets), dtype=np.int64)
-        loss = 0.0
+    def _validate(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the predicted class of each validation text and how probable the true one is."""
+        targets = self.valid.targets
+        predicted = np.zeros(len(targets), dtype=np.int64)
+        sure = np.zeros(len(targets), dtype=np.float32)
         with torch.inference_mode():
             for rows, tokens in batches(self.valid.encoded):
-                logits = self.model(tokens)
-                targets = torch.from_numpy(self.valid.targets[rows])
-                loss += functional.cross_entropy(logits, targets, reduction="sum").item()
-                predicted[rows] = logits.argmax(dim=1).numpy()
-        return loss / max(len(predicted), 1), predicted
+                probabilities = self.model(tokens).softmax(dim=1).numpy()
+                predicted[rows] = probabilities.argmax(axis=1)
+                sure[rows] = probabilities[np.arange(len(rows)), targets[rows]]
+        return predicted, sure
 
     def _set_learning_rate(self, factor: float) -> None:
         assert self.config.learning_rate is not None
