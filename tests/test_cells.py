@@ -71,6 +71,14 @@ def test_cutting_is_chosen_for_few_segments():
     assert [(one.steps, one.rows) for one in segments] == [(16, 128), (2, 100)]
     assert builtin._worth_cutting(twin, data, segments, 64)
     assert not builtin._worth_cutting(twin, data[:99], segments, 64)
+    assert not builtin._worth_cutting(twin, data, builtin._segments([128, 127, 126]), 64)
+
+
+def test_weights_in_one_piece_are_the_same_weights():
+    weights = [torch.randn(4, 3), torch.randn(4, 2), torch.randn(4), torch.zeros(4)]
+    pieces = builtin._in_one_piece(weights)
+    assert all(torch.equal(one, other) for one, other in zip(pieces, weights, strict=True))
+    assert len({one.untyped_storage().data_ptr() for one in pieces}) == 1
 
 
 @each

@@ -103,11 +103,12 @@ def _worth_cutting(twin: "_Twin", data: Tensor, segments: list[_Segment], size: 
     """Whether a dense call a segment beats torch's packed call.
 
     Measured (torch 2.13, 2 threads, T 12-30, B 32-128, H 64-200, training step): torch's packed
-    LSTM never reaches oneDNN, and the dense one is 2.4-3x faster for 2-4 segments; each further
-    segment costs about as much as is gained on 100 tokens of 64 units. GRU and RNN have no oneDNN
-    kernel for training: dense calls gain at most 1.5x, on large batches alone.
+    LSTM never reaches oneDNN, and dense calls are 2.1-3x faster for 2-4 segments; each further
+    segment costs about as much as is gained on 100 tokens of 64 units, and segments of one step
+    always lose. GRU and RNN have no oneDNN kernel: dense calls gain 1-2x, on large batches alone.
     """
-    if data.device.type != "cpu":
+    steps = sum(segment.steps for segment in segments)
+    if data.device.type != "cpu" or 1 < len(segments) > steps // 2:
         return False
     fast = twin.kernel is _torch.lstm and data.dtype == torch.float32
     return len(data) * size >= (6_000 if fast else 40_000) * len(segments)
@@ -166,10 +167,18 @@ class _Call:
     def _kernel(self, data: Tensor, batch_sizes: Tensor | None, states: list[Tensor]) -> Any:
         three = [state.unsqueeze(0) for state in states]
         first: Any = tuple(three) if len(three) > 1 else three[0]
-        options = (len(self.weights) == 4, 1, 0.0, torch.is_grad_enabled(), False)
+        weights = _in_one_piece(self.weights) if data.is_cuda else self.weights
+        options = (len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False)
         if batch_sizes is None:
-            return self.twin.kernel(data, first, self.weights, *options, False)
-        return self.twin.kernel(data, batch_sizes, first, self.weights, *options)
+            return self.twin.kernel(data, first, weights, *options, False)
+        return self.twin.kernel(data, batch_sizes, first, weights, *options)
+
+
+def _in_one_piece(weights: list[Tensor]) -> list[Tensor]:
+    """The same weights as parts of one buffer: cuDNN warns of others and copies them itself."""
+    whole = torch.cat([weight.reshape(-1) for weight in weights])
+    parts = torch.split(whole, [weight.numel() for weight in weights])
+    return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
 
 
 def _turned(batch_sizes: Tensor, device: torch.device) -> Tensor:
