@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from elman.data.examples import Examples
 from elman.data.splits import split
+from elman.errors import TrainingError
 from elman.training import classify
 from elman.training.config import TrainConfig
 
@@ -90,6 +93,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
         Raises:
             TypeError: ``X`` holds something that is not a string.
+            TrainingError: the loss was not finite before the first epoch was whole.
             ValueError: lengths differ, there is one class only, or an option cannot work.
         """
         texts = _texts(X)
@@ -111,6 +115,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         fitted = classify.fit(classify.prepare(parts, config))
         if fitted.stopped and not fitted.failed:
             raise KeyboardInterrupt
+        if fitted.failed and not fitted.history:
+            raise TrainingError(fitted.stopped)
+        if fitted.failed:
+            warnings.warn(fitted.stopped, ConvergenceWarning, stacklevel=2)
         self.model_ = fitted.model
         self.history_ = fitted.history
         self._columns = [int(name) for name in fitted.model.classes]

@@ -6,6 +6,7 @@ option are answered at once.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -33,13 +34,16 @@ for _name, _help in {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 the work failed, 2 the request was wrong."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a bar that a terminal lacks is no failure
     sys.exit(run(argv))
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what a user can cause shows no traceback."""
     try:
-        code = app(argv, exit_on_error=False, print_error=False)
+        code = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except ElmanError as error:
@@ -50,8 +54,15 @@ def run(argv: Sequence[str] | None = None) -> int:
         return _refuse("stopped", 130)
     except BrokenPipeError:
         # The reader (`head`, say) has gone; keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence_stdout()
         return 0
+    except OSError as error:  # files are the library's; what is left is the output
+        _silence_stdout()
+        return _refuse(f"the output cannot be written ({(error.strerror or '').lower()})", 1)
+
+
+def _silence_stdout() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _refuse(message: str, code: int) -> int:

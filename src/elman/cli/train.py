@@ -7,6 +7,8 @@ from pathlib import Path
 from elman.cli.options import DataOptions, Flag, Json, ModelOptions, read_split, train_config
 from elman.errors import ConfigError
 
+STOPPED = 130  # Ctrl-C: as a shell says it, also when the best weights are saved
+
 _DATA = DataOptions()
 _MODEL = ModelOptions()
 
@@ -64,7 +66,9 @@ def train(
         display.print_json(trained.report, out=str(place))
     else:
         display.print_report(trained.report, out=place, failed=trained.failed)
-    return 1 if trained.failed else 0
+    if trained.failed:
+        return 1
+    return STOPPED if trained.report.stopped else 0
 
 
 def _destination(out: Path | None, data: str, *, resume: bool) -> Path:

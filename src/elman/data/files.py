@@ -77,7 +77,12 @@ def _stdin() -> BinaryIO:
     buffer = getattr(sys.stdin, "buffer", None)
     if buffer is None:  # replaced by something that holds text only, as notebooks do
         return io.BytesIO(sys.stdin.read().encode() if sys.stdin else b"")
-    return cast(BinaryIO, buffer)
+    try:
+        # A reader of its own: the interpreter cannot close that of sys.stdin at its end while a
+        # thread waits in it, and aborts.
+        return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    except (OSError, ValueError):  # not a file of the system
+        return cast(BinaryIO, buffer)
 
 
 def _missing(path: Path) -> DataError:

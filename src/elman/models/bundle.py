@@ -109,6 +109,11 @@ def load(path: str | Path, *, backend: str = "auto") -> Any:
     from elman.text.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(parts[TOKENIZER], source=str(folder / TOKENIZER))
+    if tokenizer.vocab_size != config.model.vocab_size:
+        raise BundleError(
+            f"{folder / TOKENIZER} has {tokenizer.vocab_size} entries, not the "
+            f"{config.model.vocab_size} of {CONFIG}; copy the folder whole or train again"
+        )
     try:
         cell = Cell(ir_text.parse(parts[CELL].decode()))
         with torch.device("meta"):  # no time is spent on first weights that are replaced at once
@@ -234,7 +239,7 @@ def _swap(new: Path, path: Path) -> None:
     path.rename(old)  # onto an empty folder: atomic
     try:
         new.rename(path)
-    except OSError:
+    except BaseException:  # a second Ctrl-C too
         old.rename(path)
         raise
     shutil.rmtree(old, ignore_errors=True)

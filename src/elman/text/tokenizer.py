@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ConfigError, DataError
-from elman.text.cleaning import is_normal, normalise
+from elman.text.cleaning import is_normal, normalise, without_surrogates
 from elman.text.vocabulary import UNKNOWN_ID, Vocabulary
 
 Level = Literal["characters", "words"]
@@ -99,6 +99,7 @@ class CharacterTokenizer:
         for chunk, _ in _normal_chunks(texts, max_length):
             found = np.bincount(_code_points(chunk))
             counts[: len(found)] += found
+        counts[0xD800:0xE000] = 0  # lone surrogates stay unknown: JSON cannot hold them
         seen = {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
         return cls(Vocabulary.from_counts(seen, min_count=min_count), max_length=max_length)
 
@@ -158,7 +159,7 @@ class WordTokenizer:
         counts: Counter[str] = Counter()
         pieces = splitter.pre_tokenizer.pre_tokenize_str
         normal = splitter.normalizer.normalize_str
-        for text in texts:
+        for text in without_surrogates(texts):
             counts.update(piece for piece, _ in pieces(normal(text))[:max_length])
         vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
         return cls(_word_tokenizer(vocabulary), max_length=max_length)
@@ -174,7 +175,7 @@ class WordTokenizer:
         lengths: list[int] = []
         cut = 0
         for start in range(0, len(texts), CHUNK_TEXTS):
-            chunk = list(texts[start : start + CHUNK_TEXTS])
+            chunk = list(without_surrogates(texts[start : start + CHUNK_TEXTS]))
             for encoding in self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
                 ids = np.asarray(encoding.ids, dtype=np.int32)
                 cut += len(ids) > self.max_length
@@ -184,6 +185,7 @@ class WordTokenizer:
 
     def split(self, text: str) -> list[str]:
         """Return the words of ``text`` that ``encode`` numbers, spelt as in the text."""
+        [text] = without_surrogates([text])
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         return [text[start:end] for start, end in encoding.offsets[: self.max_length]]
 

@@ -69,8 +69,12 @@ class Checkpoint:
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             temporary = self.folder / f".{FILE}.{os.getpid()}"
-            write_synced(temporary, save({k: v.contiguous() for k, v in tensors.items()}, metadata))
-            temporary.replace(self.file)
+            data = save({k: v.contiguous() for k, v in tensors.items()}, metadata)
+            try:
+                write_synced(temporary, data)
+                temporary.replace(self.file)
+            finally:
+                temporary.unlink(missing_ok=True)  # half a file on a full disk helps nobody
 
     def restore(self, trainer: Trainer) -> None:
         """Bring ``trainer`` to where the run was.
@@ -104,7 +108,7 @@ class Checkpoint:
         try:
             with safe_open(str(self.file), framework="numpy") as stored:
                 metadata = stored.metadata()
-            then = msgspec.json.decode(metadata["config"])
+            then, data = msgspec.json.decode(metadata["config"], type=dict), metadata["data"]
         except (SafetensorError, OSError, KeyError, TypeError, msgspec.DecodeError) as error:
             raise BundleError(f"{self.file} is damaged; train again without --resume") from error
         now = msgspec.to_builtins(self.config)
@@ -114,7 +118,7 @@ class Checkpoint:
                     f"the stopped run had {name} {then.get(name)}, not {now[name]}; "
                     "resume with the same options, or leave out --resume to begin anew"
                 )
-        if metadata["data"] != self.data:
+        if data != self.data:
             raise ConfigError(
                 "the data are not those of the stopped run; "
                 "resume with the same files, or leave out --resume to begin anew"

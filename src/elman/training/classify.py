@@ -58,7 +58,8 @@ class Fitted:
     Attributes:
         seconds: of training alone.
         stopped: ``""``, or why training was cut short, one sentence.
-        failed: whether it was cut short by a loss that was not finite.
+        failed: whether it was cut short by a loss that was not finite; if that was before the end
+            of the first epoch, the history is empty and the weights are the first ones.
     """
 
     model: TextClassifierModel

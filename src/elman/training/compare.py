@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from elman.data.splits import Split
+from elman.errors import ConfigError
 from elman.training import classify
 from elman.training.baselines import Baseline
 from elman.training.config import TrainConfig
@@ -61,6 +62,8 @@ def compare(
     The seeds go round by round through the cells, so that a slow minute of the machine does not
     fall on one cell alone.
     """
+    if not len(split.test):
+        raise ConfigError("the test part is empty; give it a share, as in 0.8,0.1,0.1")
     runs: list[Run] = []
     prepared = classify.prepare(split, configs[0])
     for seed in range(seeds):

@@ -15,20 +15,28 @@ def where_not_finite(model: Classifier, tokens: PackedSequence) -> str:
     """Say in which layer, step and gate a batch first gives a value that is not finite.
 
     Runs the batch once more without dropout, through the equations themselves, and looks at every
-    named value in the order in which they arise.
+    named value in the order in which they arise. Weights that are not finite are named too.
     """
     model.eval()
     with torch.inference_mode():
-        for name, weights in model.named_parameters():
-            if not torch.isfinite(weights).all():
-                return f"the weights {name} are not finite"
-        vectors = model.embedding(tokens.data)
-        if not torch.isfinite(vectors).all():
-            return f"the embedding is not finite at step {_bad_steps(vectors, tokens)[0]}"
-        for trace in model.recurrent.trace(ragged.replace(tokens, vectors)):
-            found = _first_in_layer(trace, tokens)
-            if found:
-                return found
+        where = _first_value(model, tokens)
+    bad = [name for name, w in model.named_parameters() if not torch.isfinite(w).all()]
+    if not bad:
+        return where
+    more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+    return f"{where}, as the weights {', '.join(bad[:3])}{more} are not"
+
+
+def _first_value(model: Classifier, tokens: PackedSequence) -> str:
+    vectors = model.embedding(tokens.data)
+    if not torch.isfinite(vectors).all():
+        return f"the embedding is not finite at step {_bad_steps(vectors, tokens)[0]}"
+    for trace in model.recurrent.trace(ragged.replace(tokens, vectors)):
+        found = _first_in_layer(trace, tokens)
+        if found:
+            return found
+    if not torch.isfinite(model(tokens)).all():
+        return "the last layer is not finite after the last step"
     return "the loss or its gradient is not finite, though every layer's values are"
 
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from elman.data.source import read_split
 from elman.data.splits import Split
-from elman.errors import ConfigError
+from elman.errors import ConfigError, TrainingError
 from elman.models import bundle
 from elman.models.predictor import TextClassifierModel
 from elman.training import classify
@@ -105,6 +105,7 @@ def run(
         KeyboardInterrupt: stopped before the first epoch was whole.
         ConfigError: ``resume`` with nothing to resume, or with other options or data.
         BundleError: ``out`` cannot be written.
+        TrainingError: the loss was not finite before the first epoch was whole.
     """
     if not len(split.test):
         raise ConfigError("the test part is empty; give it a share, as in 0.8,0.1,0.1")
@@ -121,6 +122,8 @@ def run(
         on_batch=None if watcher is None else watcher.on_batch,
         on_epoch=None if watcher is None else watcher.on_epoch,
     )
+    if fitted.failed and not fitted.history:
+        raise TrainingError(fitted.stopped)  # there is nothing worth keeping
     if watcher is not None:
         watcher.end(fitted)
     report = classify.report(prepared, fitted, classify.run_baselines(prepared))

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence
 
 from elman.data.batching import offsets_of, shuffled_batches
 from elman.errors import TrainingError
@@ -89,6 +90,7 @@ class Trainer:
         self.train = train
         self.valid = valid
         self.state = TrainingState()
+        self._first_weights = _copied(model)
         self.optimiser = make_optimiser(model, config)
         self._offsets = offsets_of(train.encoded.lengths)
         self._class_weights = class_weights(train.targets, model.config.num_classes, config)
@@ -124,9 +126,8 @@ class Trainer:
         return best is not None and len(self.state.history) - best.epoch >= self.config.patience
 
     def load_best(self) -> None:
-        """Put the best weights so far into the model; without any, leave it as it is."""
-        if self.state.best_weights:
-            self.model.load_state_dict(self.state.best_weights)
+        """Put the best weights so far into the model, or before any are judged its first ones."""
+        self.model.load_state_dict(self.state.best_weights or self._first_weights)
 
     def epoch(self, on_batch: Callable[[Progress], None] | None = None) -> Epoch:
         """Train on every text once and judge; the caller adds the result to the history."""
@@ -166,17 +167,19 @@ class Trainer:
             if math.isfinite(norm.item()):
                 self.optimiser.step()
                 return value * len(rows)
+        raise self._not_finite(tokens, f"in epoch {epoch}, batch {batch}")
+
+    def _not_finite(self, tokens: PackedSequence, when: str) -> TrainingError:
         where = where_not_finite(self.model, tokens)
         self.load_best()
-        raise TrainingError(
-            f"training stopped in epoch {epoch}, batch {batch}: {where}; "
-            "a lower --learning-rate usually mends it"
+        return TrainingError(
+            f"training stopped {when}: {where}; a lower --learning-rate usually mends it"
         )
 
     def _judged(self, number: int, loss: float, seconds: float, speed: float) -> Epoch:
         """Score the validation part and keep the weights if they are the best."""
         self.model.eval()
-        predicted, sure = self._validate()
+        predicted, sure = self._validate(number)
         judged = len(predicted) > 0
         classes = self.model.config.num_classes
         truth = self.valid.targets
@@ -186,8 +189,7 @@ class Trainer:
         # Without a validation part nothing says when to stop: the last weights are kept.
         is_best = best is None or score > best.score or not judged
         if is_best:
-            weights = self.model.state_dict()
-            self.state.best_weights = {k: v.detach().clone() for k, v in weights.items()}
+            self.state.best_weights = _copied(self.model)
         rate = self.optimiser.param_groups[0]["lr"]
         return Epoch(
             epoch=number,
@@ -202,7 +204,7 @@ class Trainer:
             texts_per_second=speed,
         )
 
-    def _validate(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    def _validate(self, number: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the predicted class of each validation text and how probable the true one is."""
         targets = self.valid.targets
         predicted = np.zeros(len(targets), dtype=np.int64)
@@ -210,6 +212,8 @@ class Trainer:
         with torch.inference_mode():
             for rows, tokens in batches(self.valid.encoded):
                 probabilities = self.model(tokens).softmax(dim=1).numpy()
+                if not np.isfinite(probabilities).all():
+                    raise self._not_finite(tokens, f"after epoch {number}, validation")
                 predicted[rows] = probabilities.argmax(axis=1)
                 sure[rows] = probabilities[np.arange(len(rows)), targets[rows]]
         return predicted, sure
@@ -218,6 +222,10 @@ class Trainer:
         assert self.config.learning_rate is not None
         for group in self.optimiser.param_groups:
             group["lr"] = self.config.learning_rate * factor
+
+
+def _copied(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
 def schedule(progress: float) -> float:
