@@ -89,7 +89,7 @@ def test_gradients_equal_central_differences(cell, backend, reverse, lengths):
     check_gradients(backend, problem, reverse=reverse)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(graphs())
 def test_random_cells(graph):
     verify(graph)

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elman.backends import eager
+from checks import Problem, check_forward
+from elman.backends import BACKENDS, eager
 from elman.cells import find
 from elman.errors import CellError
 from elman.ir import graph as ir
@@ -19,6 +21,7 @@ from elman.ir.graph import ELEMENTWISE, Graph, Op, Parameter, apply, constant, p
 from elman.ir.stacks import places, stacks, unstack
 from elman.ir.verify import MAX_NODES, verify
 
+CPU = torch.device("cpu")
 X, H = ir.input_node("x"), ir.state_node("h")
 LSTM = find("lstm").graph
 
@@ -79,6 +82,8 @@ def test_shared_operands_are_walked_once():
         node = apply(Op.ADD, node, node)
     graph = step(apply(Op.TANH, node))
     assert len(graph.nodes) == 202
+    check_forward(eager, Problem(graph), torch.float64)
+    assert "its equations" in BACKENDS[0].reason_against(graph, device=CPU, dtype=torch.float64)
     assert len(repr(node)) < 50
     assert text.parse(text.write(graph)) == graph
 
@@ -317,4 +322,4 @@ def test_extreme_values_neither_warn_nor_overflow():
 
 
 def test_eager_is_the_last_resort_for_every_graph():
-    assert eager.reason_against(LSTM, device=None, dtype=None) is None
+    assert eager.reason_against(LSTM, device=CPU, dtype=torch.float16) is None

@@ -220,11 +220,17 @@ def topological(roots: Iterable[Node]) -> tuple[Node, ...]:
     return tuple(found)
 
 
-def sum_terms(node: Node) -> list[Node]:
-    """What a sum adds up, from left to right, however it is bracketed."""
+def sum_terms(node: Node, most: int = 64) -> list[Node]:
+    """What a sum adds up, from left to right, however it is bracketed.
+
+    A sum of more than ``most`` terms counts as one term: sums of sums of the same value have
+    exponentially many.
+    """
     terms: list[Node] = []
     pending = [node]
     while pending:
+        if len(pending) + len(terms) > most:
+            return [node]
         one = pending.pop()
         if one.op is Op.ADD:
             pending.extend(reversed(one.inputs))
