@@ -1,9 +1,16 @@
 """Fixtures that several test files use."""
 
 import os
+
+# One thread a process, before torch is loaded: two workers of two OpenMP threads each on two cores
+# take turns at spinning and are several times slower. Subprocesses inherit it.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from pathlib import Path
 
 import pytest
+
+import tiny
 
 ROOT = Path(__file__).parent.parent
 
@@ -15,3 +22,28 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set ELMAN_DATA to the folder that has it")
     return folder
+
+
+@pytest.fixture
+def names_file(tmp_path) -> Path:
+    """56 names of two classes that their letters tell apart, as ``text<TAB>label`` lines."""
+    path = tmp_path / "names.tsv"
+    path.write_text(tiny.LINES, encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def bundle_made_once(tmp_path_factory) -> Path:
+    """A trained model of names; read it, do not change it."""
+    folder = tmp_path_factory.mktemp("session")
+    (folder / "names.tsv").write_text(tiny.LINES, encoding="utf-8")
+    tiny.train(folder / "names.tsv", out=folder / "model")
+    return folder / "model"
+
+
+@pytest.fixture
+def model_folder(bundle_made_once, tmp_path) -> Path:
+    """A copy of the trained model, to be changed at will."""
+    import shutil
+
+    return Path(shutil.copytree(bundle_made_once, tmp_path / "model"))

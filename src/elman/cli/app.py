@@ -21,6 +21,7 @@ app = App(
     help="Train, understand and ship recurrent networks for text.",
     version=f"elman {__version__}",
     help_epilogue="Begin with: elman train surnames",
+    suppress_keyboard_interrupt=False,  # `run` says it
 )
 for _name, _help in {
     "train": "Train a classifier on a file, a folder or a built-in data set.",

@@ -281,7 +281,7 @@ def _normal_chunks(
     # A run ends with the text that takes it over CHUNK_CHARACTERS.
     run = (np.cumsum(sizes) - sizes) // CHUNK_CHARACTERS
     starts = np.flatnonzero(np.diff(run, prepend=-1)).tolist()
-    for start, end in zip(starts, [*starts[1:], len(texts)], strict=True):
+    for start, end in zip(starts, [*starts, len(texts)][1:], strict=True):
         part, lengths = texts[start:end], sizes[start:end]
         joined = "".join(part)
         # A part of a string in form C is in form C (UAX #15), so one look at the run is enough.
