@@ -7,6 +7,7 @@ loading runs no code from the folder: the cell is parsed from its text form.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import hashlib
@@ -194,12 +195,13 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     """
     check_destination(path, overwrite=True)
     with writing(path):
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        place = path.resolve()  # a link to a model stays a link
+        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         try:
             for name, data in files.items():
                 write_synced(temporary / name, data)
             temporary.chmod(0o777 & ~_umask())  # mkdtemp's folders are private
-            _swap(temporary, path)
+            _swap(temporary, place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -236,11 +238,12 @@ def _swap(new: Path, path: Path) -> None:
         new.rename(path)
         return
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-    path.rename(old)  # onto an empty folder: atomic
     try:
+        path.rename(old)  # onto an empty folder: atomic
         new.rename(path)
-    except BaseException:  # a second Ctrl-C too
-        old.rename(path)
+    except BaseException:  # Ctrl-C too
+        with contextlib.suppress(OSError):
+            old.rmdir() if path.exists() else old.rename(path)
         raise
     shutil.rmtree(old, ignore_errors=True)
 
