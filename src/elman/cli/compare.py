@@ -12,6 +12,7 @@ _MODEL = ModelOptions()
 
 def compare(
     data: str,
+    /,
     *,
     cells: str = "elman,lstm,gru",
     seeds: int = 3,

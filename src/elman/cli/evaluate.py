@@ -12,6 +12,7 @@ from elman.data.source import read_data
 def evaluate(
     model: Path,
     data: str,
+    /,
     *,
     text: str | None = None,
     label: str | None = None,

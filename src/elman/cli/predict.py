@@ -23,6 +23,7 @@ CHUNK = 1024
 
 def predict(
     model: Path,
+    /,
     *texts: str,
     top: int | None = None,
     steps: Flag = False,

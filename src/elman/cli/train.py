@@ -15,6 +15,7 @@ _MODEL = ModelOptions()
 
 def train(
     data: str,
+    /,
     *,
     cell: str = "lstm",
     out: Path | None = None,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
 from elman.data.datasets import DATASETS, load_dataset
 from elman.data.examples import Examples
 from elman.data.readers import read_examples
 from elman.data.splits import Split, split
+from elman.errors import DataError
 
 
 def read_data(data: str | Path, *, text: str | None = None, label: str | None = None) -> Examples:
@@ -21,8 +23,12 @@ def read_data(data: str | Path, *, text: str | None = None, label: str | None = 
     Raises:
         DataError: as ``read_examples`` and ``load_dataset``.
     """
-    if str(data) in DATASETS and not Path(data).exists():
-        return load_dataset(str(data))
+    name = str(data)
+    if name in DATASETS and not Path(name).exists():
+        return load_dataset(name)
+    near = difflib.get_close_matches(name, DATASETS, n=1)
+    if near and not Path(name).exists():
+        raise DataError(f"no file {name!r}; did you mean the built-in data set {near[0]}?")
     return read_examples(data, text=text, label=label)
 
 

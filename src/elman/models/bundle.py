@@ -100,7 +100,6 @@ def load(path: str | Path, *, backend: str = "auto") -> Any:
     parts = {name: _read_part(folder, name, config) for name in (WEIGHTS, TOKENIZER, CELL)}
 
     import numpy as np
-    import torch
     from safetensors.torch import load as from_safetensors
 
     from elman.cell import Cell
@@ -117,9 +116,8 @@ def load(path: str | Path, *, backend: str = "auto") -> Any:
         )
     try:
         cell = Cell(ir_text.parse(parts[CELL].decode()))
-        with torch.device("meta"):  # no time is spent on first weights that are replaced at once
-            module = Classifier(config.model, cell, backend=backend)
-        module.load_state_dict(from_safetensors(parts[WEIGHTS]), assign=True)
+        module = Classifier(config.model, cell, backend=backend)
+        module.load_state_dict(from_safetensors(parts[WEIGHTS]))
     except ElmanError:
         raise
     except Exception as error:
