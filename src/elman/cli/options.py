@@ -55,6 +55,8 @@ class ModelOptions:
     "Share of values left out in training."
     token_dropout: float | None = None
     "Share of training tokens read as unknown."
+    label_smoothing: float = 0.05
+    "Share of each target spread over all classes."
     batch_size: int | None = None
     "Texts in a batch."
     epochs: int | None = None

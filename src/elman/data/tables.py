@@ -186,6 +186,8 @@ def _lay_out(
 def _by_position(sample: list[list[str]], wanted: Wanted) -> Columns | None:
     """Return the columns of a table without a header, or None where they cannot be told."""
     width = len(sample[0])
+    if any(numbered(given, width) is None for given in wanted.given):
+        return None  # a number that is no column's: `choose` says so
     text, label = numbered(wanted.text, width), numbered(wanted.label, width)
     if width == 1 and not wanted.need_label:
         return Columns(0, None)

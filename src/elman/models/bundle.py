@@ -181,8 +181,8 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
         if not overwrite:
             raise BundleError(f"{path} exists; add --force to replace it or choose another --out")
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.rmdir(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        nearest = next(folder for folder in path.absolute().parents if folder.exists())
+        os.rmdir(tempfile.mkdtemp(prefix=f".{path.name}.", dir=nearest))
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -194,6 +194,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     check_destination(path, overwrite=True)
     with writing(path):
         place = path.resolve()  # a link to a model stays a link
+        place.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         try:
             for name, data in files.items():

@@ -38,6 +38,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     dropout: float | None = None
     token_dropout: float | None = None
     """Share of training tokens read as unknown."""
+    label_smoothing: float = 0.05
+    """Share of each target spread over all classes (Szegedy et al. 2016): labels can be wrong."""
     batch_size: int | None = None
     epochs: int | None = None
     """At most; training stops earlier when the validation score no longer rises."""
@@ -57,7 +59,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"{name} is {value}; it must be 1 or more")
-        for name in ("dropout", "token_dropout"):
+        for name in ("dropout", "token_dropout", "label_smoothing"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ConfigError(f"{name} is {value}; it must be at least 0 and under 1")
@@ -83,10 +85,10 @@ _COUNTS = (
     "patience",
 )
 
-# One epoch of a small set takes a second and a network needs a few thousand updates; a large set
-# needs few epochs. So a run is given a number of updates, within these bounds of epochs.
-UPDATES = 4_000
-FEWEST_EPOCHS, MOST_EPOCHS = 4, 40
+# A network needs some thousand updates, which are many epochs of a small set and few of a large
+# one. So a run is given a number of updates, within these bounds of epochs.
+UPDATES = 7_500
+FEWEST_EPOCHS, MOST_EPOCHS = 4, 30
 
 
 def settle(config: TrainConfig, *, level: Level, count: int, num_classes: int) -> TrainConfig:

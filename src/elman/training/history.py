@@ -13,7 +13,7 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epoch: int
     """From 1."""
     loss: float
-    """Mean cross-entropy of the training texts, in nats, with dropout on."""
+    """Mean cross-entropy of the training texts, in nats, with dropout and label smoothing."""
     valid_loss: float
     valid_accuracy: float
     valid_macro_f1: float

@@ -159,7 +159,12 @@ class Trainer:
         order, tokens = packed_rows(self.train.encoded, self._offsets, rows)
         targets = torch.from_numpy(self.train.targets[order])
         self.optimiser.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(self.model(tokens), targets, self._class_weights)
+        loss = functional.cross_entropy(
+            self.model(tokens),
+            targets,
+            self._class_weights,
+            label_smoothing=self.config.label_smoothing,
+        )
         value = loss.item()
         if math.isfinite(value):
             loss.backward()  # type: ignore[no-untyped-call]
