@@ -284,3 +284,11 @@ def test_bad_lines_to_predict_on(tmp_path, content, said):
     path.write_bytes(content)
     with pytest.raises(DataError, match=said):
         list(read_texts(path))
+
+
+@pytest.mark.parametrize("options", [{"text": "3"}, {"label": "3"}, {"text": "1", "label": "9"}])
+def test_a_number_beyond_the_columns_of_plain_lines_was_passed_over(tmp_path, options):
+    path = tmp_path / "a.txt"
+    path.write_text("kamoto\tja\nBaumann\tde\nmiyama\tja\n")
+    with pytest.raises(DataError, match=r"has 2 columns, so --(text|label) [39] is none of them"):
+        read_examples(path, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from elman.cli import display
-from elman.cli.options import DataOptions, Json, ModelOptions, read_split, train_config
+from elman.cli.options import Data, DataOptions, Json, ModelOptions, read_split, train_config
 from elman.errors import ConfigError
 
 _DATA = DataOptions()
@@ -11,7 +11,7 @@ _MODEL = ModelOptions()
 
 
 def compare(
-    data: str,
+    data: Data,
     /,
     *,
     cells: str = "elman,lstm,gru",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from elman.cli import display
-from elman.cli.options import Json
+from elman.cli.options import Data, Json
 from elman.data.source import read_data
 
 
 def evaluate(
     model: Path,
-    data: str,
+    data: Data,
     /,
     *,
     text: str | None = None,

@@ -86,5 +86,12 @@ def train_config(options: ModelOptions, *, cell: str, seed: int) -> TrainConfig:
     return TrainConfig(cell=cell, seed=seed, **given)
 
 
+def _not_an_option(_: object, value: str) -> None:
+    if value.startswith("-") and value != "-":
+        raise ValueError(f"there is no option {value}")
+
+
+# `-` is stdin; what else begins with a hyphen is a mistyped option and no file.
+Data = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
 Json = Annotated[bool, Parameter(negative=())]
 Flag = Annotated[bool, Parameter(negative=())]

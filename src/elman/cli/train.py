@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from elman.cli.options import DataOptions, Flag, Json, ModelOptions, read_split, train_config
+from elman.cli.options import Data, DataOptions, Flag, Json, ModelOptions, read_split, train_config
 from elman.errors import ConfigError
 
 STOPPED = 130  # Ctrl-C: as a shell says it, also when the best weights are saved
@@ -14,7 +14,7 @@ _MODEL = ModelOptions()
 
 
 def train(
-    data: str,
+    data: Data,
     /,
     *,
     cell: str = "lstm",

@@ -39,7 +39,8 @@ def open_bytes(path: str | Path) -> Iterator[BinaryIO]:
         DataError: There is no such file, or it cannot be read, now or later in the block.
     """
     if name_of(path) == STDIN:
-        yield _stdin()
+        with _stdin() as handle:
+            yield handle
         return
     check_readable(path)
     try:
@@ -73,16 +74,21 @@ def unreadable(path: str | Path, error: OSError | ValueError) -> DataError:
     return DataError(f"{str(path)!r} cannot be read: {reason.lower()}; check the path")
 
 
-def _stdin() -> BinaryIO:
+@contextmanager
+def _stdin() -> Iterator[BinaryIO]:
     buffer = getattr(sys.stdin, "buffer", None)
     if buffer is None:  # replaced by something that holds text only, as notebooks do
-        return io.BytesIO(sys.stdin.read().encode() if sys.stdin else b"")
+        yield io.BytesIO(sys.stdin.read().encode() if sys.stdin else b"")
+        return
     try:
-        # A reader of its own: the interpreter cannot close that of sys.stdin at its end while a
-        # thread waits in it, and aborts.
-        return os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+        own = os.dup(sys.stdin.fileno())
     except (OSError, ValueError):  # not a file of the system
-        return cast(BinaryIO, buffer)
+        yield cast(BinaryIO, buffer)
+        return
+    # A reader of its own: the interpreter cannot close that of sys.stdin at its end while a thread
+    # waits in it, and aborts.
+    with os.fdopen(own, "rb") as handle:
+        yield handle
 
 
 def _missing(path: Path) -> DataError:
