@@ -26,8 +26,8 @@ class DataOptions:
     "A file to validate on, instead of a share of DATA."
     test: str | None = None
     "A file to test on, instead of a share of DATA."
-    split: str = "0.8,0.1,0.1"
-    "Shares of the training, validation and test parts."
+    split: str | None = None
+    "Shares of training, validation and test (0.8,0.1,0.1; with --test 0.95,0.05,0)."
 
 
 @Parameter(name="*")
@@ -76,7 +76,8 @@ class ModelOptions:
 def read_split(data: str, options: DataOptions, *, seed: int) -> Split:
     """Read DATA and cut it as the options say."""
     given = {field.name: getattr(options, field.name) for field in fields(options)}
-    fractions = parse_fractions(given.pop("split"))
+    shares = given.pop("split")
+    fractions = None if shares is None else parse_fractions(shares)
     return source.read_split(data, fractions=fractions, seed=seed, **given)
 
 

@@ -12,6 +12,10 @@ from elman.data.splits import Split, split
 from elman.errors import DataError
 
 
+# From here on a twentieth of a file is enough to validate on.
+LARGE = 5_000
+
+
 def read_data(data: str | Path, *, text: str | None = None, label: str | None = None) -> Examples:
     """Read labelled texts; a file of that name goes before a built-in data set.
 
@@ -39,10 +43,12 @@ def read_split(
     label: str | None = None,
     valid: str | Path | None = None,
     test: str | Path | None = None,
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    fractions: tuple[float, float, float] | None = None,
     seed: int = 0,
 ) -> Split:
     """Read ``data`` and the parts that are given, and cut the others from ``data``.
+
+    Without ``fractions`` the parts have the shares of ``default_fractions``.
 
     Raises:
         ConfigError, DataError: as ``read_data`` and ``split``.
@@ -51,4 +57,17 @@ def read_split(
         name: None if part is None else read_data(part, text=text, label=label)
         for name, part in (("valid", valid), ("test", test))
     }
-    return split(read_data(data, text=text, label=label), fractions=fractions, seed=seed, **parts)
+    examples = read_data(data, text=text, label=label)
+    shares = fractions or default_fractions(len(examples), test_given=test is not None)
+    return split(examples, fractions=shares, seed=seed, **parts)
+
+
+def default_fractions(count: int, *, test_given: bool) -> tuple[float, float, float]:
+    """Return the shares of the parts where none are asked for.
+
+    Early stopping needs some hundred texts, not a tenth of a large file; but a test part that is
+    cut off should be large enough to trust, and a validation part no larger than it.
+    """
+    if test_given and count >= LARGE:
+        return 0.95, 0.05, 0.0
+    return 0.8, 0.1, 0.1
