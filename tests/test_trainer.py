@@ -16,7 +16,7 @@ from elman.data.splits import Split
 from elman.errors import BundleError, ConfigError, DataError, TrainingError
 from elman.models import bundle
 from elman.training import classify
-from elman.training.checkpoint import training_folder
+from elman.training.checkpoint import Checkpoint, training_folder
 from elman.training.compare import compare
 from elman.training.config import TrainConfig, settle
 from elman.training.run import run
@@ -146,6 +146,25 @@ def test_resuming_with_other_data_is_refused(stopped):
     for split in (swapped, longer):
         with pytest.raises(ConfigError, match="the data are not those of the stopped run"):
             run(split, config(), out=stopped, resume=True)
+
+
+def test_best_weights_from_before_the_stop_come_back(tmp_path):
+    place = Checkpoint(tmp_path / "model", config(), "data")
+    one = trainer()
+    one.state.history.append(one.epoch())
+    best = {k: v.clone() for k, v in one.model.state_dict().items()}
+    worse = msgspec.structs.replace(one.epoch(), best=False)
+    one.state.best_weights = best
+    one.state.history.append(worse)
+    place.save(one)
+    other = trainer()
+    place.restore(other)
+    for name, tensor in other.model.state_dict().items():
+        assert torch.equal(tensor, one.model.state_dict()[name])
+    assert other.state.history == one.state.history
+    other.load_best()
+    for name, tensor in other.model.state_dict().items():
+        assert torch.equal(tensor, best[name])
 
 
 def test_resuming_nothing_is_refused(tmp_path):
