@@ -94,11 +94,13 @@ def test_each_row_is_judged_in_exactly_one_batch(lengths, max_tokens, max_rows):
     assert (np.diff(joined) >= 0).all()
 
 
-def test_the_bounds_of_a_batch_are_exact():
-    batches = [
-        b.tolist() for b in sorted_batches(sizes([1, 1, 1, 2, 9, 3]), max_tokens=3, max_rows=2)
-    ]
-    assert batches == [[0, 1], [2, 3], [5], [4]]
+@pytest.mark.parametrize(
+    ("lengths", "max_tokens", "max_rows", "expected"),
+    [([1, 1, 2, 9], 3, 9, [[0, 1], [2], [3]]), ([1, 1, 1], 99, 2, [[0, 1], [2]])],
+)
+def test_the_bounds_of_a_batch_are_exact(lengths, max_tokens, max_rows, expected):
+    batches = sorted_batches(sizes(lengths), max_tokens, max_rows)
+    assert [batch.tolist() for batch in batches] == expected
 
 
 def test_padding_share():
