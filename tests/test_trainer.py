@@ -180,6 +180,16 @@ def test_a_damaged_checkpoint_is_refused(stopped, damage):
         run(tiny.parts(), config(), out=stopped, resume=True)
 
 
+def test_a_disk_that_is_full_at_once_leaves_nothing(tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BundleError, match="free some space or choose another --out"):
+        run(tiny.parts(), config(), out=tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_disk_that_fills_up_while_training_keeps_the_last_state(tmp_path, monkeypatch):
     out, synced = tmp_path / "model", []
 

@@ -75,6 +75,8 @@ class Checkpoint:
                 temporary.replace(self.file)
             finally:
                 temporary.unlink(missing_ok=True)  # half a file on a full disk helps nobody
+                if not any(self.folder.iterdir()):
+                    self.folder.rmdir()
 
     def restore(self, trainer: Trainer) -> None:
         """Bring ``trainer`` to where the run was.
