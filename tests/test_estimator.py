@@ -63,7 +63,6 @@ class OfNumbers(TextClassifier):
 
 # Those that need no X, or whose X may be read as texts.
 CHECKS = [
-    "check_classifier_data_not_an_array",
     "check_classifiers_classes",
     "check_classifiers_one_label",
     "check_classifiers_regression_target",
