@@ -6,8 +6,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 .PHONY: demo test test-slow check format bench clean
 
 demo: .venv/demo-installed
-	$(BIN)/elman train surnames --out models/demo --force
-	$(BIN)/elman predict models/demo --steps Schmidt Kowalczyk Yamamoto Fernandez Ivanova
+	$(BIN)/elman train surnames --out models/surnames --force
+	$(BIN)/elman predict models/surnames --steps Schmidt Kowalczyk Yamamoto Fernandez Ivanova
 
 test: .venv/dev-installed
 	$(BIN)/python -m pytest -n 2 -m "not slow"

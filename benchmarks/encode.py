@@ -1,4 +1,4 @@
-"""Characters a second from text to token ids, names and tweets: python benchmarks/encode.py
+"""Characters a second from text to token ids, names and tweets: `python benchmarks/encode.py`.
 
 The bar is 10 million characters a second on one core.
 """

@@ -1,4 +1,4 @@
-"""Peak memory of `elman train` on a CSV of 400,000 rows and 60 MB: python benchmarks/memory.py
+"""Peak memory of `elman train` on a CSV of 400,000 rows and 60 MB: `python benchmarks/memory.py`.
 
 One epoch is run, as further ones take no more memory. The bar is 1.5 GB.
 """

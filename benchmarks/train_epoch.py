@@ -50,6 +50,7 @@ class Plain(nn.Module):
         self.output = nn.Linear(HIDDEN, CLASSES)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logits (B, C) of padded tokens (B, T)."""
         vectors = self.embedding(tokens)
         if self.packed:
             ragged = pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
@@ -93,9 +94,7 @@ def elman_epoch(corpus: Corpus, backend: str) -> Callable[[], None]:
         hidden_size=HIDDEN,
         bidirectional=False,
     )
-    config = TrainConfig(
-        batch_size=BATCH, epochs=1_000_000, patience=1_000_000, learning_rate=1e-3
-    )
+    config = TrainConfig(batch_size=BATCH, epochs=1_000_000, patience=1_000_000, learning_rate=1e-3)
     one = Corpus(Encoded(corpus.encoded.values[:2], np.array([2])), corpus.targets[:1])
     trainer = Trainer(Classifier(sizes, "lstm", backend=backend), config, corpus, one)
     return lambda: trainer.state.history.append(trainer.epoch())

@@ -149,7 +149,7 @@ def test_resuming_with_other_data_is_refused(stopped):
 
 
 def test_best_weights_from_before_the_stop_come_back(tmp_path):
-    place = Checkpoint(tmp_path / "model", config(), "data")
+    place = Checkpoint(tmp_path / "model", config(), "cell", "data")
     one = trainer()
     one.state.history.append(one.epoch())
     best = {k: v.clone() for k, v in one.model.state_dict().items()}

@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from elman.cell import Cell
 from elman.data.examples import Examples
 from elman.data.splits import split
 from elman.errors import TrainingError
@@ -45,7 +46,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        cell: str = "lstm",
+        cell: str | Cell = "lstm",
         *,
         tokens: str = "auto",
         min_count: int | None = None,

@@ -30,7 +30,11 @@ def console(*, stderr: bool = False) -> Console:
     """Return a console that marks nothing up but what is asked for."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # `elman ... | head` is no failure: `run` knows what to do
+
+    return Screen(stderr=stderr, highlight=False, soft_wrap=False)
 
 
 def print_json(value: Any, **more: Any) -> None:
@@ -72,9 +76,9 @@ class TrainingScreen:
         directions = "two directions" if config.bidirectional else "one direction"
         layers = f"{config.num_layers} layers, " if config.num_layers > 1 else ""
         say(
-            f"[bold]{_plain(config.cell)}[/]: {layers}{directions} of {config.hidden_size} units "
-            f"over {prepared.tokenizer.vocab_size:,} {config.tokens}; pooling {config.pooling}; "
-            f"batches of {config.batch_size}; up to {config.epochs} epochs"
+            f"[bold]{_plain(config.cell_name)}[/]: {layers}{directions} of {config.hidden_size} "
+            f"units over {prepared.tokenizer.vocab_size:,} {config.tokens}; pooling "
+            f"{config.pooling}; batches of {config.batch_size}; up to {config.epochs} epochs"
         )
         say("[dim]epoch    loss   valid  accuracy  macro-F1   texts/s[/]")
         self._begin_bar()

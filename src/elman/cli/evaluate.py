@@ -54,8 +54,8 @@ def evaluate(
     if unseen:
         said = ", ".join(unseen[:5]) + (" …" if len(unseen) > 5 else "")
         screen.print(
-            f"  · {len(unseen)} labels are not among the model's classes, so every text of theirs "
-            f"is a mistake: {said}",
+            "  · labels that are not among the model's classes, so that every text of theirs is a "
+            f"mistake: {said}",
             markup=False,
         )
     display.print_evaluation(scores, screen=screen)

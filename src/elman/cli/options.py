@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from elman.data import source
 from elman.data.splits import Split, parse_fractions
 from elman.models.config import Pooling
-from elman.training.config import TrainConfig
+from elman.training.config import Backend, TrainConfig
 
 
 @Parameter(name="*")
@@ -69,8 +69,8 @@ class ModelOptions:
     "Of AdamW."
     balance: bool = False
     "Weigh classes by the inverse of their size."
-    backend: str = "auto"
-    "What runs the recurrence: auto, builtin or eager."
+    backend: Backend = "auto"
+    "What runs the recurrence."
 
 
 def read_split(data: str, options: DataOptions, *, seed: int) -> Split:

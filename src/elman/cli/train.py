@@ -41,7 +41,7 @@ def train(
     out
         Folder of the model (models/NAME, or models/NAME-2 and so on).
     force
-        Replace the model that stands at --out.
+        Replace the model or the stopped run that stands at --out.
     resume
         Go on with a run of the same command that was stopped.
     seed
@@ -51,11 +51,17 @@ def train(
     """
     from elman import cells
     from elman.models import bundle
+    from elman.training.checkpoint import training_folder
 
     config = train_config(model_options, cell=cell, seed=seed)
     cells.find(cell)
     place = _destination(out, data, resume=resume)
     bundle.check_destination(place, overwrite=force or resume)
+    if training_folder(place).exists() and not (force or resume):
+        raise ConfigError(
+            f"a stopped run stands in {training_folder(place)}; add --resume to go on with it, "
+            "--force to begin anew, or choose another --out"
+        )
     parts = read_split(data, data_options, seed=seed)
 
     from elman.cli import display

@@ -11,7 +11,6 @@ from elman.data.readers import read_examples
 from elman.data.splits import Split, split
 from elman.errors import DataError
 
-
 # From here on a twentieth of a file is enough to validate on.
 LARGE = 5_000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -100,6 +101,17 @@ class TextClassifierModel:
             with torch.inference_mode():
                 result[rows] = self.module.pooled(tokens).numpy()
         return result
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model to the folder ``path``, from which ``elman.load`` reads it.
+
+        Raises:
+            BundleError: ``path`` exists and ``overwrite`` is false, or it cannot be written.
+        """
+        from elman.models import bundle
+
+        bundle.check_destination(Path(path), overwrite=overwrite)
+        bundle.save(Path(path), self, training={}, files={})
 
     def _run(self, tokens: PackedSequence) -> Tensor:
         with torch.inference_mode():

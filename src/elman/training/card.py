@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elman import __version__
+from elman import __version__, cells
 from elman.training.classify import Prepared, Report
 
 _CARD = """\
@@ -52,7 +52,7 @@ def model_card(name: str, prepared: Prepared, told: Report) -> str:
     return _CARD.format(
         name=name,
         version=__version__,
-        cell=config.cell.rpartition(":")[2],
+        cell=cells.find(config.cell).name,
         directions="two directions" if config.bidirectional else "one direction",
         hidden=config.hidden_size,
         parameters=told.parameters,

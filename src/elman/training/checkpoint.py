@@ -36,12 +36,14 @@ class Checkpoint:
     Args:
         out: where the bundle will stand.
         config: the run's options as given, before anything is settled.
+        cell: the cell's equations, as ``elman.ir.text`` writes them.
         data: fingerprint of the three parts.
     """
 
-    def __init__(self, out: Path, config: TrainConfig, data: str):
+    def __init__(self, out: Path, config: TrainConfig, cell: str, data: str):
         self.folder = training_folder(out)
         self.config = config
+        self.cell = cell
         self.data = data
 
     @property
@@ -63,7 +65,8 @@ class Checkpoint:
                 tensors[f"optimiser/{i}/{key}"] = state[key]
         metadata = {
             "history": history.to_lines(trainer.state.history).decode(),
-            "config": msgspec.json.encode(self.config).decode(),
+            "config": msgspec.json.encode(self.config.to_dict()).decode(),
+            "cell": self.cell,
             "data": self.data,
         }
         with writing(self.folder):
@@ -110,20 +113,26 @@ class Checkpoint:
         try:
             with safe_open(str(self.file), framework="numpy") as stored:
                 metadata = stored.metadata()
-            then, data = msgspec.json.decode(metadata["config"], type=dict), metadata["data"]
+            then = msgspec.json.decode(metadata["config"], type=dict)
+            cell, data = metadata["cell"], metadata["data"]
         except (SafetensorError, OSError, KeyError, TypeError, msgspec.DecodeError) as error:
             raise BundleError(f"{self.file} is damaged; train again without --resume") from error
-        now = msgspec.to_builtins(self.config)
+        now = self.config.to_dict()
         for name in now:
             if now[name] != then.get(name):
                 raise ConfigError(
                     f"the stopped run had {name} {then.get(name)}, not {now[name]}; "
-                    "resume with the same options, or leave out --resume to begin anew"
+                    "resume with the same options, or begin anew with --force"
                 )
+        if cell != self.cell:
+            raise ConfigError(
+                f"the equations of {now['cell']} are not those of the stopped run; "
+                "put them back, or begin anew with --force"
+            )
         if data != self.data:
             raise ConfigError(
                 "the data are not those of the stopped run; "
-                "resume with the same files, or leave out --resume to begin anew"
+                "resume with the same files, or begin anew with --force"
             )
 
     def remove(self) -> None:

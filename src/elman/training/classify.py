@@ -183,7 +183,7 @@ def fit(
     except KeyboardInterrupt:
         if trainer.state.best is None:
             raise
-        return fitted(f"stopped by Ctrl-C after {len(trainer.state.history)} epochs")
+        return fitted(f"stopped by Ctrl-C after epoch {len(trainer.state.history)}")
     except TrainingError as error:
         return fitted(str(error), failed=True)
     return fitted()
@@ -284,8 +284,7 @@ def save(out: Path, prepared: Prepared, fitted: Fitted, told: Report) -> None:
         "README.md": model_card(out.name, prepared, told).encode(),
         **confusion_pictures(told.test),
     }
-    training = msgspec.to_builtins(prepared.config)
-    bundle.save(out, fitted.model, training=training, files=files)
+    bundle.save(out, fitted.model, training=prepared.config.to_dict(), files=files)
 
 
 def _count(labels: Sequence[str]) -> dict[str, int]:

@@ -76,7 +76,7 @@ def compare(
             scores = classify.judge(fitted.model, split.test)
             runs.append(
                 Run(
-                    cell=config.cell,
+                    cell=config.cell_name,
                     seed=seed,
                     accuracy=scores.accuracy,
                     macro_f1=scores.macro_f1,
@@ -88,7 +88,7 @@ def compare(
             )
             if on_run is not None:
                 on_run(runs[-1])
-    rows = [_row([run for run in runs if run.cell == config.cell]) for config in configs]
+    rows = [_row([run for run in runs if run.cell == config.cell_name]) for config in configs]
     return Comparison(
         split.train.source, len(split.test), rows, runs, classify.run_baselines(prepared)
     )

@@ -10,18 +10,20 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from elman.cell import Cell
 from elman.errors import ConfigError
 from elman.models.config import POOLINGS, Pooling
 from elman.text.tokenizer import Level
 
 Tokens = Literal["auto", "characters", "words"]
+Backend = Literal["auto", "builtin", "eager"]
 
 
 class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The options of a run. ``None`` means: settled from the data by ``settle``."""
 
-    cell: str = "lstm"
-    """A cell of the zoo by name, or ``file.py:name``."""
+    cell: str | Cell = "lstm"
+    """A cell of the zoo by name, ``file.py:name``, or a cell itself."""
     tokens: Tokens = "auto"
     """What one step reads; ``auto`` takes characters for short texts and words for longer ones."""
     min_count: int | None = None
@@ -52,7 +54,7 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Weigh each class in the loss by the inverse of its size."""
     seed: int = 0
     """Repeats a run on CPU bit for bit."""
-    backend: str = "auto"
+    backend: Backend = "auto"
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
@@ -70,8 +72,19 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed is {self.seed}; it must be 0 or more and under 2**63")
         _one_of("tokens", self.tokens, get_args(Tokens))
+        _one_of("backend", self.backend, get_args(Backend))
         if self.pooling is not None:
             _one_of("pooling", self.pooling, POOLINGS)
+
+    @property
+    def cell_name(self) -> str:
+        """The cell as it was named."""
+        return self.cell if isinstance(self.cell, str) else self.cell.name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as JSON can hold them, a cell by its name."""
+        options: dict[str, Any] = msgspec.to_builtins(self, enc_hook=lambda cell: cell.name)
+        return options
 
 
 _COUNTS = (
@@ -87,8 +100,10 @@ _COUNTS = (
 
 # A network needs some thousand updates, which are many epochs of a small set and few of a large
 # one. So a run is given a number of updates, within these bounds of epochs.
-UPDATES = 7_500
-FEWEST_EPOCHS, MOST_EPOCHS = 4, 30
+UPDATES = 4_000
+FEWEST_EPOCHS = 4
+MOST_EPOCHS, MOST_EPOCHS_OF_SMALL = 30, 60
+SMALL = 2_000  # texts
 
 
 def settle(config: TrainConfig, *, level: Level, count: int, num_classes: int) -> TrainConfig:
@@ -101,23 +116,25 @@ def settle(config: TrainConfig, *, level: Level, count: int, num_classes: int) -
         num_classes: C.
     """
     characters = level == "characters"
-    batch_size = config.batch_size or _power_of_two(count / 100, 16, 64 if characters else 128)
-    updates_an_epoch = math.ceil(count / batch_size)
+    batch_size = config.batch_size or _power_of_two(count / 100, 16, 128)
+    most = MOST_EPOCHS if count >= SMALL else MOST_EPOCHS_OF_SMALL
+    updates = UPDATES if characters else UPDATES // 2  # words are learnt by heart sooner
     epochs = config.epochs or min(
-        max(round(UPDATES / updates_an_epoch), FEWEST_EPOCHS), MOST_EPOCHS
+        max(round(updates / math.ceil(count / batch_size)), FEWEST_EPOCHS), most
     )
     defaults: dict[str, Any] = {
         "min_count": 2,
         "max_length": 512 if characters else 256,
-        "embedding_size": 64 if characters else 128,
-        "hidden_size": 128,
+        "embedding_size": 48 if characters else 128,
+        "hidden_size": 112 if characters else 128,
         "pooling": "last" if characters else "max",
         "dropout": 0.5,
         "token_dropout": 0.1,
         "batch_size": batch_size,
         "epochs": epochs,
         "patience": max(3, math.ceil(epochs / 3)),
-        "learning_rate": 4e-3 if characters else 2e-3,
+        # With the square root of the batch, as the noise of a gradient falls with it.
+        "learning_rate": (6e-3 if characters else 2e-3) * math.sqrt(batch_size / 128),
     }
     missing = {k: v for k, v in defaults.items() if getattr(config, k) is None}
     return msgspec.structs.replace(config, **missing)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from elman import cells
 from elman.data.source import read_split
 from elman.data.splits import Split
 from elman.errors import ConfigError, TrainingError
+from elman.ir import text as ir_text
 from elman.models import bundle
 from elman.models.predictor import TextClassifierModel
 from elman.training import classify
@@ -127,7 +129,9 @@ def run(
         raise TrainingError(fitted.stopped)  # there is nothing worth keeping
     if watcher is not None:
         watcher.end(fitted)
-    report = classify.report(prepared, fitted, classify.run_baselines(prepared))
+    # Who stops a run wants his model now, not after a baseline.
+    rivals = [] if fitted.stopped else classify.run_baselines(prepared)
+    report = classify.report(prepared, fitted, rivals)
     if out is not None and checkpoint is not None:
         classify.save(out, prepared, fitted, report)
         if not fitted.stopped:
@@ -137,4 +141,5 @@ def run(
 
 def make_checkpoint(out: Path, split: Split, config: TrainConfig) -> Checkpoint:
     """Return the place where the run of ``out`` keeps its state."""
-    return Checkpoint(out, config, fingerprint([split.train, split.valid, split.test]))
+    cell = ir_text.write(cells.find(config.cell).graph)
+    return Checkpoint(out, config, cell, fingerprint([split.train, split.valid, split.test]))
