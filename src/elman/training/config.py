@@ -134,7 +134,7 @@ def settle(config: TrainConfig, *, level: Level, count: int, num_classes: int) -
         "epochs": epochs,
         "patience": max(3, math.ceil(epochs / 3)),
         # With the square root of the batch, as the noise of a gradient falls with it.
-        "learning_rate": (6e-3 if characters else 2e-3) * math.sqrt(batch_size / 128),
+        "learning_rate": (8e-3 if characters else 2e-3) * math.sqrt(batch_size / 128),
     }
     missing = {k: v for k, v in defaults.items() if getattr(config, k) is None}
     return msgspec.structs.replace(config, **missing)
