@@ -314,17 +314,17 @@ def print_comparison(comparison: Comparison) -> None:
     table = Table(
         title=f"{_plain(comparison.data)}: {comparison.test_texts:,} test texts", box=None
     )
-    table.add_column("cell")
+    table.add_column("cell", no_wrap=True)
     for name in ("accuracy", "macro-F1", "parameters", "seconds"):
         table.add_column(name, justify="right")
     best = max(row.accuracy for row in comparison.rows)
     for row in comparison.rows:
         table.add_row(
             _plain(row.cell),
-            f"{row.accuracy:.4f} ± {row.accuracy_spread:.4f}",
-            f"{row.macro_f1:.4f} ± {row.macro_f1_spread:.4f}",
+            f"{row.accuracy:.4f} ± {row.accuracy_spread:.3f}",
+            f"{row.macro_f1:.4f} ± {row.macro_f1_spread:.3f}",
             f"{row.parameters:,}",
-            f"{row.seconds:.1f} ± {row.seconds_spread:.1f}",
+            f"{row.seconds:.0f} ± {row.seconds_spread:.0f}",
             style="bold" if row.accuracy == best else "",
         )
     for baseline in comparison.baselines:

@@ -129,7 +129,8 @@ def settle(config: TrainConfig, *, level: Level, count: int, num_classes: int) -
         "hidden_size": 112 if characters else 128,
         "pooling": "last" if characters else "max",
         "dropout": 0.5,
-        "token_dropout": 0.1,
+        # The fewer texts, the sooner single tokens are learnt by heart.
+        "token_dropout": min(max(2_000 / count, 0.05), 0.2),
         "batch_size": batch_size,
         "epochs": epochs,
         "patience": max(3, math.ceil(epochs / 3)),
