@@ -453,7 +453,7 @@ def test_a_text_of_a_million_characters(call, model, stdin):
     stdin("moto" * 250_000 + "\nkamoto\n")
     code, out, err = call("predict", model)
     assert code == 0
-    assert err == "elman: 1 of the texts were longer than 512 characters and cut there\n"
+    assert err == "elman: longer than 512 characters and cut there: 1 of the texts\n"
     long, short = out.splitlines()
     assert len(long) < 250
     assert short.startswith("kamoto: ")
@@ -482,7 +482,7 @@ def test_a_word_model_takes_any_text(call, here, names_file):
 def test_evaluate_counts_every_text(call, model, names_file):
     code, out, err = call("evaluate", model, "names.tsv")
     assert (code, err) == (0, "")
-    assert out.startswith("56 texts of names.tsv\n")
+    assert out.startswith("names.tsv: 56 judged\n")
     scores = json.loads(call("evaluate", model, "names.tsv", "--json")[1])
     loaded = elman.load(model)
     right = [a == b for a, b in zip(loaded.predict(tiny.NAMES), tiny.LABELS, strict=True)]

@@ -35,8 +35,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         validation_fraction: share of the training texts that early stopping looks at.
         random_state: seed; None is 0, as everywhere in Elman.
         min_count, max_length, embedding_size, hidden_size, num_layers, bidirectional, pooling,
-            dropout, token_dropout, label_smoothing, batch_size, epochs, patience, learning_rate,
-            weight_decay, balance, backend: as in ``elman.training.config.TrainConfig``.
+            dropout, token_dropout, label_smoothing, logit_adjustment, batch_size, epochs, patience,
+            learning_rate, weight_decay, balance, backend: as in
+            ``elman.training.config.TrainConfig``.
 
     Attributes:
         classes_: (C,) the labels, sorted.
@@ -59,6 +60,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         dropout: float | None = None,
         token_dropout: float | None = None,
         label_smoothing: float = 0.05,
+        logit_adjustment: float = 0.2,
         batch_size: int | None = None,
         epochs: int | None = None,
         patience: int | None = None,
@@ -81,6 +83,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.dropout = dropout
         self.token_dropout = token_dropout
         self.label_smoothing = label_smoothing
+        self.logit_adjustment = logit_adjustment
         self.batch_size = batch_size
         self.epochs = epochs
         self.patience = patience

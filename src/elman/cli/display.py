@@ -78,9 +78,10 @@ class TrainingScreen:
         say(
             f"[bold]{_plain(config.cell_name)}[/]: {layers}{directions} of {config.hidden_size} "
             f"units over {prepared.tokenizer.vocab_size:,} {config.tokens}; pooling "
-            f"{config.pooling}; batches of {config.batch_size}; up to {config.epochs} epochs"
+            f"{config.pooling}; batches of {config.batch_size}; at most "
+            f"{_counted(config.epochs or 0, 'epoch')}"
         )
-        say("[dim]epoch    loss   valid  accuracy  macro-F1   texts/s[/]")
+        say("[dim]epoch    loss   valid  accuracy  macro-F1   score   texts/s[/]")
         self._begin_bar()
 
     def _begin_bar(self) -> None:
@@ -127,7 +128,7 @@ class TrainingScreen:
         best = " [green]best[/]" if epoch.best else ""
         self.console.print(
             f"{epoch.epoch:5d}  {epoch.loss:6.3f}  {epoch.valid_loss:6.3f}  "
-            f"{epoch.valid_accuracy:8.4f}  {epoch.valid_macro_f1:8.4f}  "
+            f"{epoch.valid_accuracy:8.4f}  {epoch.valid_macro_f1:8.4f}  {epoch.score:6.4f}  "
             f"{epoch.texts_per_second:8,.0f}{best}"
         )
 
@@ -145,9 +146,10 @@ def print_report(told: Report, *, out: Path, failed: bool) -> None:
     from rich.table import Table
 
     screen = console()
-    table = Table(title=f"Test: {told.test.count:,} texts", title_justify="left", box=None)
-    for name in ("", "accuracy", "macro-F1", "seconds"):
-        table.add_column(name, justify="left" if not name else "right")
+    table = Table(box=None)
+    table.add_column("", overflow="ellipsis", no_wrap=True)
+    for name in ("accuracy", "macro-F1", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     rows = [("this network", told.test.accuracy, told.test.macro_f1, told.seconds)]
     rows += [(b.name, b.accuracy, b.macro_f1, b.seconds) for b in told.baselines]
     best = max(row[1] for row in rows)
@@ -156,8 +158,12 @@ def print_report(told: Report, *, out: Path, failed: bool) -> None:
         table.add_row(
             _plain(name), f"{accuracy:.4f}", f"{macro_f1:.4f}", f"{seconds:.1f}", style=style
         )
-    screen.print()
+    screen.print(f"\n[bold]Test: {_counted(told.test.count, 'text')}[/]")
     screen.print(table)
+    if any(rival.accuracy > told.test.accuracy for rival in told.baselines):
+        screen.print("  The network does not beat its baselines: use the n-grams, or more data")
+    if not told.baselines:
+        screen.print("  The baselines are left out, as training was cut short")
     for rival in told.baselines:
         total = sum(row["train"] for row in told.sizes.values())
         if rival.trained_on < total:
@@ -185,7 +191,9 @@ def print_evaluation(
         f"calibration error {scores.calibration_error:.4f}"
     )
     if scores.skipped:
-        screen.print(f"{scores.skipped:,} texts of length 0 were skipped")
+        screen.print(f"{_counted(scores.skipped, 'text')} of length 0 skipped")
+    if scores.cut:
+        screen.print(f"longer than the model reads and cut: {_counted(scores.cut, 'text')}")
     screen.print()
     _print_confusion(scores, screen)
     if scores.mistakes:
@@ -203,7 +211,13 @@ def _class_table(scores: Evaluation, sizes: dict[str, dict[str, int]] | None) ->
     table = Table(box=None)
     names = ["class", "precision", "recall", "F1", "support"]
     for name in [*names, *(["train", "valid", "test"] if sizes else [])]:
-        table.add_column(name, justify="left" if name == "class" else "right")
+        left = name == "class"
+        table.add_column(
+            name,
+            justify="left" if left else "right",
+            no_wrap=True,
+            min_width=4 if left else max(len(name), 5),
+        )
     for row in scores.classes:
         counts = sizes.get(row.label, {}) if sizes else {}
         table.add_row(
@@ -241,6 +255,10 @@ def _print_confusion(scores: Evaluation, screen: Any) -> None:
         screen.print(f"  {n:5,}  {_plain(names[i])} taken for {_plain(names[j])}")
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _count_cell(count: int, diagonal: bool, width: int) -> str:
     if not count:
         return "·".rjust(width)
@@ -254,23 +272,47 @@ def print_steps(text: str, steps: Sequence[Step], classes: Sequence[str], top: i
     if not steps:
         screen.print("[bold](empty text)[/] no step to show; the answer is the prior")
         return
-    wide = max(len(_shown(step.token)) for step in steps)
-    wide = min(wide, 20)
-    label_width = min(max(map(len, classes)), 14)
-    bar = max(4, min(16, (screen.width - wide - 4) // top - label_width - 8))
-    screen.print(f"[bold]{_plain(_shortened(text, 70))}[/]")
+    wide = min(max(_width(_shown(step.token)) for step in steps), 20)
+    label = min(max(map(_width, classes)), 14)
+    # What is left for a bar once the token, labels and percentages have their place; where it
+    # is too little, labels are cut, then fewer classes shown.
+    while (bar := (screen.width - wide - 4) // top - label - 8) < 4:
+        if label > 6:
+            label -= 1
+        elif top > 1:
+            top -= 1
+        else:
+            bar = 0
+            break
+    bar = min(bar, 16)
+    screen.print(f"[bold]{_plain(_shortened(text, screen.width - 2))}[/]", no_wrap=True)
     for step in steps:
-        order = step.probabilities.argsort()[::-1][:top]
-        cells = [
-            f"{_shortened(classes[i], label_width).ljust(label_width)} "
-            f"{_bar(float(step.probabilities[i]), bar)} {step.probabilities[i]:4.0%}"
-            for i in order
-        ]
-        drawn = "  ".join(
-            f"[{COLOURS[i % len(COLOURS)]}]{_plain(cell)}[/]"
-            for i, cell in zip(order, cells, strict=True)
-        )
-        screen.print(f"  {_plain(_shortened(_shown(step.token), wide).ljust(wide))}  {drawn}")
+        cells = []
+        for i in step.probabilities.argsort()[::-1][:top]:
+            share = float(step.probabilities[i])
+            drawn = f"{_cell(classes[i], label)} {_bar(share, bar)} {share:4.0%}"
+            cells.append(f"[{COLOURS[i % len(COLOURS)]}]{_plain(drawn)}[/]")
+        row = f"  {_plain(_cell(_shown(step.token), wide))}  {'  '.join(cells)}"
+        screen.print(row, no_wrap=True, overflow="crop")
+
+
+def _width(text: str) -> int:
+    """Return how many columns a terminal takes for ``text``: two for an emoji or a kanji."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def _cell(text: str, width: int) -> str:
+    """Return ``text`` in exactly ``width`` columns."""
+    from rich.cells import set_cell_size
+
+    text = visible(text)
+    return (
+        set_cell_size(text, width)
+        if _width(text) <= width
+        else set_cell_size(text, width - 1) + "…"
+    )
 
 
 def _bar(share: float, width: int) -> str:
@@ -280,9 +322,7 @@ def _bar(share: float, width: int) -> str:
 
 
 def _shown(token: str) -> str:
-    return (
-        token if token.isprintable() and token.strip() else repr(token).strip("'").replace(" ", "␣")
-    )
+    return visible(token) if token.strip() else repr(token).strip("'").replace(" ", "␣")
 
 
 def _shortened(text: str, width: int) -> str:
@@ -290,11 +330,22 @@ def _shortened(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def visible(text: str) -> str:
+    """Return ``text`` with escapes for what could drive the terminal: ESC, CSI, bidi marks."""
+    return text if text.isprintable() else "".join(map(_harmless, text))
+
+
+def _harmless(character: str) -> str:
+    if character.isprintable() or character == "\u200d":  # the joiner of emoji
+        return character
+    return " " if character.isspace() else character.encode("unicode_escape").decode()
+
+
 def _plain(text: str) -> str:
-    """Return ``text`` such that Rich prints it as it stands."""
+    """Return ``text`` such that Rich prints it as it stands, without control characters."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(visible(text))
 
 
 def print_run(run: Run) -> None:
@@ -307,6 +358,13 @@ def print_run(run: Run) -> None:
     )
 
 
+def _spread(mean: float, spread: float, runs: int, digits: int) -> str:
+    """Return mean ± standard deviation; one run has no spread."""
+    if runs < 2:
+        return f"{mean:.{digits}f}"
+    return f"{mean:.{digits}f} ± {spread:.{max(digits - 1, 0)}f}"
+
+
 def print_comparison(comparison: Comparison) -> None:
     """Print the table of `compare`: mean ± standard deviation over the seeds."""
     from rich.table import Table
@@ -314,17 +372,18 @@ def print_comparison(comparison: Comparison) -> None:
     table = Table(
         title=f"{_plain(comparison.data)}: {comparison.test_texts:,} test texts", box=None
     )
-    table.add_column("cell", no_wrap=True)
+    table.add_column("cell", no_wrap=True, min_width=22)
     for name in ("accuracy", "macro-F1", "parameters", "seconds"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     best = max(row.accuracy for row in comparison.rows)
+    runs = len(comparison.runs) // len(comparison.rows)
     for row in comparison.rows:
         table.add_row(
             _plain(row.cell),
-            f"{row.accuracy:.4f} ± {row.accuracy_spread:.3f}",
-            f"{row.macro_f1:.4f} ± {row.macro_f1_spread:.3f}",
+            _spread(row.accuracy, row.accuracy_spread, runs, 4),
+            _spread(row.macro_f1, row.macro_f1_spread, runs, 4),
             f"{row.parameters:,}",
-            f"{row.seconds:.0f} ± {row.seconds_spread:.0f}",
+            _spread(row.seconds, row.seconds_spread, runs, 0),
             style="bold" if row.accuracy == best else "",
         )
     for baseline in comparison.baselines:

@@ -47,7 +47,7 @@ def evaluate(
         display.print_json(scores, data=data, model=str(model))
         return
     screen = display.console()
-    screen.print(f"{scores.count:,} texts of {examples.source}", markup=False)
+    screen.print(f"{examples.source}: {scores.count:,} judged", markup=False)
     for note in examples.notes:
         screen.print(f"  · {note}", markup=False)
     unseen = sorted({row.label for row in scores.classes} - set(bundle.read_config(model).classes))

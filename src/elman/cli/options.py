@@ -57,6 +57,8 @@ class ModelOptions:
     "Share of training tokens read as unknown."
     label_smoothing: float = 0.05
     "Share of each target spread over all classes."
+    logit_adjustment: float = 0.2
+    "How much training leans against the class sizes, 0 to 1."
     batch_size: int | None = None
     "Texts in a batch."
     epochs: int | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from elman.cli.display import visible
 from elman.cli.options import Flag, Json
 from elman.errors import ConfigError
 
@@ -52,7 +53,9 @@ def predict(
 
     if top is not None and top < 1:
         raise ConfigError(f"--top is {top}; it must be 1 or more")
-    if steps and format == "tsv" and not json:
+    if json and format == "tsv":
+        raise ConfigError("--json and --format tsv exclude each other; leave one out")
+    if steps and format == "tsv":
         raise ConfigError("--steps cannot be shown as tsv; use --json")
     bundle.read_config(model)  # refuses before torch is imported
     loaded = bundle.load(model)
@@ -62,7 +65,7 @@ def predict(
     if cut:
         length, level = loaded.tokenizer.max_length, loaded.tokenizer.level
         print(
-            f"elman: {cut:,} of the texts were longer than {length} {level} and cut there",
+            f"elman: longer than {length} {level} and cut there: {cut:,} of the texts",
             file=sys.stderr,
         )
 
@@ -124,7 +127,7 @@ def _line(
         return _writable("\t".join(" ".join(c.split()) for c in (text, *cells, note)))
     said = ", ".join(f"{label} {p:.0%}" for label, p in ranked)
     shown = "(empty text)" if empty else text if len(text) <= 200 else text[:199] + "…"
-    return _writable(f"{shown}: {said}" + (" (the prior)" if empty else ""))
+    return _writable(f"{visible(shown)}: {said}" + (" (the prior)" if empty else ""))
 
 
 def _draw_steps(model: TextClassifierModel, text: str, top: int) -> None:

@@ -102,11 +102,6 @@ def prepare(split: Split, config: TrainConfig) -> Prepared:
     )
     encoded = tokenizer.encode(train.texts)
     notes = [*train.notes, *split.notes]
-    if encoded.cut:
-        notes.append(
-            f"{encoded.cut:,} of {len(train):,} training texts are longer than "
-            f"{tokenizer.max_length} {level} and are cut there (--max-length)"
-        )
     index = {label: i for i, label in enumerate(classes)}
     corpus = make_corpus(encoded, train.labels, index)
     if not len(corpus.targets):
@@ -120,7 +115,15 @@ def prepare(split: Split, config: TrainConfig) -> Prepared:
     )
     if not len(split.valid):
         notes.append("no validation part: every epoch is run and the last weights are kept")
-    valid = make_corpus(tokenizer.encode(split.valid.texts), split.valid.labels, index)
+    encoded_valid = tokenizer.encode(split.valid.texts)
+    cut = encoded.cut + encoded_valid.cut + tokenizer.encode(split.test.texts).cut
+    if cut:
+        count = len(train) + len(split.valid) + len(split.test)
+        notes.append(
+            f"longer than {tokenizer.max_length} {level} and cut there (--max-length): "
+            f"{cut:,} of {count:,} texts"
+        )
+    valid = make_corpus(encoded_valid, split.valid.labels, index)
     prior = (sizes / sizes.sum()).astype(np.float32)
     return Prepared(split, settled, tokenizer, classes, prior, corpus, valid, tuple(notes))
 
@@ -226,7 +229,9 @@ def judge(model: TextClassifierModel, examples: Examples) -> Evaluation:
     probabilities = model.probabilities(encoded)[rows]
     kept = examples.take(rows)
     skipped = len(examples) - len(kept)
-    return evaluate(probabilities, kept.labels, model.classes, kept.texts, skipped=skipped)
+    return evaluate(
+        probabilities, kept.labels, model.classes, kept.texts, skipped=skipped, cut=encoded.cut
+    )
 
 
 def run_baselines(prepared: Prepared) -> list[Baseline]:

@@ -6,6 +6,7 @@ Nothing here imports torch: a wrong option is answered at once.
 from __future__ import annotations
 
 import math
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -42,6 +43,10 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Share of training tokens read as unknown."""
     label_smoothing: float = 0.05
     """Share of each target spread over all classes (Szegedy et al. 2016): labels can be wrong."""
+    logit_adjustment: float = 0.2
+    """How much training leans against the class sizes: 0 not at all, 1 as if all were equal (Menon
+    et al. 2021, "Long-tail learning via logit adjustment", equation 10). Dropout makes a network
+    answer small classes too seldom; a little of this mends it."""
     batch_size: int | None = None
     epochs: int | None = None
     """At most; training stops earlier when the validation score no longer rises."""
@@ -57,6 +62,12 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     backend: Backend = "auto"
 
     def __post_init__(self) -> None:
+        for name, kinds in _KINDS.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                wanted = {Integral: "a whole number", Real: "a number", bool: "True or False"}
+                said = wanted.get(kinds[0], "the name of a cell, or a cell")
+                raise ConfigError(f"{name} is {value!r}; it must be {said}")
         for name in _COUNTS:
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -65,6 +76,8 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
             value = getattr(self, name)
             if value is not None and not 0 <= value < 1:
                 raise ConfigError(f"{name} is {value}; it must be at least 0 and under 1")
+        if not 0 <= self.logit_adjustment <= 1:
+            raise ConfigError(f"logit_adjustment is {self.logit_adjustment}; it must be 0 to 1")
         if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate is {self.learning_rate}; it must be above 0")
         if not 0 <= self.weight_decay < math.inf:
@@ -83,8 +96,13 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON can hold them, a cell by its name."""
-        options: dict[str, Any] = msgspec.to_builtins(self, enc_hook=lambda cell: cell.name)
+        options: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_plain)
         return options
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold of a cell or a NumPy number."""
+    return value.name if isinstance(value, Cell) else value.item()
 
 
 _COUNTS = (
@@ -97,6 +115,15 @@ _COUNTS = (
     "epochs",
     "patience",
 )
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "cell": (str, Cell),
+    **dict.fromkeys(("num_layers", "seed"), (Integral,)),
+    **dict.fromkeys(("bidirectional", "balance"), (bool,)),
+    **dict.fromkeys(("weight_decay", "label_smoothing", "logit_adjustment"), (Real,)),
+    **dict.fromkeys(("dropout", "token_dropout", "learning_rate"), (Real, type(None))),
+    **{name: (Integral, type(None)) for name in _COUNTS if name != "num_layers"},
+}
 
 # A network needs some thousand updates, which are many epochs of a small set and few of a large
 # one. So a run is given a number of updates, within these bounds of epochs.

@@ -51,6 +51,8 @@ class Evaluation(msgspec.Struct, frozen=True):
     mistakes: list[Mistake]
     skipped: int = 0
     """Texts of length 0, which are not judged."""
+    cut: int = 0
+    """Texts longer than the model reads, judged by their beginning."""
 
 
 def evaluate(
@@ -60,6 +62,7 @@ def evaluate(
     texts: Sequence[str] = (),
     *,
     skipped: int = 0,
+    cut: int = 0,
 ) -> Evaluation:
     """Judge predicted ``probabilities`` (rows, C) against the true ``labels`` (rows).
 
@@ -100,6 +103,7 @@ def evaluate(
             if texts and not right[i]
         ][:MISTAKES],
         skipped=skipped,
+        cut=cut,
     )
 
 

@@ -96,6 +96,7 @@ class Trainer:
         self.optimiser = make_optimiser(model, config)
         self._offsets = offsets_of(train.encoded.lengths)
         self._class_weights = class_weights(train.targets, model.config.num_classes, config)
+        self._adjustment = logit_adjustment(train.targets, model.config.num_classes, config)
 
     def fit(
         self,
@@ -171,7 +172,7 @@ class Trainer:
         targets = torch.from_numpy(self.train.targets[order])
         self.optimiser.zero_grad(set_to_none=True)
         loss = functional.cross_entropy(
-            self.model(tokens),
+            self.model(tokens) + self._adjustment,
             targets,
             self._class_weights,
             label_smoothing=self.config.label_smoothing,
@@ -296,6 +297,17 @@ def class_weights(
     sizes = np.bincount(targets, minlength=num_classes)
     weights = len(targets) / (num_classes * np.maximum(sizes, 1))
     return torch.tensor(weights, dtype=torch.float32)
+
+
+def logit_adjustment(targets: NDArray[np.int64], num_classes: int, config: TrainConfig) -> Tensor:
+    """Return what training adds to the logits (C,): a share of the logarithm of each class's size.
+
+    The network then need not learn that share itself, and without the addition, as it is used
+    afterwards, answers small classes more often (Menon et al. 2021, equation 10).
+    """
+    sizes = np.bincount(targets, minlength=num_classes)
+    shares = np.maximum(sizes, 1) / max(len(targets), 1)
+    return torch.tensor(config.logit_adjustment * np.log(shares), dtype=torch.float32)
 
 
 def _seed_of(seed: int, epoch: int) -> int:
