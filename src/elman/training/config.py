@@ -96,13 +96,10 @@ class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON can hold them, a cell by its name."""
-        options: dict[str, Any] = msgspec.to_builtins(self, enc_hook=_plain)
+        named = msgspec.structs.replace(self, cell=self.cell_name)
+        # What msgspec does not know are numbers of NumPy's.
+        options: dict[str, Any] = msgspec.to_builtins(named, enc_hook=lambda number: number.item())
         return options
-
-
-def _plain(value: Any) -> Any:
-    """Return what JSON can hold of a cell or a NumPy number."""
-    return value.name if isinstance(value, Cell) else value.item()
 
 
 _COUNTS = (
