@@ -101,3 +101,8 @@ def test_blocks_of_other_kinds_are_passed_over(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     page.write_text("```\nraise\n```\n")
     assert run_page(page, monkeypatch) == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_place_is_left_to_be_filled(page):
+    assert "@@" not in page.read_text(encoding="utf-8")
