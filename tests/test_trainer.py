@@ -260,7 +260,19 @@ def test_training_stops_when_the_score_no_longer_rises():
     one = trainer(epochs=40, patience=2, learning_rate=1e-9)  # nothing can rise for long
     one.fit()
     assert len(one.state.history) < 40
-    assert len(one.state.history) == one.state.best.epoch + 2
+    scores = [epoch.score for epoch in one.state.history]
+    assert len(scores) - 1 - scores.index(max(scores)) == 2
+
+
+def test_the_latest_epoch_within_chance_of_the_highest_score_is_kept():
+    one = trainer(epochs=8)
+    one.fit()
+    history = one.state.history
+    kept = one.state.best
+    count = len(one.valid.targets)
+    for epoch in history[kept.epoch :]:  # a probability's standard deviation is at most a half
+        assert epoch.score < max(e.score for e in history[: epoch.epoch])
+    assert kept.score >= max(e.score for e in history[: kept.epoch]) - 0.5 / count**0.5
 
 
 # Numbers that are not finite

@@ -125,7 +125,7 @@ class TrainingScreen:
         """Print one line."""
         if self.quiet:
             return
-        best = " [green]best[/]" if epoch.best else ""
+        best = " [green]kept[/]" if epoch.best else ""
         self.console.print(
             f"{epoch.epoch:5d}  {epoch.loss:6.3f}  {epoch.valid_loss:6.3f}  "
             f"{epoch.valid_accuracy:8.4f}  {epoch.valid_macro_f1:8.4f}  {epoch.score:6.4f}  "

@@ -27,7 +27,7 @@ class DataOptions:
     test: str | None = None
     "A file to test on, instead of a share of DATA."
     split: str | None = None
-    "Shares of training, validation and test (0.8,0.1,0.1; with --test 0.95,0.05,0)."
+    "Shares of training, validation and test (0.8,0.1,0.1; with --test 0.98,0.02,0)."
 
 
 @Parameter(name="*")

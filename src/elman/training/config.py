@@ -157,7 +157,7 @@ def settle(config: TrainConfig, *, level: Level, count: int, num_classes: int) -
         "token_dropout": min(max(2_000 / count, 0.05), 0.2),
         "batch_size": batch_size,
         "epochs": epochs,
-        "patience": max(3, math.ceil(epochs / 3)),
+        "patience": max(3, math.ceil(epochs / 2)),
         # With the square root of the batch, as the noise of a gradient falls with it.
         "learning_rate": (8e-3 if characters else 2e-3) * math.sqrt(batch_size / 128),
     }

@@ -20,7 +20,7 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     score: float
     """What early stopping looks at: see ``elman.training.metrics.soft_score``."""
     best: bool
-    """Whether this epoch's weights are the best so far."""
+    """Whether this epoch's weights are kept, as the best so far but for chance."""
     learning_rate: float
     """At the end of the epoch."""
     seconds: float

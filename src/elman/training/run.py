@@ -76,7 +76,7 @@ def train(
         valid: a file to validate on, instead of a share of ``data``.
         test: a file to test on, instead of a share of ``data``.
         fractions: shares of the training, validation and test parts (0.8, 0.1, 0.1; with
-            ``test`` given and 5,000 texts or more 0.95, 0.05, 0).
+            ``test`` given and 5,000 texts or more 0.98, 0.02, 0).
         **options: fields of ``elman.training.config.TrainConfig``, such as ``cell="gru"``.
 
     Raises:

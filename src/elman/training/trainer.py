@@ -133,9 +133,11 @@ class Trainer:
     @property
     def stalled(self) -> bool:
         """Whether the score has not risen for ``patience`` epochs."""
-        best = self.state.best
         assert self.config.patience is not None
-        return best is not None and len(self.state.history) - best.epoch >= self.config.patience
+        scores = [epoch.score for epoch in self.state.history]
+        if not scores or not len(self.valid.targets):
+            return False
+        return len(scores) - 1 - scores.index(max(scores)) >= self.config.patience
 
     def load_best(self) -> None:
         """Put the best weights so far into the model, or before any are judged its first ones."""
@@ -202,9 +204,12 @@ class Trainer:
         truth = self.valid.targets
         accuracy, macro_f1 = quick_scores(predicted, truth, classes) if judged else (0.0, 0.0)
         score = soft_score(sure, truth, classes) if judged else 0.0
-        best = self.state.best
+        # A difference under one standard error is chance: the later epoch, whose learning rate is
+        # lower, is then the better bet (the rule of Breiman et al. 1984, section 3.4.3, for trees).
         # Without a validation part nothing says when to stop: the last weights are kept.
-        is_best = best is None or score > best.score or not judged
+        chance = float(sure.std()) / math.sqrt(len(sure)) if judged else 0.0
+        highest = max((epoch.score for epoch in self.state.history), default=0.0)
+        is_best = score >= highest - chance
         if is_best:
             self.state.best_weights = _copied(self.model)
         rate = self.optimiser.param_groups[0]["lr"]
