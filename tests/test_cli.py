@@ -564,7 +564,7 @@ def test_ctrl_c_before_the_first_epoch_says_so(call, names_file, monkeypatch):
 
     monkeypatch.setattr(display.TrainingScreen, "on_batch", press)
     code, out, err = call("train", "names.tsv", "--json", *SMALL)
-    assert (code, out, err) == (130, "", "elman: stopped\n")
+    assert (code, out, err) == (130, "", "elman: stopped; no epoch was whole, nothing is kept\n")
     assert not any(bundle.is_bundle(path) for path in Path().rglob("*"))
 
 

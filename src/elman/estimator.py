@@ -108,6 +108,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         if len(texts) != len(targets):
             raise ValueError(f"there are {len(texts)} texts but {len(targets)} labels")
         self.classes_, index = np.unique(targets, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"y has one class only, {self.classes_.tolist()}; give at least two")
         # The toolkit's labels are strings: let theirs be the place of ours, in the same order.
         width = len(str(len(self.classes_)))
         names = [f"{i:0{width}d}" for i in index]

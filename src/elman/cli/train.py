@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from elman.cli.options import Data, DataOptions, Flag, Json, ModelOptions, read_split, train_config
@@ -67,8 +68,14 @@ def train(
     from elman.cli import display
     from elman.training.run import run
 
-    with display.TrainingScreen(quiet=json) as screen:
-        trained = run(parts, config, out=place, resume=resume, watcher=screen)
+    try:
+        with display.TrainingScreen(quiet=json) as screen:
+            trained = run(parts, config, out=place, resume=resume, watcher=screen)
+    except KeyboardInterrupt:
+        goes_on = "the same command with --resume goes on from the last whole epoch"
+        kept = goes_on if training_folder(place).exists() else "no epoch was whole, nothing is kept"
+        print(f"elman: stopped; {kept}", file=sys.stderr)
+        return STOPPED
     if json:
         display.print_json(trained.report, out=str(place))
     else:

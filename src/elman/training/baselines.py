@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -66,7 +67,10 @@ def ngrams(
         C=10.0, tol=1e-3, max_iter=200, class_weight="balanced" if balance else None
     )
     model = make_pipeline(_features(level, len(texts)), classifier)
-    model.fit(texts, labels)
+    with warnings.catch_warnings():
+        # Many classes with few texts are the user's data, not a mistake of his code.
+        warnings.filterwarnings("ignore", message="The number of unique classes")
+        model.fit(texts, labels)
     found = [classes.index(label) for label in classifier.classes_]
     probabilities = np.zeros((len(test_texts), len(classes)), dtype=np.float32)
     probabilities[:, found] = model.predict_proba(test_texts)

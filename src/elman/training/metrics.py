@@ -6,6 +6,7 @@ that of Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import msgspec
@@ -79,9 +80,13 @@ def evaluate(
     predicted = probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
     every = np.arange(len(names))
-    precision, recall, f1, support = precision_recall_fscore_support(
-        truth, predicted, labels=every, zero_division=0.0
-    )
+    with warnings.catch_warnings():
+        # Many classes with few texts are the user's data, not a mistake of his code.
+        warnings.filterwarnings("ignore", message="The number of unique classes")
+        precision, recall, f1, support = precision_recall_fscore_support(
+            truth, predicted, labels=every, zero_division=0.0
+        )
+        confusion = confusion_matrix(truth, predicted, labels=every).tolist()
     right = predicted == truth
     present = (support > 0) | np.isin(every, predicted)
     accuracy = float(right.mean())
@@ -96,7 +101,7 @@ def evaluate(
             ClassScore(name, float(p), float(r), float(f), int(n))
             for name, p, r, f, n in zip(names, precision, recall, f1, support, strict=True)
         ],
-        confusion=confusion_matrix(truth, predicted, labels=every).tolist(),
+        confusion=confusion,
         mistakes=[
             Mistake(texts[i], labels[i], names[predicted[i]], float(confidence[i]))
             for i in np.argsort(-confidence, kind="stable")
