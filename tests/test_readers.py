@@ -462,3 +462,10 @@ def test_real_csv(shared_data, write, name, text, label, packed):
         path = write("real.csv.gz", gzip.compress(path.read_bytes(), 1))
     assert rows_of(read_examples(path)) == rows
     assert list(read_texts(path)) == [text for text, _ in rows]
+
+
+def test_russian_column_names(tmp_path):
+    table = tmp_path / "отзывы.csv"
+    table.write_text("номер,Текст,Тональность\n1,Хорошо,да\n2,Плохо,нет\n", encoding="cp1251")
+    found = read_examples(table)
+    assert (found.texts, found.labels) == (["Хорошо", "Плохо"], ["да", "нет"])

@@ -8,8 +8,14 @@ from dataclasses import dataclass
 
 from elman.errors import DataError
 
-TEXT_NAMES = ("text", "sentence", "tweet", "review", "surname", "name")
-LABEL_NAMES = ("label", "class", "sentiment", "target", "lang", "language")
+TEXT_NAMES = (
+    *("text", "sentence", "tweet", "review", "surname", "name"),
+    *("текст", "предложение", "твит", "отзыв", "фамилия", "имя"),
+)
+LABEL_NAMES = (
+    *("label", "class", "sentiment", "target", "lang", "language"),
+    *("метка", "класс", "тональность", "язык"),
+)
 _SHOWN = 12
 
 
