@@ -369,3 +369,11 @@ def test_values_outside_of_a_cell():
 
     with pytest.raises(CellError, match="outside of a cell"):
         bool(kept[0])
+
+
+def test_a_cell_without_states_is_refused_with_the_mend():
+    with pytest.raises(CellError, match=r'write @cell\(state="h"\)'):
+
+        @cell
+        def plain(p, x, h):
+            return tanh(p.h(x, h))

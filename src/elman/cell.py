@@ -82,7 +82,9 @@ class Cell:
         return f"<cell {self.name}>"
 
 
-def cell(*, state: tuple[str, ...] | str) -> Callable[[Callable[..., Any]], Cell]:
+def cell(
+    *_misplaced: object, state: tuple[str, ...] | str | None = None
+) -> Callable[[Callable[..., Any]], Cell]:
     """Make a cell of a function of ``(p, x, *states)`` that returns the next states.
 
     ``p.NAME(a, b)`` is a learned affine map of the operands, ``p.NAME`` a learned vector. The
@@ -94,6 +96,8 @@ def cell(*, state: tuple[str, ...] | str) -> Callable[[Callable[..., Any]], Cell
     Raises:
         CellError: naming the cell, the file and line, and the mend.
     """
+    if _misplaced or state is None:
+        raise CellError('@cell needs the names of its states; write @cell(state="h")')
     names = (state,) if isinstance(state, str) else tuple(state)
 
     def decorate(function: Callable[..., Any]) -> Cell:

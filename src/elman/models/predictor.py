@@ -51,6 +51,12 @@ class TextClassifierModel:
         self.classes = tuple(classes)
         self.prior = prior
 
+    def __repr__(self) -> str:
+        cell = self.module.recurrent.cell.name
+        return (
+            f"<{cell} classifier, {len(self.classes)} classes, {self.num_parameters:,} parameters>"
+        )
+
     @property
     def num_parameters(self) -> int:
         """Number of trained values."""
