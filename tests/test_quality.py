@@ -10,6 +10,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_surnames_beat_the_ngrams():
+    # The split that `elman train surnames` makes. It was in sight while the defaults were chosen;
+    # on others accuracy is about a tie, so this holds the defaults where they are, no more.
     report = run(read_split("surnames"), TrainConfig()).report
     ngrams = report.baselines[-1]
     assert report.test.accuracy > ngrams.accuracy

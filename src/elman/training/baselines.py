@@ -54,7 +54,7 @@ def ngrams(
     """TF-IDF of character 1-4-grams within words (or word 1-2-grams) and logistic regression.
 
     The settings (sublinear counts, C = 10, n-grams of one text alone left out) were the best of
-    a small grid on surnames: this baseline is meant to be hard to beat.
+    a small grid on other collections of names: this baseline is meant to be hard to beat.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
