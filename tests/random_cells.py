@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from elman.cell import Cell
 from elman.ir.graph import (
+    ADJOINT,
     BINARY,
     ELEMENTWISE,
     Graph,
@@ -33,7 +34,7 @@ def _safe(op: Op, *operands: Node) -> Node:
 
 
 _BINARY = [op for op in Op if op in BINARY]
-_UNARY = [op for op in Op if op in ELEMENTWISE - BINARY or op is Op.MEAN]
+_UNARY = [op for op in Op if op in ELEMENTWISE - BINARY - ADJOINT or op is Op.MEAN]
 
 
 @st.composite

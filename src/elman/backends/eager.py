@@ -36,6 +36,7 @@ FUNCTIONS: dict[Op, Callable[..., Any]] = {
     # torch's own threshold of 20 is 2e-9 off, which shows in float64.
     Op.SOFTPLUS: lambda value: functional.softplus(value, threshold=40.0),
     Op.IDENTITY: lambda value: value,
+    Op.POSITIVE: lambda value: (value > 0).to(value.dtype),
     Op.MEAN: lambda value: value.mean(-1, keepdim=True),
 }
 """One row an op; products and leaves are the loop's own business."""

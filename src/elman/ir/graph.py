@@ -27,7 +27,10 @@ class Op(enum.Enum):
     STATE = "state"
     PARAMETER = "parameter"
     CONSTANT = "constant"
+    MASK = "mask"
+    GRADIENT = "gradient"
     PRODUCT = "product"
+    TRANSPOSED = "transposed"
     ADD = "add"
     SUB = "sub"
     MUL = "mul"
@@ -44,12 +47,16 @@ class Op(enum.Enum):
     ABS = "abs"
     SOFTPLUS = "softplus"
     IDENTITY = "identity"
+    POSITIVE = "positive"
     MEAN = "mean"
 
 
-LEAVES = frozenset({Op.INPUT, Op.STATE, Op.PARAMETER, Op.CONSTANT})
+LEAVES = frozenset({Op.INPUT, Op.STATE, Op.PARAMETER, Op.CONSTANT, Op.MASK, Op.GRADIENT})
+PRODUCTS = frozenset({Op.PRODUCT, Op.TRANSPOSED})
 BINARY = frozenset({Op.ADD, Op.SUB, Op.MUL, Op.DIV, Op.MAXIMUM, Op.MINIMUM})
-ELEMENTWISE = frozenset(Op) - LEAVES - {Op.PRODUCT, Op.MEAN}
+ELEMENTWISE = frozenset(Op) - LEAVES - PRODUCTS - {Op.MEAN}
+ADJOINT = frozenset({Op.GRADIENT, Op.TRANSPOSED, Op.POSITIVE})
+"""What derivatives are made of; no cell's own equations hold them."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
@@ -106,6 +113,16 @@ def parameter_node(name: str) -> Node:
     return _interned(Op.PARAMETER, (), name, "H")
 
 
+def mask_node(name: str) -> Node:
+    """Random numbers that no gradient reaches, one for each hidden unit."""
+    return _interned(Op.MASK, (), name, "H")
+
+
+def gradient_node(name: str) -> Node:
+    """What the loss's derivative by the value called ``name`` is, coming from later steps."""
+    return _interned(Op.GRADIENT, (), name, "H")
+
+
 def constant(value: float) -> Node:
     """A number, of size 1."""
     if math.isnan(value):
@@ -120,6 +137,11 @@ def product(matrix: str, operand: Node) -> Node:
             f"the matrix {matrix} is given a single number a row; give it the input or a state"
         )
     return _interned(Op.PRODUCT, (operand,), matrix, "H")
+
+
+def transposed(matrix: str, operand: Node) -> Node:
+    """The transpose of a matrix with H columns times ``operand``, of size H."""
+    return _interned(Op.TRANSPOSED, (operand,), matrix, "H")
 
 
 def apply(op: Op, *inputs: Node) -> Node:

@@ -39,6 +39,7 @@ FUNCTIONS: dict[Op, Callable[..., Any]] = {
     Op.ABS: np.abs,
     Op.SOFTPLUS: lambda value: np.logaddexp(0.0, value),
     Op.IDENTITY: lambda value: value,
+    Op.POSITIVE: lambda value: np.where(value > 0, 1.0, 0.0),
     Op.MEAN: lambda value: value.mean(keepdims=True),
 }
 """One row an op; products and leaves are evaluated by name."""

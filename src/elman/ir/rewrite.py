@@ -109,6 +109,7 @@ FOLDS: dict[Op, Callable[..., float]] = {
     Op.ABS: abs,
     Op.SOFTPLUS: lambda value: max(value, 0.0) + math.log1p(math.exp(-abs(value))),
     Op.IDENTITY: float,
+    Op.POSITIVE: lambda value: float(value > 0),
     Op.MEAN: float,
 }
 """One row an op: its value on numbers."""

@@ -1,0 +1,1 @@
+"""Kernels compiled by LLVM for the processor at hand."""
