@@ -32,6 +32,7 @@ from dataclasses import dataclass, field, fields
 
 from elman.errors import CellError
 from elman.ir.graph import (
+    ADJOINT,
     LEAVES,
     Graph,
     Kind,
@@ -51,7 +52,7 @@ from elman.ir.verify import MAX_NODES, verify
 MAX_CHARACTERS = 1_000_000
 """A cell's text is a page; more than this is refused unread."""
 
-_OPS = {op.value: op for op in Op if op not in LEAVES}
+_OPS = {op.value: op for op in Op if op not in LEAVES | ADJOINT}
 _DEFAULTS = {one.name: one.default for one in fields(Parameter)}
 
 

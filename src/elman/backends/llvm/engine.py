@@ -29,7 +29,7 @@ class Host:
         return Lanes(scalar, self.vector_bytes // {"float": 4, "double": 8}[scalar])
 
 
-class Unsupported(Exception):
+class UnsupportedError(Exception):
     """Why no kernel can be compiled here, as the end of a sentence."""
 
 
@@ -38,7 +38,7 @@ def host() -> Host:
     """This machine.
 
     Raises:
-        Unsupported: llvmlite is missing, or the machine has no vectors that Elman knows.
+        UnsupportedError: llvmlite is missing, or the machine has no vectors that Elman knows.
     """
     llvm = _llvm()
     features = llvm.get_host_cpu_features()
@@ -51,7 +51,9 @@ def host() -> Host:
                 continue
             registers = 32 if width == 64 or arm else 16
             return Host(llvm.get_host_cpu_name(), features.flatten(), width, registers)
-    raise Unsupported(f"this machine ({platform.machine()}) has no vector instructions it knows")
+    raise UnsupportedError(
+        f"this machine ({platform.machine()}) has no vector instructions it knows"
+    )
 
 
 @cache
@@ -59,7 +61,7 @@ def _llvm() -> Any:
     try:
         from llvmlite import binding
     except (ImportError, OSError) as error:
-        raise Unsupported(f"llvmlite cannot be imported ({error})") from None
+        raise UnsupportedError(f"llvmlite cannot be imported ({error})") from None
     # llvm.initialize() raises in this version; the native target is all that is needed.
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
