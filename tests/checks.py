@@ -38,7 +38,7 @@ CELLS_AND_BACKENDS = [
 
 @dataclass
 class Problem:
-    """A cell with random weights, a ragged batch and first states, all in float64."""
+    """A cell with random weights and masks, a ragged batch and first states, all in float64."""
 
     graph: Graph
     lengths: tuple[int, ...] = (3, 1, 4, 4)
@@ -48,6 +48,7 @@ class Problem:
     weights: dict[str, np.ndarray] = field(init=False)
     rows: list[np.ndarray] = field(init=False)
     states: dict[str, np.ndarray] = field(init=False)
+    masks: dict[str, list[np.ndarray]] = field(init=False)
 
     def __post_init__(self) -> None:
         random = np.random.default_rng(self.seed)
@@ -66,6 +67,14 @@ class Problem:
         self.rows = [random.standard_normal((length, self.input_size)) for length in self.lengths]
         shape = (len(self.lengths), self.hidden_size)
         self.states = {name: 0.5 * random.standard_normal(shape) for name in self.graph.state_names}
+        # Half of the numbers are 0, whatever the graph says: with few units a rare one never comes.
+        self.masks = {
+            mask.name: [
+                mask.scale * random.integers(0, 2, shape[1:] if mask.per == "sequence" else row)
+                for row in [(length, self.hidden_size) for length in self.lengths]
+            ]
+            for mask in self.graph.masks
+        }
 
     def leaves(self) -> dict[str, np.ndarray]:
         """Everything that has a gradient, by name; the arrays themselves."""
@@ -82,7 +91,13 @@ def run_reference(problem: Problem, *, reverse: bool) -> Results:
     weights = unstack(problem.graph, problem.weights, problem.hidden_size)
     size = problem.hidden_size
     found = reference.run(
-        problem.graph, weights, problem.rows, size, states=problem.states, reverse=reverse
+        problem.graph,
+        weights,
+        problem.rows,
+        size,
+        states=problem.states,
+        masks=problem.masks,
+        reverse=reverse,
     )
     return Results(found.outputs, found.states)
 
@@ -103,13 +118,31 @@ def run_backend(
     weights = {name: leaves[name] for name in problem.weights}
     before = backend.runs
     output, finals = backend.run(
-        problem.graph, weights, packed.data, packed.batch_sizes, states, reverse=reverse
+        problem.graph,
+        weights,
+        packed.data,
+        packed.batch_sizes,
+        states,
+        reverse=reverse,
+        masks=packed_masks(problem, packed),
     )
     assert backend.runs == before + 1
     values, lengths = ragged.unpack(ragged.replace(packed, output))
     finals = [final[packed.unsorted_indices] for final in finals]
     found = dict(zip(problem.graph.state_names, finals, strict=True))
     return list(values.split(lengths.tolist())), found
+
+
+def packed_masks(problem: Problem, packed: ragged.PackedSequence) -> dict[str, torch.Tensor]:
+    """The masks of a problem as a backend takes them."""
+    masks: dict[str, torch.Tensor] = {}
+    for mask in problem.graph.masks:
+        rows = [torch.tensor(row, dtype=packed.data.dtype) for row in problem.masks[mask.name]]
+        if mask.per == "step":
+            masks[mask.name] = ragged.pack(torch.cat(rows), torch.tensor(problem.lengths)).data
+        else:
+            masks[mask.name] = torch.stack(rows)[packed.sorted_indices]
+    return masks
 
 
 def tensors(problem: Problem, dtype: torch.dtype, *, grad: bool = False) -> dict[str, torch.Tensor]:

@@ -8,12 +8,14 @@ from elman.ir.graph import (
     BINARY,
     ELEMENTWISE,
     Graph,
+    Mask,
     Node,
     Op,
     Parameter,
     apply,
     constant,
     input_node,
+    mask_node,
     parameter_node,
     product,
     state_node,
@@ -37,12 +39,24 @@ _BINARY = [op for op in Op if op in BINARY]
 _UNARY = [op for op in Op if op in ELEMENTWISE - BINARY - ADJOINT or op is Op.MEAN]
 
 
+_MASKS = st.builds(
+    Mask,
+    st.sampled_from(["keep", "drop"]),
+    st.sampled_from(["step", "sequence"]),
+    st.sampled_from([0.0, 0.25, 1.0]),
+    st.sampled_from([1.0, 4.0, -0.5]),
+)
+
+
 @st.composite
 def graphs(draw: st.DrawFn) -> Graph:
     states = [state_node(name) for name in ("h", "c", "m")[: draw(st.integers(1, 3))]]
     pool: list[Node] = [input_node("x"), *states, parameter_node("v")]
     pool.append(constant(draw(st.sampled_from([0.0, 1.0, -0.5, 2.0]))))
     parameters = {"v": Parameter("v", "vector", "1")}
+    masks = draw(st.lists(_MASKS, max_size=2, unique_by=lambda mask: mask.name))
+    # On a state, since a mask by itself cannot be a product's operand.
+    pool += [apply(Op.MUL, mask_node(mask.name), draw(st.sampled_from(states))) for mask in masks]
     for index in range(draw(st.integers(1, 3))):
         operand = draw(st.sampled_from([node for node in pool if node.size != "1"]))
         name = f"p{index}.{index}"
@@ -57,7 +71,7 @@ def graphs(draw: st.DrawFn) -> Graph:
     nexts = [apply(Op.TANH, draw(st.sampled_from(wide))) for _ in states]
     output = draw(st.sampled_from([*wide, *nexts]))
     reached = topological([*nexts, output])
-    used = {node.attr for node in reached}
+    used = {node.attr for node in reached if node.op in (Op.PARAMETER, Op.PRODUCT)}
     return Graph(
         name="random",
         doc="Drawn by hypothesis.",
@@ -66,6 +80,7 @@ def graphs(draw: st.DrawFn) -> Graph:
         parameters=tuple(one for name, one in parameters.items() if name in used),
         next_states=tuple(nexts),
         output=output,
+        masks=tuple(mask for mask in masks if mask_node(mask.name) in reached),
         named=tuple((str(state.attr), one) for state, one in zip(states, nexts, strict=True)),
     )
 

@@ -1,5 +1,6 @@
 """The checks that every cell passes by existing, and that the checks themselves can fail."""
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from checks import (
     assert_close,
     check_forward,
     check_gradients,
+    run_reference,
 )
 from elman.backends import BACKENDS, builtin, eager
 from elman.backends.eager import FUNCTIONS
@@ -21,6 +23,7 @@ from elman.cells import ALL_CELLS, find
 from elman.errors import BackendError, CellError
 from elman.ir import rewrite, text
 from elman.ir.graph import Op
+from elman.ir.stacks import stacks
 from elman.ir.verify import verify
 from elman.nn import Recurrent, ragged
 from random_cells import graphs
@@ -101,6 +104,25 @@ def test_random_cells(graph):
     simple = Problem(verify(rewrite.simplify(graph)), (2, 1), problem.input_size, 2)
     simple.weights = {name: problem.weights[name] for name in simple.weights}
     check_forward(eager, simple, torch.float64)
+    check_expected(graph)
+
+
+def check_expected(graph):
+    """It is the step with the means for masks, and takes the weights of the graph itself."""
+    masked = Problem(graph, lengths=(2, 1), input_size=2, hidden_size=2)
+    plain = Problem(verify(rewrite.expected(graph)), (2, 1), masked.input_size, 2)
+    assert not plain.graph.masks
+    assert [(one.name, one.parameters) for one in stacks(plain.graph)] == [
+        (one.name, one.parameters) for one in stacks(graph)
+    ]
+    for mask in graph.masks:
+        mean = mask.probability * mask.scale
+        masked.masks[mask.name] = [np.full_like(row, mean) for row in masked.masks[mask.name]]
+    for name in ("weights", "rows", "states"):
+        setattr(plain, name, getattr(masked, name))
+    found, wanted = run_reference(plain, reverse=False), run_reference(masked, reverse=False)
+    for index, row in enumerate(wanted.rows):
+        assert_close(f"row {index}", found.rows[index], row, 1e-12)
 
 
 @pytest.mark.parametrize("cell", ALL_CELLS, ids=str)

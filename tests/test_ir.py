@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from checks import Problem, check_forward
 from elman.backends import BACKENDS, eager
 from elman.cells import find
-from elman.errors import CellError
+from elman.errors import BackendError, CellError
 from elman.ir import graph as ir
 from elman.ir import reference, rewrite, text
-from elman.ir.graph import ELEMENTWISE, Graph, Op, Parameter, apply, constant, product
+from elman.ir.graph import ELEMENTWISE, Graph, Mask, Op, Parameter, apply, constant, product
 from elman.ir.stacks import places, stacks, unstack
 from elman.ir.verify import MAX_NODES, verify
 
@@ -117,6 +117,11 @@ def test_stacks_of_other_operands():
 # ---------------------------------------------------------------------------------------------
 # Verification
 
+
+def masked(value, *masks):
+    return step(apply(Op.MUL, value, ir.mask_node(masks[0].name)), masks=masks)
+
+
 MATRIX = Parameter("a.h", "matrix", "H")
 PRODUCT = product("a.h", H)
 WRONG = {
@@ -137,6 +142,20 @@ WRONG = {
     "1 states but 2 next states": step(H, next_states=(H, H)),
     "it has no state": step(H, states=(), next_states=()),
     "it has no input": step(H, inputs=()),
+    "the mask k is used but not declared": step(apply(Op.MUL, ir.mask_node("k"), H)),
+    "the mask k is declared but not used": step(H, masks=(Mask("k", "step", 0.5),)),
+    "the mask h has the name of an input": masked(H, Mask("h", "step", 0.5)),
+    "two masks are called k": masked(H, Mask("k", "step", 0.5), Mask("k", "step", 0.5)),
+    "is drawn per epoch; it must be step": masked(H, Mask("k", "epoch", 0.5)),
+    "has the probability 1.5; take 0 to 1": masked(H, Mask("k", "step", 1.5)),
+    "has the probability nan; take": masked(H, Mask("k", "step", math.nan)),
+    "has the scale inf; it must be": masked(H, Mask("k", "step", 0.5, math.inf)),
+    "the output has one number a unit by a mask alone": masked(
+        apply(Op.MEAN, H), Mask("k", "step", 0.5)
+    ),
+    "the operand of a.h has one number a unit by a mask alone": step(
+        product("a.h", apply(Op.MUL, ir.mask_node("k"), X)), MATRIX, masks=(Mask("k", "step", 0.5),)
+    ),
     "stands among the inputs": step(H, inputs=(H,), states=()),
     "add takes 2 operands, not 1": step(ir._interned(Op.ADD, (H,), None, "H")),
     "add has size I over operands of another": step(ir._interned(Op.ADD, (H, H), None, "I")),
@@ -254,6 +273,11 @@ BAD_TEXT = {
     "matrix a H": "line 1 .*cannot be understood",
     "matrix a H H initial=1": "initial says nothing about a matrix",
     "bias a H initial=nan": "nan is not a finite number",
+    "mask k H step 0.5": "line 1 .*cannot be understood",
+    "mask k H epoch 0.5 1.0": "line 1 .*cannot be understood",
+    "mask k I step 0.5 1.0": "the size of a mask is H",
+    "mask k H step 0.5 inf": "inf is not a finite number",
+    "state k H\nmask k H step 0.5 1.0": "line 2 .*k is defined twice",
     "output 1.0.0": "cannot be understood",
     "next h=": " is not defined above",
     "cell a\nstate h H\noutput h": "must give each state its next one: .*h",
@@ -323,3 +347,89 @@ def test_extreme_values_neither_warn_nor_overflow():
 
 def test_eager_is_the_last_resort_for_every_graph():
     assert eager.reason_against(LSTM, device=CPU, dtype=torch.float16) is None
+
+
+# ---------------------------------------------------------------------------------------------
+# Masks
+
+
+def masked_elman(per="step", probability=0.75, scale=4 / 3):
+    """An Elman cell with a mask on the state before its product."""
+    kept = apply(Op.MUL, H, ir.mask_node("keep"))
+    total = apply(Op.ADD, product("h.x", X), product("h.h", kept))
+    parameters = [Parameter("h.x", "matrix", "I"), Parameter("h.h", "matrix", "H")]
+    masks = (Mask("keep", per, probability, scale),)
+    return verify(step(apply(Op.TANH, total), *parameters, masks=masks))
+
+
+def test_masks_in_the_text():
+    graph = masked_elman("sequence", 0.1, -1e-30)
+    assert "mask keep H sequence 0.1 -1e-30\n" in text.write(graph)
+    assert text.parse(text.write(graph)) == graph
+
+
+@pytest.mark.parametrize("per", ["step", "sequence"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_masks_by_hand(per, reverse):
+    graph = masked_elman(per)
+    weights = {"h.x": np.array([[2.0]]), "h.h": np.array([[0.5]])}
+    drawn = [[2.0], [3.0], [5.0]] if per == "step" else [7.0]
+    data, first = np.array([[1.0], [-1.0], [0.5]]), np.array([[0.3]])
+    found = reference.run(
+        graph,
+        weights,
+        [data],
+        1,
+        states={"h": first},
+        masks={"keep": [np.array(drawn)]},
+        reverse=reverse,
+    )
+    h, expected = 0.3, {}
+    for t in reversed(range(3)) if reverse else range(3):
+        keep = drawn[t][0] if per == "step" else 7.0
+        h = expected[t] = math.tanh(2.0 * data[t, 0] + 0.5 * keep * h)
+    assert found.outputs[0].ravel() == pytest.approx([expected[t] for t in range(3)])
+
+
+def test_the_mean_takes_a_masks_place():
+    expected = rewrite.expected(masked_elman())
+    assert expected.masks == ()
+    assert expected.output.inputs[0].inputs[1] is product("h.h", H)
+    halved = rewrite.expected(masked_elman(scale=1.0)).output.inputs[0].inputs[1]
+    assert halved is product("h.h", apply(Op.MUL, H, constant(0.75)))
+    assert rewrite.expected(LSTM) is LSTM
+
+
+def test_a_mask_scaled_by_its_probability_is_one():
+    for keep in (1 - rate / 1000 for rate in range(1000)):
+        assert Mask("keep", "step", keep, 1 / keep).mean == 1.0
+    assert Mask("keep", "step", 0.5, 0.5).mean == 0.25
+
+
+def test_stacks_see_through_masks():
+    assert [one.name for one in stacks(masked_elman())] == ["weight_ih", "weight_hh"]
+
+
+def test_masks_that_are_not_the_graphs_are_refused():
+    graph = masked_elman()
+    weights = {"weight_ih": torch.zeros(4, 3), "weight_hh": torch.zeros(4, 4)}
+    run = (graph, weights, torch.zeros(3, 3), torch.tensor([2, 1]), (torch.zeros(2, 4),))
+    with pytest.raises(BackendError, match=r"given the masks \(none\) and has keep; draw them"):
+        eager.run(*run)
+    with pytest.raises(BackendError, match="given the masks keep, more and has keep"):
+        eager.run(*run, masks={"keep": torch.ones(3, 4), "more": torch.ones(3, 4)})
+    with pytest.raises(BackendError, match=r"mask keep has shape \(2, 4\); it must be \(3, 4\)"):
+        eager.run(*run, masks={"keep": torch.ones(2, 4)})
+    with pytest.raises(BackendError, match="given the masks keep and has none"):
+        eager.run(LSTM, *run[1:], masks={"keep": torch.ones(3, 4)})
+
+
+def test_masks_get_no_gradient():
+    graph, keep = masked_elman(), torch.ones(3, 4, requires_grad=True)
+    weights = {"weight_ih": torch.ones(4, 3, requires_grad=True), "weight_hh": torch.ones(4, 4)}
+    states = (torch.ones(2, 4),)
+    output, _ = eager.run(
+        graph, weights, torch.ones(3, 3), torch.tensor([2, 1]), states, masks={"keep": keep}
+    )
+    output.sum().backward()
+    assert keep.grad is None

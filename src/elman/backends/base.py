@@ -11,10 +11,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from elman.errors import BackendError
 from elman.ir.graph import Graph
 
 States = tuple[Tensor, ...]
 Weights = Mapping[str, Tensor]
+Masks = Mapping[str, Tensor]
 
 
 class Backend(ABC):
@@ -41,6 +43,7 @@ class Backend(ABC):
         states: States,
         *,
         reverse: bool = False,
+        masks: Masks | None = None,
     ) -> tuple[Tensor, States]:
         """Run the cell from the first step to the last, or from the last to the first.
 
@@ -51,13 +54,19 @@ class Backend(ABC):
             batch_sizes: (T,), int64, on the CPU, never rising.
             states: (B, H) for each state of the graph, rows in sorted order.
             reverse: whether each row runs from its own last step back to its first.
+            masks: for each mask of the graph its numbers, (N, H) in the layout of ``data`` where
+                it is drawn for each step, (B, H) in sorted order where for each sequence.
 
         Returns:
             The output (N, H) in the layout of ``data``, and each state (B, H) after the last
-            step that each row has. Both are differentiable by autograd.
+            step that each row has. Both are differentiable by autograd; masks get no gradient.
+
+        Raises:
+            BackendError: the masks are not those of the graph.
         """
+        drawn = checked_masks(graph, masks, len(data), states[0])
         self.runs += 1
-        return self._run(graph, weights, data, batch_sizes, states, reverse=reverse)
+        return self._run(graph, weights, data, batch_sizes, states, reverse=reverse, masks=drawn)
 
     @abstractmethod
     def _run(
@@ -69,4 +78,24 @@ class Backend(ABC):
         states: States,
         *,
         reverse: bool,
+        masks: Masks,
     ) -> tuple[Tensor, States]: ...
+
+
+def checked_masks(graph: Graph, masks: Masks | None, tokens: int, state: Tensor) -> Masks:
+    """The masks of ``graph`` by name, cut off from autograd; ``state`` is any (B, H) of the run."""
+    given = masks or {}
+    wanted = {mask.name: mask for mask in graph.masks}
+    if given.keys() != wanted.keys():
+        raise BackendError(
+            f"the cell {graph.name} was given the masks {', '.join(given) or '(none)'} and has "
+            f"{', '.join(wanted) or 'none'}; draw them, or run expected(graph) of elman.ir.rewrite"
+        )
+    rows, size = state.shape
+    for name, mask in wanted.items():
+        shape = (tokens if mask.per == "step" else rows, size)
+        if tuple(given[name].shape) != shape:
+            raise BackendError(
+                f"the mask {name} has shape {tuple(given[name].shape)}; it must be {shape}"
+            )
+    return {name: given[name].detach() for name in wanted}

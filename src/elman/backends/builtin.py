@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.backends.base import Backend, States, Weights
+from elman.backends.base import Backend, Masks, States, Weights
 from elman.cells.elman import elman, elman_relu
 from elman.cells.gru import gru
 from elman.cells.lstm import lstm
@@ -60,6 +60,7 @@ class Builtin(Backend):
         states: States,
         *,
         reverse: bool,
+        masks: Masks,
     ) -> tuple[Tensor, States]:
         twin = _twin(graph)
         assert twin is not None, "choose() lets no other graph through"

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.backends.base import Backend, States, Weights
-from elman.ir.graph import Graph, Node, Op, apply, sum_terms, topological
+from elman.backends.base import Backend, Masks, States, Weights, checked_masks
+from elman.ir.graph import Graph, Node, Op, apply, mask_node, sum_terms, topological
 from elman.ir.rewrite import rewrite
 from elman.ir.stacks import places
 
@@ -64,8 +64,9 @@ class Eager(Backend):
         states: States,
         *,
         reverse: bool,
+        masks: Masks,
     ) -> tuple[Tensor, States]:
-        run = _Run(_plan(graph, False), weights, data, batch_sizes, states, reverse)
+        run = _Run(_plan(graph, False), weights, data, batch_sizes, states, reverse, masks)
         output, finals, _ = run()
         return output, finals
 
@@ -78,10 +79,12 @@ class Eager(Backend):
         states: States,
         *,
         reverse: bool = False,
+        masks: Masks | None = None,
     ) -> tuple[Tensor, States, dict[str, Tensor]]:
         """As `run`, with every named value of the graph for each token, (N, H) each."""
+        drawn = checked_masks(graph, masks, len(data), states[0])
         self.runs += 1
-        return _Run(_plan(graph, True), weights, data, batch_sizes, states, reverse)()
+        return _Run(_plan(graph, True), weights, data, batch_sizes, states, reverse, drawn)()
 
 
 @dataclass(frozen=True)
@@ -99,13 +102,15 @@ class _Plan:
     once: tuple[_Instruction, ...]
     """From parameters alone: once a run."""
     per_token: tuple[_Instruction, ...]
-    """From inputs too: once a run, for all tokens."""
+    """From inputs or masks of tokens too: once a run, for all tokens."""
     per_step: tuple[_Instruction, ...]
-    """From states too: inside the time loop."""
+    """From states or kept masks too: inside the time loop."""
     sliced: tuple[Node, ...]
     """Values of all tokens that the loop or the results take step by step."""
     stepped: frozenset[Node]
-    """Values that depend on the states."""
+    """Values that depend on the states, or on masks kept for a whole sequence."""
+    kept: tuple[Node, ...]
+    """Masks of rows, kept for all their steps."""
     results: tuple[Node, ...]
     """The output, then the named values where they are wanted."""
     weights: dict[tuple[Node, ...], tuple[tuple[str, int], ...]]
@@ -117,8 +122,10 @@ def _plan(graph: Graph, named: bool) -> _Plan:
     graph = _inputs_first(graph)
     results = (graph.output, *(node for _, node in graph.named if named))
     nodes = topological([*results, *graph.next_states])
-    stepped = _reached(nodes, Op.STATE)
-    per_token = _reached(nodes, Op.INPUT) - stepped
+    drawn = [(mask_node(mask.name), mask.per) for mask in graph.masks]
+    kept = tuple(node for node, per in drawn if per == "sequence")
+    stepped = _reached(nodes, {*graph.states, *kept})
+    per_token = _reached(nodes, {*graph.inputs, *(node for node, _ in drawn)}) - stepped
     classes: dict[str, list[_Instruction]] = {"once": [], "token": [], "step": []}
     for instruction in _instructions(nodes, graph):
         first = instruction.outputs[0]
@@ -133,6 +140,7 @@ def _plan(graph: Graph, named: bool) -> _Plan:
         per_step=tuple(classes["step"]),
         sliced=tuple(node for node in nodes if node in per_token and node in wanted),
         stepped=frozenset(stepped),
+        kept=kept,
         results=results,
         weights={
             one.outputs: tuple(place[str(node.attr)] for node in one.outputs)
@@ -143,10 +151,10 @@ def _plan(graph: Graph, named: bool) -> _Plan:
     )
 
 
-def _reached(nodes: Iterable[Node], op: Op) -> set[Node]:
+def _reached(nodes: Iterable[Node], leaves: set[Node]) -> set[Node]:
     reached: set[Node] = set()
     for node in nodes:
-        if node.op is op or any(operand in reached for operand in node.inputs):
+        if node in leaves or any(operand in reached for operand in node.inputs):
             reached.add(node)
     return reached
 
@@ -201,12 +209,14 @@ class _Run:
         batch_sizes: Tensor,
         states: States,
         reverse: bool,
+        masks: Masks,
     ) -> None:
         self.plan = plan
         self.data = data
         self.sizes: list[int] = batch_sizes.tolist()
         self.states = states
         self.reverse = reverse
+        self.masks = masks
         self.hidden_size = states[0].shape[-1]
         self.matrices = {key: self._joint(weights, key) for key in plan.weights}
         self.whole = self._leaves(weights)
@@ -235,6 +245,7 @@ class _Run:
         graph, size = self.plan.graph, self.hidden_size
         place = places(graph)
         values = {graph.inputs[0]: self.data}
+        values.update((mask_node(name), mask) for name, mask in self.masks.items())
         for node in topological([*self.plan.results, *graph.next_states]):
             if node.op is Op.CONSTANT:
                 values[node] = self.data.new_tensor(node.attr)
@@ -263,6 +274,7 @@ class _Run:
         for step in reversed(range(len(sizes))) if self.reverse else range(len(sizes)):
             values = dict(self.whole)
             values.update((node, parts[step]) for node, parts in slices.items())
+            values.update((node, self.whole[node][: sizes[step]]) for node in plan.kept)
             values.update(zip(plan.graph.states, carried.resize(sizes[step]), strict=True))
             self._evaluate(plan.per_step, values)
             for node, parts in collected.items():

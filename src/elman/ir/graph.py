@@ -18,6 +18,7 @@ from elman.errors import CellError
 
 Size = Literal["I", "H", "1"]
 Kind = Literal["matrix", "bias", "vector"]
+Per = Literal["step", "sequence"]
 
 
 class Op(enum.Enum):
@@ -155,10 +156,15 @@ def apply(op: Op, *inputs: Node) -> Node:
 
 def joined_size(inputs: Iterable[Node]) -> Size:
     """The size of an elementwise result; I beside H gives H and asks for I = H."""
-    sizes = {node.size for node in inputs}
-    if "H" in sizes:
+    return widest(node.size for node in inputs)
+
+
+def widest(sizes: Iterable[Size]) -> Size:
+    """The size of what values of these sizes make together."""
+    found = set(sizes)
+    if "H" in found:
         return "H"
-    return "I" if "I" in sizes else "1"
+    return "I" if "I" in found else "1"
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,24 @@ class Parameter:
     """The first value of a bias or vector."""
     diagonal: float = 0.0
     """What is added to the diagonal of a matrix's random first values."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Random numbers of a graph, (H,) for each draw: ``scale`` with ``probability``, else 0."""
+
+    name: str
+    per: Per
+    """``step``: drawn anew for each token; ``sequence``: once for each row and all its steps."""
+    probability: float
+    scale: float = 1.0
+
+    @property
+    def mean(self) -> float:
+        """What it is in expectation."""
+        value = self.probability * self.scale
+        # p * (1 / p) may miss 1 by a rounding, and a factor of 1 falls out of the equations.
+        return 1.0 if math.isclose(value, 1.0, rel_tol=1e-15) else value
 
 
 @dataclass(frozen=True)
@@ -193,6 +217,8 @@ class Graph:
     output: Node
     named: tuple[tuple[str, Node], ...] = ()
     """Gates, candidates and next states, by the names the equations give them."""
+    masks: tuple[Mask, ...] = ()
+    """In the order in which they are drawn; they share the name space of inputs and states."""
 
     def __deepcopy__(self, memo: object) -> "Graph":
         return self

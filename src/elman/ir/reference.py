@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.ir.graph import Graph, Node, Op
+from elman.ir.graph import Graph, Mask, Node, Op
 
 Array = NDArray[np.float64]
 
@@ -64,6 +64,7 @@ def run(
     hidden_size: int,
     *,
     states: Mapping[str, Array] | None = None,
+    masks: Mapping[str, Sequence[Array]] | None = None,
     reverse: bool = False,
 ) -> Result:
     """Evaluate a graph over ragged rows.
@@ -74,14 +75,19 @@ def run(
         rows: (T_b, I) for each row b.
         hidden_size: H.
         states: the first states, (B, H) each; zeros where they are None.
+        masks: for each mask and row b its numbers: (T_b, H), or (H,) for one kept for all steps.
         reverse: whether each row runs from its last step to its first.
     """
+    drawn = masks or {}
     first = states or {name: np.zeros((len(rows), hidden_size)) for name in graph.state_names}
     outputs, finals, named = [], [], []
     with np.errstate(all="ignore"):
         for index, row in enumerate(rows):
             state = {name: np.asarray(first[name][index], float) for name in graph.state_names}
-            output, final, values = _run_row(graph, weights, row, hidden_size, state, reverse)
+            here = {
+                mask.name: _each_step(mask, drawn[mask.name][index], row) for mask in graph.masks
+            }
+            output, final, values = _run_row(graph, weights, row, hidden_size, state, here, reverse)
             outputs.append(output)
             finals.append(final)
             named.append(values)
@@ -92,19 +98,26 @@ def run(
     )
 
 
+def _each_step(mask: Mask, drawn: Array, row: Array) -> Array:
+    drawn = np.asarray(drawn, float)
+    return drawn if mask.per == "step" else np.stack([drawn] * len(row))
+
+
 def _run_row(
     graph: Graph,
     weights: Mapping[str, Array],
     row: Array,
     hidden_size: int,
     state: dict[str, Array],
+    masks: dict[str, Array],
     reverse: bool,
 ) -> tuple[Array, dict[str, Array], dict[str, Array]]:
     steps = list(range(len(row)))
     outputs: dict[int, Array] = {}
     named: dict[str, dict[int, Array]] = {name: {} for name, _ in graph.named}
     for step in reversed(steps) if reverse else steps:
-        values = step_values(graph, weights, row[step], state)
+        drawn = {name: mask[step] for name, mask in masks.items()}
+        values = step_values(graph, weights, row[step], state, drawn)
         outputs[step] = _whole(values[graph.output], hidden_size)
         for name, node in graph.named:
             named[name][step] = values[node]
@@ -119,7 +132,11 @@ def _whole(value: Array, hidden_size: int) -> Array:
 
 
 def step_values(
-    graph: Graph, weights: Mapping[str, Array], x: Array, state: Mapping[str, Array]
+    graph: Graph,
+    weights: Mapping[str, Array],
+    x: Array,
+    state: Mapping[str, Array],
+    masks: Mapping[str, Array] | None = None,
 ) -> dict[Node, Array]:
     """Every value of one step of one row, by its node."""
     values: dict[Node, Array] = {}
@@ -130,6 +147,8 @@ def step_values(
             values[node] = np.asarray(x, float)
         elif node.op is Op.STATE:
             values[node] = state[name]
+        elif node.op is Op.MASK:
+            values[node] = (masks or {})[name]
         elif node.op is Op.PARAMETER:
             values[node] = weights[name]
         elif node.op is Op.CONSTANT:

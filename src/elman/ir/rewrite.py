@@ -4,6 +4,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from elman.ir.graph import Graph, Node, Op, apply, constant, product
 from elman.ir.verify import MAX_NODES
@@ -18,7 +19,7 @@ def rewrite(graph: Graph, rules: Sequence[Rule]) -> Graph:
     """Apply the rules to each node, operands first, until none has anything to say.
 
     Expects a verified graph; the result verifies if each rule keeps a node's size. Parameters
-    that nothing uses any more leave the graph.
+    and masks that nothing uses any more leave the graph.
     """
     done: dict[Node, Node] = {}
     for node in graph.nodes:
@@ -31,7 +32,9 @@ def rewrite(graph: Graph, rules: Sequence[Rule]) -> Graph:
     )
     used = {node.attr for node in changed.nodes if node.op in (Op.PARAMETER, Op.PRODUCT)}
     kept = tuple(parameter for parameter in graph.parameters if parameter.name in used)
-    return replace(changed, parameters=kept)
+    drawn = {node.attr for node in changed.nodes if node.op is Op.MASK}
+    masks = tuple(mask for mask in graph.masks if mask.name in drawn)
+    return replace(changed, parameters=kept, masks=masks)
 
 
 def _with_operands(node: Node, operands: tuple[Node, ...]) -> Node:
@@ -127,3 +130,24 @@ SIMPLIFY: tuple[Rule, ...] = (
 def simplify(graph: Graph) -> Graph:
     """The same step without operations that do nothing."""
     return rewrite(graph, SIMPLIFY)
+
+
+@lru_cache(maxsize=256)
+def expected(graph: Graph) -> Graph:
+    """The same step with each mask's mean in its place, simplified: what runs in evaluation.
+
+    It keeps all parameters. A graph without masks is returned as it is.
+    """
+    if not graph.masks:
+        return graph
+    means = {mask.name: constant(mask.mean) for mask in graph.masks}
+
+    def rule(node: Node) -> Node | None:
+        return means[str(node.attr)] if node.op is Op.MASK else None
+
+    return rewrite(graph, [rule, *SIMPLIFY])
+
+
+def settle(node: Node) -> Node:
+    """The same value without operations that do nothing; its operands are left as they are."""
+    return _settle(node, SIMPLIFY)

@@ -4,6 +4,9 @@
 below the other in the order of the equations. That is the layout of ``torch.nn.LSTM`` and
 ``torch.nn.GRU``, so their tensors fit unchanged; it is also what makes one large product out of
 several small ones.
+
+Masks are seen through, so that a cell has the same weights in training and in evaluation, and a
+recurrent matrix is in ``weight_hh`` whether or not a mask falls on the state before it.
 """
 
 from collections.abc import Mapping
@@ -12,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from elman.ir.graph import Graph, Kind, Node, Op, Parameter, Size
+from elman.ir.rewrite import expected
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def unstack(graph: Graph, weights: Mapping[str, Any], hidden_size: int) -> dict[
 
 def _first_operands(graph: Graph) -> dict[str, Node]:
     operands: dict[str, Node] = {}
-    for node in graph.nodes:
+    for node in expected(graph).nodes:
         if node.op is Op.PRODUCT:
             operands.setdefault(str(node.attr), node.inputs[0])
     return operands

@@ -20,9 +20,10 @@ Example:
         output %h
 
 A value is ``%NAME`` after its name in the equations, else ``%NUMBER``; ``$NAME`` is a bias or
-vector, a bare name the input or a state, and what begins with a digit or a sign is a number. A
-line that begins with ``#`` is passed over. Reading it runs nothing: each word is looked up in a
-table.
+vector, a bare name the input, a state or a mask, and what begins with a digit or a sign is a
+number. A mask is declared by ``mask NAME H step PROBABILITY SCALE``, or with ``sequence`` for one
+that is kept for all steps. A line that begins with ``#`` is passed over. Reading it runs nothing:
+each word is looked up in a table.
 """
 
 import math
@@ -36,13 +37,16 @@ from elman.ir.graph import (
     LEAVES,
     Graph,
     Kind,
+    Mask,
     Node,
     Op,
     Parameter,
+    Per,
     Size,
     apply,
     constant,
     input_node,
+    mask_node,
     parameter_node,
     product,
     state_node,
@@ -72,6 +76,7 @@ def _lines(graph: Graph) -> Iterator[str]:
     yield from (f"input {node.attr} I" for node in graph.inputs)
     yield from (f"state {node.attr} H" for node in graph.states)
     yield from (_parameter_line(parameter) for parameter in graph.parameters)
+    yield from (_mask_line(mask) for mask in graph.masks)
     words = _words(graph)
     for node in graph.nodes:
         if node.op not in LEAVES:
@@ -95,6 +100,10 @@ def _parameter_line(parameter: Parameter) -> str:
     return " ".join([parameter.kind, parameter.name, *sizes, *options])
 
 
+def _mask_line(mask: Mask) -> str:
+    return f"mask {mask.name} H {mask.per} {mask.probability!r} {mask.scale!r}"
+
+
 def _words(graph: Graph) -> dict[Node, str]:
     """What each node is called in the text."""
     words: dict[Node, str] = {}
@@ -102,7 +111,7 @@ def _words(graph: Graph) -> dict[Node, str]:
         words.setdefault(node, f"%{name}")
     number = 0
     for node in graph.nodes:
-        if node.op in (Op.INPUT, Op.STATE):
+        if node.op in (Op.INPUT, Op.STATE, Op.MASK):
             words[node] = str(node.attr)
         elif node.op is Op.PARAMETER:
             words[node] = f"${node.attr}"
@@ -158,6 +167,7 @@ class _Reader:
     inputs: list[Node] = field(default_factory=list)
     states: list[Node] = field(default_factory=list)
     parameters: list[Parameter] = field(default_factory=list)
+    masks: list[Mask] = field(default_factory=list)
     words: dict[str, Node] = field(default_factory=dict)
     named: dict[str, Node] = field(default_factory=dict)
     nexts: dict[str, Node] = field(default_factory=dict)
@@ -194,6 +204,7 @@ class _Reader:
             next_states=tuple(self.nexts[str(node.attr)] for node in self.states),
             output=self.output,
             named=tuple(self.named.items()),
+            masks=tuple(self.masks),
         )
 
     def _value(self, word: str, rest: list[str]) -> None:
@@ -251,6 +262,13 @@ class _Reader:
         if options:
             raise CellError(f"{', '.join(options)} says nothing about a {first}")
 
+    def _mask(self, _: str, rest: list[str]) -> None:
+        name, size, per, probability, scale = rest
+        if size != "H":
+            raise CellError("the size of a mask is H")
+        self.masks.append(Mask(name, _PER[per], _finite(probability), _finite(scale)))
+        self._define(name, mask_node(name))
+
     def _names(self, first: str, rest: list[str]) -> None:
         table = self.named if first == "named" else self.nexts
         for pair in rest:
@@ -272,6 +290,7 @@ def _finite(word: str) -> float:
 
 
 _KINDS: dict[tuple[str, str], Kind] = {("bias", "H"): "bias", ("vector", "H"): "vector"}
+_PER: dict[str, Per] = {"step": "step", "sequence": "sequence"}
 _COLUMNS: dict[str, Size] = {"H I": "I", "H H": "H"}
 _STATEMENTS: dict[str, Callable[[_Reader, str, list[str]], None]] = {
     "cell": _Reader._cell,
@@ -280,6 +299,7 @@ _STATEMENTS: dict[str, Callable[[_Reader, str, list[str]], None]] = {
     "matrix": _Reader._parameter,
     "bias": _Reader._parameter,
     "vector": _Reader._parameter,
+    "mask": _Reader._mask,
     "named": _Reader._names,
     "next": _Reader._names,
     "output": _Reader._output,

@@ -3,9 +3,21 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import get_args
 
 from elman.errors import CellError
-from elman.ir.graph import BINARY, ELEMENTWISE, LEAVES, Graph, Node, Op, joined_size
+from elman.ir.graph import (
+    BINARY,
+    ELEMENTWISE,
+    LEAVES,
+    Graph,
+    Node,
+    Op,
+    Per,
+    Size,
+    joined_size,
+    widest,
+)
 
 MAX_NODES = 2_000
 """A cell is a few equations; more than this is a mistake or an attack."""
@@ -32,6 +44,9 @@ def _problems(graph: Graph) -> Iterator[str]:
         yield from _node_problems(node)
     yield from _leaf_problems(graph)
     yield from _parameter_problems(graph)
+    yield from _mask_problems(graph)
+    if graph.masks:
+        yield from _lone_mask_problems(graph)
 
 
 def _name_problems(graph: Graph) -> Iterator[str]:
@@ -40,6 +55,7 @@ def _name_problems(graph: Graph) -> Iterator[str]:
         "input or state": values,
         "parameter": [parameter.name for parameter in graph.parameters],
         "value": [name for name, _ in graph.named],
+        "mask": [mask.name for mask in graph.masks],
     }
     for word, names in {"cell": [graph.name], **groups}.items():
         yield from (f"{name!r} cannot name a {word}" for name in names if not is_name(name))
@@ -114,3 +130,40 @@ def _parameter_problems(graph: Graph) -> Iterator[str]:
             yield f"the {parameter.kind} {parameter.name} does not begin at a finite number"
         if (parameter.columns == "1") != (parameter.kind != "matrix"):
             yield f"the {parameter.kind} {parameter.name} cannot have {parameter.columns} columns"
+
+
+def _mask_problems(graph: Graph) -> Iterator[str]:
+    declared = {mask.name: None for mask in graph.masks}
+    used = {str(node.attr): None for node in graph.nodes if node.op is Op.MASK}
+    values = {str(node.attr) for node in (*graph.inputs, *graph.states)}
+    yield from (
+        f"the mask {name} is used but not declared" for name in used if name not in declared
+    )
+    yield from (
+        f"the mask {name} is declared but not used" for name in declared if name not in used
+    )
+    yield from (f"the mask {name} has the name of an input or state" for name in values & set(used))
+    for mask in graph.masks:
+        if mask.per not in get_args(Per):
+            yield f"the mask {mask.name} is drawn per {mask.per}; it must be step or sequence"
+        if not 0.0 <= mask.probability <= 1.0:
+            yield f"the mask {mask.name} has the probability {mask.probability}; take 0 to 1"
+        if not math.isfinite(mask.scale):
+            yield f"the mask {mask.name} has the scale {mask.scale}; it must be a finite number"
+
+
+def _lone_mask_problems(graph: Graph) -> Iterator[str]:
+    """Values that have H numbers by a mask alone: no constant could take the mask's place."""
+    sizes: dict[Node, Size] = {}
+    for node in graph.nodes:
+        sizes[node] = "1" if node.op is Op.MASK else node.size
+        if node.op in ELEMENTWISE:
+            sizes[node] = widest(sizes[operand] for operand in node.inputs)
+    used: list[tuple[str, Node]] = [("output", graph.output)]
+    used += zip((f"next {name}" for name in graph.state_names), graph.next_states, strict=False)
+    used += (
+        (f"operand of {node.attr}", node.inputs[0]) for node in graph.nodes if node.op is Op.PRODUCT
+    )
+    for name, node in used:
+        if sizes[node] != node.size and (sizes[node] == "1" or name.startswith("operand")):
+            yield f"the {name} has one number a unit by a mask alone; multiply the mask by a state"

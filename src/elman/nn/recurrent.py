@@ -13,6 +13,8 @@ from elman.backends import choose, eager
 from elman.cell import Cell
 from elman.cells import find
 from elman.errors import ConfigError
+from elman.ir.graph import Graph
+from elman.ir.rewrite import expected
 from elman.ir.stacks import Stack, places, stacks
 from elman.nn import ragged
 
@@ -45,7 +47,8 @@ class Recurrent(nn.Module):
     ``_reverse`` for the second direction) and have the same layout, but for one ``bias_l0`` where
     torch has two that are added up. A state_dict of ``torch.nn.RNN``, ``LSTM`` or ``GRU`` loads
     unchanged. A cell that adds the input itself to hidden units gets a learned ``projection_l0``
-    (H, I) where the sizes differ.
+    (H, I) where the sizes differ. In training the cell's masks are drawn anew for each call, from
+    torch's generator; in evaluation their means take their place.
 
     Raises:
         CellError: there is no such cell.
@@ -199,13 +202,22 @@ class Recurrent(nn.Module):
         projection = getattr(self, f"projection{suffix}", None)
         if projection is not None:
             data = functional.linear(data, projection)
-        graph, reverse = self.cell.graph, suffix.endswith("_reverse")
-        weights = self._weights(suffix)
+        graph = self.cell.graph if self.training else expected(self.cell.graph)
+        weights, masks = self._weights(suffix), self._masks(graph, data, states[0])
+        options: dict[str, Any] = {"reverse": suffix.endswith("_reverse"), "masks": masks}
         if traced:
-            return eager.trace(graph, weights, data, batch_sizes, states, reverse=reverse)
+            return eager.trace(graph, weights, data, batch_sizes, states, **options)
         backend = choose(self.backend, graph, device=data.device, dtype=data.dtype)
-        output, final = backend.run(graph, weights, data, batch_sizes, states, reverse=reverse)
+        output, final = backend.run(graph, weights, data, batch_sizes, states, **options)
         return output, final, {}
+
+    def _masks(self, graph: Graph, data: Tensor, state: Tensor) -> dict[str, Tensor]:
+        rows, size = state.shape
+        drawn = {}
+        for mask in graph.masks:
+            numbers = data.new_empty(len(data) if mask.per == "step" else rows, size)
+            drawn[mask.name] = numbers.bernoulli_(mask.probability).mul_(mask.scale)
+        return drawn
 
     def _check_input(self, packed: PackedSequence) -> None:
         if not isinstance(packed, PackedSequence):
