@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from checks import CELLS_AND_BACKENDS
 from elman.cell import cell, sigmoid, tanh
 from elman.cells import ALL_CELLS, find
 from elman.errors import BackendError, CellError, ConfigError
@@ -147,10 +148,9 @@ def test_trace_shows_where_a_nan_began():
     assert first == {"i": False, "f": False, "g": True, "o": False, "h": True, "c": True}
 
 
-@every
-@pytest.mark.parametrize("backend", ["builtin", "eager"])
-def test_nan_in_the_input_stays_in_its_row(name, backend):
-    layer = Recurrent(name, 3, 4, bidirectional=True, backend=backend)
+@pytest.mark.parametrize(("cell", "backend"), CELLS_AND_BACKENDS, ids=str)
+def test_nan_in_the_input_stays_in_its_row(cell, backend):
+    layer = Recurrent(cell, 3, 4, bidirectional=True, backend=backend.name).eval()
     batch = make_batch()
     values, lengths = ragged.unpack(batch)
     values[3, 1] = torch.nan  # row 1, token 1

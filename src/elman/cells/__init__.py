@@ -6,13 +6,44 @@ from pathlib import Path
 
 from elman.cell import Cell
 from elman.cells.elman import elman, elman_relu
-from elman.cells.gru import gru
-from elman.cells.lstm import lstm
+from elman.cells.gru import gru, gru_v1
+from elman.cells.lstm import (
+    lstm,
+    lstm_b,
+    lstm_coupled,
+    lstm_f,
+    lstm_i,
+    lstm_o,
+    lstm_peephole,
+)
+from elman.cells.minimal import mingru, minlstm
+from elman.cells.multiplicative import mlstm
+from elman.cells.mutants import mut1, mut2, mut3
+from elman.cells.xlstm import slstm
 from elman.errors import CellError, ElmanError
 
 __all__ = ["ALL_CELLS", "find"]
 
-ALL_CELLS: tuple[Cell, ...] = (elman, elman_relu, lstm, gru)
+ALL_CELLS: tuple[Cell, ...] = (
+    elman,
+    elman_relu,
+    lstm,
+    lstm_b,
+    lstm_peephole,
+    lstm_coupled,
+    lstm_f,
+    lstm_i,
+    lstm_o,
+    gru,
+    gru_v1,
+    mut1,
+    mut2,
+    mut3,
+    mingru,
+    minlstm,
+    slstm,
+    mlstm,
+)
 """Every cell of the zoo: the tests, the docs and the command line take their list from here."""
 
 

@@ -10,6 +10,8 @@ def elman(p: Any, x: Any, h: Any) -> Any:
     """Simple recurrent network (Elman 1990, "Finding structure in time"), as torch.nn.RNN.
 
     h = tanh(W_x x + W_h h + b)
+
+    Its concatenated form, h = tanh(W [x; h] + b), is the same cell: W is W_x and W_h side by side.
     """
     return tanh(p.h(x, h))
 
