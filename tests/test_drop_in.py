@@ -714,6 +714,17 @@ def test_states_of_another_batch_are_refused_when_rows_are_reordered(name):
 # Graphs
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_jit_trace_runs_without_elman(name):
+    layer = getattr(elman.nn, name)(I, H, num_layers=2, bidirectional=True, batch_first=True)
+    traced = torch.jit.trace(layer, (torch.randn(B, T, I),))
+    operator = {"RNN": "rnn_tanh", "LSTM": "lstm", "GRU": "gru"}[name]
+    assert f"aten::{operator}(" in str(traced.graph)
+    x = torch.randn(B + 1, T + 2, I)
+    torch.testing.assert_close(traced(x), layer(x))
+
+
 def compiled_check(name, *, packed=False, compiler="aot_eager", **options):
     """One graph without a break, forward and backward as without compiling."""
     torch._dynamo.reset()

@@ -2,7 +2,8 @@
 
 What Elman's backends cannot do better stays with torch's kernels, called for all layers at once:
 devices other than the CPU, numbers other than float32 and float64, autocast, projections
-(``proj_size``) and empty batches. So the results, and the errors, are torch's there.
+(``proj_size``), empty batches and ``torch.jit.trace``, whose files must run without Elman. So the
+results, and the errors, are torch's there.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ _KERNELS: dict[str, Callable[..., Any]] = {
     "RNN_RELU": _torch.rnn_relu,
 }
 _DTYPES = (torch.float32, torch.float64)
+_jit: Any = torch.jit
+_is_traced: Callable[[], bool] = _jit.is_tracing
 _is_transformed: Callable[[], bool] = torch._C._are_functorch_transforms_active
 
 
@@ -133,7 +136,7 @@ class _DropIn(nn.RNNBase):
         device, dtype = data.device, data.dtype
         if device.type != "cpu" or dtype not in _DTYPES or self.proj_size:
             return False
-        if torch.is_autocast_enabled("cpu"):
+        if torch.is_autocast_enabled("cpu") or _is_traced():
             return False
         tensors = [*(first or ()), *(weight for part in weights for weight in part)]
         return all(one.dtype == dtype and one.device == device for one in tensors)
