@@ -147,7 +147,7 @@ def tanh(b: Function, x: Value) -> Value:
 
 
 def exp(b: Function, x: Value) -> Value:
-    """The exponential: 1 ulp.
+    """The exponential: 1 ulp (1.2 on machines without fma).
 
     2^n in two factors, since the largest results have n = 128 (1024), which has no float of its
     own, and the subnormal ones n under -126.
