@@ -245,8 +245,8 @@ class Function:
         body: Callable[[Value, list[Value]], Sequence[Value]],
         carried: Sequence[Value] = (),
         *,
-        start: int = 0,
-        step: int = 1,
+        start: Value | int = 0,
+        step: Value | int = 1,
         stem: str = "loop",
     ) -> list[Value]:
         """``for i in range(start, count, step)``, carrying values from turn to turn.
@@ -266,17 +266,17 @@ class Function:
         before = self.block
         self.jump(head)
         self.label(head)
-        phis = [self._phi(value.type) for value in [integer("i64", start), *carried]]
+        first = integer("i64", start) if isinstance(start, int) else start
+        phis = [self._phi(value.type) for value in [first, *carried]]
         self.branch(self.compare("slt", phis[0], count), inside, after)
         self.label(inside)
         results = list(body(phis[0], phis[1:]))
-        following = [self.add(phis[0], integer("i64", step)), *results]
+        stride = integer("i64", step) if isinstance(step, int) else step
+        following = [self.add(phis[0], stride), *results]
         latch = self.block
         self.jump(head)
-        for phi, first, following_value in zip(
-            phis, [integer("i64", start), *carried], following, strict=True
-        ):
-            self._fill(phi, [(first, before), (following_value, latch)])
+        for phi, initial, later in zip(phis, [first, *carried], following, strict=True):
+            self._fill(phi, [(initial, before), (later, latch)])
         self.label(after)
         return phis[1:]
 

@@ -126,3 +126,8 @@ def _jit() -> Any:
 def function(address: int) -> Any:
     """A compiled function of one pointer as a Python callable; it lets go of the GIL."""
     return ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+
+
+def is_x86() -> bool:
+    """Whether this machine has x86's control register for subnormal numbers."""
+    return platform.machine().lower() in ("x86_64", "amd64")

@@ -1,0 +1,1 @@
+"""The derivative of a step, as another graph."""

@@ -1,0 +1,119 @@
+"""A kernel for one size and type of number: compiled, loaded and ready to be called."""
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman.backends.llvm import cache, engine, threads
+from elman.backends.llvm.builder import Lanes
+from elman.backends.llvm.emit import Emitter, Shape
+from elman.schedule.kernel import Kernel
+
+_SCALARS = {torch.float32: "float", torch.float64: "double"}
+_ENTRIES = ("run", "run_team", "pack", "pack_team")
+_Entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+
+
+def emitter(
+    kernel: Kernel,
+    place: Mapping[str, tuple[str, int]],
+    hidden_size: int,
+    dtype: torch.dtype,
+) -> Emitter:
+    """What writes the kernel's assembly for this machine."""
+    here = engine.host()
+    lanes: Lanes = here.lanes(_SCALARS[dtype])
+    return Emitter(kernel, Shape(hidden_size, lanes, here.registers), place, lanes.scalar)
+
+
+class Executable:
+    """Machine code of a kernel."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        place: Mapping[str, tuple[str, int]],
+        hidden_size: int,
+        dtype: torch.dtype,
+    ) -> None:
+        writer = emitter(kernel, place, hidden_size, dtype)
+        self.kernel = kernel
+        self.words = writer.words
+        self.stacks = writer.stacks
+        self.scratch_bytes = writer.scratch_bytes
+        self.packed_bytes = writer.packed_bytes
+        self.total_width = writer.shape.blocks * writer.lanes.count
+        text = cache.Source(writer)
+        self._alive, addresses = cache.load(text, _ENTRIES)
+        self._run, self._pack = (_Entry(addresses[name]) for name in ("run", "pack"))
+        self._run_team, self._pack_team = addresses["run_team"], addresses["pack_team"]
+        self._words = ctypes.c_int64 * len(self.words)
+
+    def __call__(
+        self,
+        *,
+        steps: int,
+        rows: int,
+        turn: int,
+        layout: Sequence[int],
+        first: Sequence[Tensor],
+        last: Sequence[Tensor],
+        arrays: Mapping[str, Tensor | None],
+        matrices: Mapping[str, Tensor],
+        count: int,
+    ) -> None:
+        """Run it in ``count`` threads.
+
+        Args:
+            steps: T.
+            rows: B.
+            turn: 1 from the first step to the last, -1 from the last to the first.
+            layout: addresses of the batch sizes, where each step starts, and the rows' lengths.
+            first: each state's first values, (B, H).
+            last: where its last values go, (B, H).
+            arrays: the kernel's arrays by name, contiguous.
+            matrices: the stacks of matrices by name, contiguous.
+            count: how many threads.
+        """
+        scratch = torch.empty(self.scratch_bytes * count, dtype=torch.uint8)
+        packed = torch.empty(self.packed_bytes, dtype=torch.uint8)
+        team = threads.team() if count > 1 else None
+        words = self._words(
+            steps,
+            rows,
+            turn,
+            *layout,
+            scratch.data_ptr(),
+            packed.data_ptr(),
+            team.thread if team else 0,
+            team.threads if team else 0,
+            *(state.data_ptr() for state in first),
+            *(state.data_ptr() for state in last),
+            *(_address(arrays[array.name]) for array in self.kernel.arrays),
+            *(matrices[name].data_ptr() for name in self.stacks),
+        )
+        address = ctypes.addressof(words)
+        if count == 1:
+            if self.stacks:
+                self._pack(address, 0, 1)
+            self._run(address, 0, 1)
+        elif team is not None:
+            if self.stacks:
+                team.parallel(self._pack_team, address, count, 0)
+            team.parallel(self._run_team, address, count, 0)
+        else:
+            if self.stacks:
+                threads.in_pool(partial(_share, self._pack, address, count), count)
+            threads.in_pool(partial(_share, self._run, address, count), count)
+
+
+def _share(entry: Any, address: int, count: int, index: int) -> None:
+    entry(address, index, count)
+
+
+def _address(array: Tensor | None) -> int:
+    return 0 if array is None else array.data_ptr()

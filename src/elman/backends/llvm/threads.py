@@ -1,0 +1,54 @@
+"""Running a kernel in several threads.
+
+torch keeps a team of OpenMP threads, which wait actively for a moment after each of its operations.
+A second team would fight with it for the cores, so kernels run in torch's own where it can be
+found (GNU's libgomp, which the wheels for Linux bring along), and in a pool of Python's threads
+elsewhere: a call of compiled code lets go of the GIL.
+"""
+
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+
+class Team(NamedTuple):
+    """torch's OpenMP threads: how to start them, and how a thread knows which it is."""
+
+    parallel: Any
+    thread: int
+    threads: int
+
+
+@cache
+def team() -> Team | None:
+    """torch's own threads, or None where they are not GNU's."""
+    for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*")):
+        try:
+            library = ctypes.CDLL(str(path))
+            parallel = library.GOMP_parallel
+            number, count = library.omp_get_thread_num, library.omp_get_num_threads
+        except (OSError, AttributeError):
+            continue
+        parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        parallel.restype = None
+        addresses = (ctypes.cast(one, ctypes.c_void_p).value or 0 for one in (number, count))
+        return Team(parallel, *addresses)
+    return None
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="elman")
+
+
+def in_pool(work: Callable[[int], None], threads: int) -> None:
+    """Call ``work`` with 0 to threads - 1, each in a thread of its own, the first in this one."""
+    others = [_pool(threads - 1).submit(work, index) for index in range(1, threads)]
+    work(0)
+    for other in others:
+        other.result()
