@@ -25,7 +25,8 @@ format: .venv/dev-installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/dev-installed
+bench: .venv/bench-installed
+	$(BIN)/elman bench
 	$(BIN)/python benchmarks/train_epoch.py
 	$(BIN)/python benchmarks/encode.py
 
@@ -42,3 +43,7 @@ clean:
 .venv/dev-installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) -e '.[data,dev]'
 	touch $@ .venv/demo-installed
+
+.venv/bench-installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) -e '.[data,dev,bench]'
+	touch $@ .venv/dev-installed .venv/demo-installed

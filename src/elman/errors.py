@@ -36,3 +36,9 @@ class TrainingError(ElmanError):
     """Training began and could not go on; what was reached so far is kept."""
 
     exit_code = 1
+
+
+class LabError(ElmanError):
+    """A measurement began and could not be finished."""
+
+    exit_code = 1

@@ -70,13 +70,13 @@ class TrainingScreen:
             for name, part in (("train", split.train), ("valid", split.valid), ("test", split.test))
         )
         say = self.console.print
-        say(f"[bold]{_plain(split.train.source)}[/]: {len(prepared.classes)} classes; {parts}")
+        say(f"[bold]{plain(split.train.source)}[/]: {len(prepared.classes)} classes; {parts}")
         for note in prepared.notes:
-            say(f"  · {_plain(note)}")
+            say(f"  · {plain(note)}")
         directions = "two directions" if config.bidirectional else "one direction"
         layers = f"{config.num_layers} layers, " if config.num_layers > 1 else ""
         say(
-            f"[bold]{_plain(config.cell_name)}[/]: {layers}{directions} of {config.hidden_size} "
+            f"[bold]{plain(config.cell_name)}[/]: {layers}{directions} of {config.hidden_size} "
             f"units over {prepared.tokenizer.vocab_size:,} {config.tokens}; pooling "
             f"{config.pooling}; batches of {config.batch_size}; at most "
             f"{_counted(config.epochs or 0, 'epoch')}"
@@ -156,7 +156,7 @@ def print_report(told: Report, *, out: Path, failed: bool) -> None:
     for name, accuracy, macro_f1, seconds in rows:
         style = "bold" if accuracy == best else ""
         table.add_row(
-            _plain(name), f"{accuracy:.4f}", f"{macro_f1:.4f}", f"{seconds:.1f}", style=style
+            plain(name), f"{accuracy:.4f}", f"{macro_f1:.4f}", f"{seconds:.1f}", style=style
         )
     screen.print(f"\n[bold]Test: {_counted(told.test.count, 'text')}[/]")
     screen.print(table)
@@ -170,12 +170,12 @@ def print_report(told: Report, *, out: Path, failed: bool) -> None:
             screen.print(f"  {rival.name} learned from {rival.trained_on:,} of {total:,} texts")
     print_evaluation(told.test, sizes=told.sizes, screen=screen)
     name = str(out)
-    screen.print(f"\nSaved to [bold]{_plain(name)}[/] ({told.parameters:,} parameters)")
+    screen.print(f"\nSaved to [bold]{plain(name)}[/] ({told.parameters:,} parameters)")
     if told.stopped and not failed:
         screen.print("Go on where it stopped with the same command and --resume")
     text = told.test.mistakes[0].text if told.test.mistakes else "some text"
     short = text if len(text) <= 40 and text.isprintable() and '"' not in text else "some text"
-    screen.print(f'Try: elman predict {_plain(name)} --steps "{_plain(short)}"')
+    screen.print(f'Try: elman predict {plain(name)} --steps "{plain(short)}"')
 
 
 def print_evaluation(
@@ -200,8 +200,8 @@ def print_evaluation(
         screen.print("\n[bold]Most confident mistakes[/]")
         for mistake in scores.mistakes[:5]:
             screen.print(
-                f"  {mistake.confidence:4.0%}  {_plain(mistake.predicted)}, "
-                f"not {_plain(mistake.label)}: {_plain(_shortened(mistake.text, 60))}"
+                f"  {mistake.confidence:4.0%}  {plain(mistake.predicted)}, "
+                f"not {plain(mistake.label)}: {plain(_shortened(mistake.text, 60))}"
             )
 
 
@@ -221,7 +221,7 @@ def _class_table(scores: Evaluation, sizes: dict[str, dict[str, int]] | None) ->
     for row in scores.classes:
         counts = sizes.get(row.label, {}) if sizes else {}
         table.add_row(
-            _plain(_shortened(row.label, 24)),
+            plain(_shortened(row.label, 24)),
             f"{row.precision:.3f}",
             f"{row.recall:.3f}",
             f"{row.f1:.3f}",
@@ -239,10 +239,10 @@ def _print_confusion(scores: Evaluation, screen: Any) -> None:
     if left + cell * len(names) <= screen.width:
         screen.print("[bold]Confusion[/] (row: true, column: predicted)")
         heads = "".join(name[: cell - 1].rjust(cell) for name in names)
-        screen.print(" " * left + f"[dim]{_plain(heads)}[/]")
+        screen.print(" " * left + f"[dim]{plain(heads)}[/]")
         for i, (name, row) in enumerate(zip(names, scores.confusion, strict=True)):
             cells = "".join(_count_cell(n, i == j, cell) for j, n in enumerate(row))
-            screen.print(f"{_plain(name.ljust(left))}{cells}")
+            screen.print(f"{plain(name.ljust(left))}{cells}")
         return
     screen.print("[bold]Most frequent confusions[/] (the whole matrix is in confusion.png)")
     pairs = [
@@ -252,7 +252,7 @@ def _print_confusion(scores: Evaluation, screen: Any) -> None:
         if i != j and n
     ]
     for n, i, j in sorted(pairs, key=lambda pair: -pair[0])[:10]:
-        screen.print(f"  {n:5,}  {_plain(names[i])} taken for {_plain(names[j])}")
+        screen.print(f"  {n:5,}  {plain(names[i])} taken for {plain(names[j])}")
 
 
 def _counted(count: int, noun: str) -> str:
@@ -285,14 +285,14 @@ def print_steps(text: str, steps: Sequence[Step], classes: Sequence[str], top: i
             bar = 0
             break
     bar = min(bar, 16)
-    screen.print(f"[bold]{_plain(_shortened(text, screen.width - 2))}[/]", no_wrap=True)
+    screen.print(f"[bold]{plain(_shortened(text, screen.width - 2))}[/]", no_wrap=True)
     for step in steps:
         cells = []
         for i in step.probabilities.argsort()[::-1][:top]:
             share = float(step.probabilities[i])
             drawn = f"{_cell(classes[i], label)} {_bar(share, bar)} {share:4.0%}"
-            cells.append(f"[{COLOURS[i % len(COLOURS)]}]{_plain(drawn)}[/]")
-        row = f"  {_plain(_cell(_shown(step.token), wide))}  {'  '.join(cells)}"
+            cells.append(f"[{COLOURS[i % len(COLOURS)]}]{plain(drawn)}[/]")
+        row = f"  {plain(_cell(_shown(step.token), wide))}  {'  '.join(cells)}"
         screen.print(row, no_wrap=True, overflow="crop")
 
 
@@ -341,7 +341,7 @@ def _harmless(character: str) -> str:
     return " " if character.isspace() else character.encode("unicode_escape").decode()
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Return ``text`` such that Rich prints it as it stands, without control characters."""
     from rich.markup import escape
 
@@ -369,9 +369,7 @@ def print_comparison(comparison: Comparison) -> None:
     """Print the table of `compare`: mean ± standard deviation over the seeds."""
     from rich.table import Table
 
-    table = Table(
-        title=f"{_plain(comparison.data)}: {comparison.test_texts:,} test texts", box=None
-    )
+    table = Table(title=f"{plain(comparison.data)}: {comparison.test_texts:,} test texts", box=None)
     table.add_column("cell", no_wrap=True, min_width=22)
     for name in ("accuracy", "macro-F1", "parameters", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -379,7 +377,7 @@ def print_comparison(comparison: Comparison) -> None:
     runs = len(comparison.runs) // len(comparison.rows)
     for row in comparison.rows:
         table.add_row(
-            _plain(row.cell),
+            plain(row.cell),
             _spread(row.accuracy, row.accuracy_spread, runs, 4),
             _spread(row.macro_f1, row.macro_f1_spread, runs, 4),
             f"{row.parameters:,}",
@@ -388,7 +386,7 @@ def print_comparison(comparison: Comparison) -> None:
         )
     for baseline in comparison.baselines:
         table.add_row(
-            _plain(baseline.name),
+            plain(baseline.name),
             f"{baseline.accuracy:.4f}",
             f"{baseline.macro_f1:.4f}",
             "",

@@ -1,0 +1,1 @@
+"""Measurements and comparisons: what things cost, what they are worth, and why."""
