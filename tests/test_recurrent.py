@@ -124,6 +124,47 @@ def test_dropout_lies_between_layers_and_in_training_alone():
     assert torch.equal(single(batch)[0].data, single(batch)[0].data)
 
 
+def test_weight_dropout_falls_on_recurrent_matrices_alone():
+    """One draw a call and layer, the same for all rows and steps, scaled to keep the mean."""
+    options = {"num_layers": 2, "bidirectional": True, "backend": "eager"}
+    layer = Recurrent("gru_v1", 3, 32, weight_dropout=0.25, **options)
+    plain = Recurrent("gru_v1", 3, 32, **options)
+    plain.load_state_dict(layer.state_dict())
+    batch = make_batch()
+    torch.manual_seed(0)
+    dropped = layer(batch)[0].data
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, weight in plain.named_parameters():
+            if name.startswith(("weight_hh", "weight_n_1")):
+                weight.copy_(nn.functional.dropout(weight, 0.25))
+                assert 0.15 < (weight == 0).float().mean() < 0.35
+    assert torch.equal(plain(batch)[0].data, dropped)
+    assert not torch.equal(layer(batch)[0].data, dropped)
+    dropped.sum().backward()
+    part = layer.weight_hh_l0.grad[:32]
+    assert 0.15 < (part == 0).float().mean() < 0.35  # what was dropped learns nothing
+    plain.load_state_dict(layer.state_dict())
+    assert torch.equal(layer.eval()(batch)[0].data, plain(batch)[0].data)
+    assert "weight_dropout=0.25" in repr(layer)
+
+
+def test_traces_come_with_the_result_when_asked_for():
+    layer = Recurrent("zoneout(lstm)", 3, 4, 2, bidirectional=True, trace=True)
+    output, states, traces = layer(make_batch())
+    assert [(one.layer, one.reverse) for one in traces] == (
+        [(0, False), (0, True), (1, False), (1, True)]
+    )
+    # Of the very same run: the masks of another would be others.
+    last = torch.cat([traces[2].values["h"], traces[3].values["h"]], -1)
+    assert torch.equal(last, output.data)
+    assert states["c"].shape == (4, 4, 4)
+    assert repr(layer).endswith("bidirectional=True, trace=True)")
+    (traces[0].values["i"].sum()).backward()
+    assert layer.weight_ih_l0.grad is not None
+    assert len(Recurrent("lstm", 3, 4)(make_batch())) == 2
+
+
 @every
 def test_trace_names_every_gate_of_every_token(name):
     layer = Recurrent(name, 3, 4, 2, bidirectional=True)
@@ -203,9 +244,12 @@ def test_sizes_that_cannot_be():
         for wrong in (0, -1, 2.0, "3"):
             with pytest.raises(ConfigError, match=f"{name} is {wrong!r}"):
                 Recurrent("lstm", **{**sizes, name: wrong})
-    for wrong in (-0.1, 1.0, float("nan")):
-        with pytest.raises(ConfigError, match="dropout is"):
-            Recurrent("lstm", 3, 4, dropout=wrong)
+    for name in ("dropout", "weight_dropout"):
+        for wrong in (-0.1, 1.0, float("nan")):
+            with pytest.raises(ConfigError, match=f"^{name} is {wrong!r}"):
+                Recurrent("lstm", 3, 4, **{name: wrong})
+    with pytest.raises(ConfigError, match="mingru has no recurrent matrices; leave it 0"):
+        Recurrent("mingru", 3, 4, weight_dropout=0.5)
     with pytest.raises(CellError, match="no cell called 'lsdm'; did you mean lstm"):
         Recurrent("lsdm", 3, 4)
     with pytest.raises(BackendError, match=r"adds_input.*are not those of torch's"):

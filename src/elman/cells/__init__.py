@@ -1,7 +1,11 @@
 """The cells that come with Elman, and how to find one by name or in a file."""
 
+import ast
 import difflib
 import importlib.util
+import inspect
+import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from elman.cell import Cell
@@ -17,12 +21,22 @@ from elman.cells.lstm import (
     lstm_peephole,
 )
 from elman.cells.minimal import mingru, minlstm
+from elman.cells.modifiers import MODIFIERS, layer_norm, recurrent_dropout, residual, zoneout
 from elman.cells.multiplicative import mlstm
 from elman.cells.mutants import mut1, mut2, mut3
 from elman.cells.xlstm import slstm
 from elman.errors import CellError, ElmanError
 
-__all__ = ["ALL_CELLS", "find"]
+__all__ = [
+    "ALL_CELLS",
+    "MODIFIERS",
+    "find",
+    "layer_norm",
+    "recurrent_dropout",
+    "residual",
+    "split_names",
+    "zoneout",
+]
 
 ALL_CELLS: tuple[Cell, ...] = (
     elman,
@@ -50,18 +64,24 @@ ALL_CELLS: tuple[Cell, ...] = (
 def find(cell: str | Cell) -> Cell:
     """The cell of this name, or of ``path/to/file.py:name``; a cell is returned as it is.
 
-    A file is run as Python to read the cell in it, so name only files that you trust.
+    Modifiers stand around a name, ``zoneout(lstm, h=0.1, c=0.1)``, and around each other; within
+    them a file is quoted, ``layer_norm("my_cell.py:mine")``. A file is run as Python to read the
+    cell in it, so name only files that you trust.
 
     Raises:
-        CellError: no such cell (naming the nearest), no such file, or no cell in it.
+        CellError: no such cell or modifier (naming the nearest), no such file, or no cell in it.
     """
     if isinstance(cell, Cell):
         return cell
+    if re.fullmatch(r"\s*[^\s(]+\s*\(.*\)\s*", cell, re.DOTALL):
+        return _modified(cell)
     path, colon, name = cell.rpartition(":")
     if colon and path.endswith(".py"):
         return _from_file(Path(path), name)
     if cell.endswith(".py"):
         return _from_file(Path(cell), "")
+    if "(" in cell or ")" in cell:
+        raise _unreadable(cell)
     return _from_zoo(cell)
 
 
@@ -70,9 +90,91 @@ def _from_zoo(name: str) -> Cell:
     folded = name.strip().lower().replace("-", "_")
     if folded in known:
         return known[folded]
-    near = difflib.get_close_matches(folded, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-    raise CellError(f"there is no cell called {name!r}; {hint}")
+    raise CellError(f"there is no cell called {name!r}; {_hint(folded, known)}")
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+
+
+def split_names(text: str) -> list[str]:
+    """The cells of a list with commas between them; those within brackets and quotes stay."""
+    parts = re.findall(r"\"[^\"]*\"|'[^']*'|.", text, re.DOTALL)
+    names, depth = [""], 0
+    for part in parts:
+        depth += (part == "(") - (part == ")")
+        if part == "," and depth <= 0:
+            names.append("")
+        else:
+            names[-1] += part
+    return [name.strip() for name in names if name.strip()]
+
+
+# ---------------------------------------------------------------------------------------------
+# Modifiers around a name
+
+_MOST_CHARACTERS = 1_000
+
+
+def _modified(text: str) -> Cell:
+    # A dash within a name, not the sign of a number and not in a quoted path.
+    dashes = r"\"[^\"]*\"|'[^']*'|(?<=[A-Za-z0-9])-(?=[A-Za-z])"
+    folded = re.sub(dashes, lambda match: "_" if match[0] == "-" else match[0], text.strip())
+    if len(text) > _MOST_CHARACTERS:
+        raise CellError(f"the cell {text[:40]!r}... has more than {_MOST_CHARACTERS} characters")
+    try:
+        tree = ast.parse(folded, mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        raise _unreadable(text) from None
+    return _evaluated(tree, text)
+
+
+def _evaluated(tree: ast.expr, text: str) -> Cell:
+    """The cell of a name, of a quoted name or file, or of a modifier's call."""
+    if isinstance(tree, ast.Name):
+        return _from_zoo(tree.id)
+    if isinstance(tree, ast.Constant) and isinstance(tree.value, str):
+        return find(tree.value)
+    if not isinstance(tree, ast.Call) or not isinstance(tree.func, ast.Name):
+        raise _unreadable(text)
+    name = tree.func.id.lower()
+    if name not in MODIFIERS:
+        hint = _hint(name, MODIFIERS)
+        raise CellError(f"there is no modifier called {tree.func.id!r}; {hint}")
+    if not tree.args:
+        raise CellError(f"{text!r}: {name} is given no cell; write {name}(lstm)")
+    inner = _evaluated(tree.args[0], text)
+    values = [_literal(one, text) for one in tree.args[1:]]
+    options = {str(one.arg): _literal(one.value, text) for one in tree.keywords}
+    if len(options) < len(tree.keywords):
+        raise _unreadable(text)
+    signature = inspect.signature(MODIFIERS[name])
+    try:
+        signature.bind(inner, *values, **options)
+    except TypeError as error:
+        shown = ", ".join(
+            str(one.replace(annotation=one.empty)) for one in signature.parameters.values()
+        )
+        raise CellError(f"{text!r}: {error}; write {name}({shown})") from None
+    return MODIFIERS[name](inner, *values, **options)
+
+
+def _literal(tree: ast.expr, text: str) -> object:
+    try:
+        value = ast.literal_eval(tree)
+    except ValueError:
+        raise _unreadable(text) from None
+    if not isinstance(value, int | float | str):
+        raise _unreadable(text)
+    return value
+
+
+def _unreadable(text: str) -> CellError:
+    return CellError(
+        f"the cell {text!r} cannot be understood; write modifiers with numbers around a name, "
+        "for example zoneout(lstm, h=0.1, c=0.1)"
+    )
 
 
 def _from_file(path: Path, name: str) -> Cell:

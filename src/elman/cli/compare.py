@@ -38,7 +38,7 @@ def compare(
     """
     from elman import cells as zoo
 
-    names = list(dict.fromkeys(name.strip() for name in cells.split(",") if name.strip()))
+    names = list(dict.fromkeys(zoo.split_names(cells)))
     if not names:
         raise ConfigError("--cells names no cell; write for example --cells elman,lstm,gru")
     if seeds < 1:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from elman.ir.graph import Graph, Node, Op, apply, constant, product
+from elman.ir.graph import Graph, Node, Op, apply, constant, product, transposed
 from elman.ir.verify import MAX_NODES
 
 Rule = Callable[[Node], Node | None]
@@ -23,7 +23,7 @@ def rewrite(graph: Graph, rules: Sequence[Rule]) -> Graph:
     """
     done: dict[Node, Node] = {}
     for node in graph.nodes:
-        done[node] = _settle(_with_operands(node, tuple(done[one] for one in node.inputs)), rules)
+        done[node] = _settle(with_operands(node, tuple(done[one] for one in node.inputs)), rules)
     changed = replace(
         graph,
         next_states=tuple(done[node] for node in graph.next_states),
@@ -37,11 +37,14 @@ def rewrite(graph: Graph, rules: Sequence[Rule]) -> Graph:
     return replace(changed, parameters=kept, masks=masks)
 
 
-def _with_operands(node: Node, operands: tuple[Node, ...]) -> Node:
+def with_operands(node: Node, operands: tuple[Node, ...]) -> Node:
+    """The same operation on other operands."""
     if operands == node.inputs:
         return node
     if node.op is Op.PRODUCT:
         return product(str(node.attr), *operands)
+    if node.op is Op.TRANSPOSED:
+        return transposed(str(node.attr), *operands)
     return apply(node.op, *operands)
 
 

@@ -77,7 +77,7 @@ def _name(graph: Graph, key: object, first: Parameter) -> str:
     if first.kind == "bias":
         return "bias"
     if first.kind == "vector":
-        return f"vector_{first.name}"
+        return f"vector_{first.name.replace('.', '_')}"
     if key is graph.inputs[0]:
         return "weight_ih"
     if key is graph.states[0]:

@@ -35,12 +35,18 @@ class Recurrent(nn.Module):
     """A cell run over each row of a ragged batch, from first token to last.
 
     Args:
-        cell: a cell's name, ``path/to/file.py:name``, or a `Cell`.
+        cell: a cell's name, ``path/to/file.py:name``, either within modifiers as in
+            ``zoneout(lstm, h=0.1, c=0.1)``, or a `Cell`.
         input_size: I, how many numbers each token has.
         hidden_size: H, how many units.
         num_layers: how many layers, each over the outputs of the one before.
         bidirectional: whether a second set of weights runs each row from its end to its start.
         dropout: the share of outputs dropped between layers in training.
+        weight_dropout: the share of the recurrent (H, H) matrices' weights dropped in training
+            (DropConnect as in Merity et al. 2018): one draw a call for all its rows and steps,
+            what stays scaled by 1 / (1 - weight_dropout).
+        trace: whether a call also returns every named value, as `trace` does, which takes the
+            eager backend.
         backend: ``auto`` for the first that can run the cell, or one by name.
 
     The parameters are called as in ``torch.nn.LSTM`` (``weight_ih_l0``, ``weight_hh_l0``, with
@@ -65,6 +71,8 @@ class Recurrent(nn.Module):
         *,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        weight_dropout: float = 0.0,
+        trace: bool = False,
         backend: str = "auto",
     ) -> None:
         super().__init__()
@@ -74,6 +82,8 @@ class Recurrent(nn.Module):
         self.num_layers = num_layers
         self.bidirectional = bidirectional
         self.dropout = dropout
+        self.weight_dropout = weight_dropout
+        self.traces = trace
         self.backend = backend
         self._check()
         for layer, suffix in self._parts():
@@ -97,8 +107,15 @@ class Recurrent(nn.Module):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ConfigError(f"{name} is {value!r}; it must be a whole number of at least 1")
-        if not 0.0 <= self.dropout < 1.0:
-            raise ConfigError(f"dropout is {self.dropout!r}; it must be at least 0 and under 1")
+        for name in ("dropout", "weight_dropout"):
+            value = getattr(self, name)
+            if not 0.0 <= value < 1.0:
+                raise ConfigError(f"{name} is {value!r}; it must be at least 0 and under 1")
+        if self.weight_dropout and not any(map(_is_recurrent, stacks(self.cell.graph))):
+            raise ConfigError(
+                f"weight_dropout is {self.weight_dropout!r}, but {self.cell.name} has no recurrent "
+                "matrices; leave it 0, or take another cell"
+            )
 
     # -----------------------------------------------------------------------------------------
     # Parameters
@@ -145,14 +162,22 @@ class Recurrent(nn.Module):
                 part.diagonal().add_(parameter.diagonal)
 
     def _weights(self, suffix: str) -> dict[str, Tensor]:
-        return {stack.name: getattr(self, stack.name + suffix) for stack in stacks(self.cell.graph)}
+        found = {}
+        for stack in stacks(self.cell.graph):
+            weights = getattr(self, stack.name + suffix)
+            rate = self.weight_dropout if _is_recurrent(stack) else 0.0
+            # Without a rate the parameter itself, not a copy of it.
+            found[stack.name] = (
+                functional.dropout(weights, rate) if rate and self.training else weights
+            )
+        return found
 
     # -----------------------------------------------------------------------------------------
     # Running
 
     def forward(
         self, packed: PackedSequence, hx: Mapping[str, Tensor] | None = None
-    ) -> tuple[PackedSequence, States]:
+    ) -> tuple[PackedSequence, States] | tuple[PackedSequence, States, list[Trace]]:
         """Run all layers.
 
         Args:
@@ -162,10 +187,11 @@ class Recurrent(nn.Module):
 
         Returns:
             The ragged batch of outputs, data (N, H * directions), and each state after each
-            row's own last step, in the form of ``hx``.
+            row's own last step, in the form of ``hx``. With ``trace`` also what `trace` returns,
+            of the same run.
         """
-        output, finals, _ = self._run(packed, hx, traced=False)
-        return output, finals
+        output, finals, traces = self._run(packed, hx, traced=self.traces)
+        return (output, finals, traces) if self.traces else (output, finals)
 
     def trace(self, packed: PackedSequence, hx: Mapping[str, Tensor] | None = None) -> list[Trace]:
         """Every gate, candidate and state for each token, layer by layer, on the eager backend."""
@@ -261,11 +287,17 @@ class Recurrent(nn.Module):
     def extra_repr(self) -> str:
         """What tells this layer from another."""
         text = f"{self.cell.name}, {self.input_size}, {self.hidden_size}"
-        defaults = {"num_layers": 1, "bidirectional": False, "dropout": 0.0, "backend": "auto"}
+        defaults = {
+            "num_layers": 1,
+            "bidirectional": False,
+            "dropout": 0.0,
+            "weight_dropout": 0.0,
+            "backend": "auto",
+        }
         for name, default in defaults.items():
             if getattr(self, name) != default:
                 text += f", {name}={getattr(self, name)!r}"
-        return text
+        return f"{text}, trace=True" if self.traces else text
 
     # -----------------------------------------------------------------------------------------
     # Weights from torch
@@ -295,3 +327,7 @@ class Recurrent(nn.Module):
             ]
             merged.append(torch.stack(parts).sum(0))
         return torch.cat(merged)
+
+
+def _is_recurrent(stack: Stack) -> bool:
+    return stack.kind == "matrix" and stack.columns == "H"
