@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import tiny
 from checks import ALL_MODIFIED, MODIFIED_NAMES, Problem, assert_close, run_reference
 from elman.backends import BACKENDS
 from elman.cell import Cell, cell, identity, sigmoid, tanh
@@ -24,7 +25,10 @@ from elman.errors import CellError
 from elman.ir import rewrite, text
 from elman.ir.graph import Mask, Op
 from elman.ir.stacks import stacks, unstack
+from elman.models import bundle
 from elman.nn import Recurrent, ragged
+from elman.training.config import TrainConfig
+from elman.training.run import run as train
 from test_zoo import affine, sigm
 
 LSTM, GRU = find("lstm"), find("gru")
@@ -294,6 +298,15 @@ def test_what_zoneout_keeps_is_seen_in_a_trace():
     row = rows[2:7]  # the second of five steps
     kept = (row[1:] == row[:-1]).float().mean()
     assert 0.2 < kept < 0.8
+
+
+def test_a_modified_cell_is_trained_saved_and_loaded(tmp_path):
+    cell = "layer_norm(zoneout(lstm, h=0.1))"
+    config = TrainConfig(**{**tiny.OPTIONS, "cell": cell, "epochs": 1})
+    trained = train(tiny.parts(), config, out=tmp_path / "model")
+    expected = trained.model.predict_proba(tiny.NAMES)
+    loaded = bundle.load(tmp_path / "model")
+    assert loaded.predict_proba(tiny.NAMES).tobytes() == expected.tobytes()
 
 
 # ---------------------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """The zoo beside its papers: each cell written out once more, by hand, in NumPy."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from checks import Problem, assert_close, run_reference
 from elman.backends import BACKENDS
-from elman.cells import ALL_CELLS, find
+from elman.cells import ALL_CELLS, MODIFIERS, find
 from elman.ir.stacks import unstack
 from elman.nn import Recurrent, ragged
 
@@ -114,6 +116,13 @@ PAPERS = {
     "minlstm": minlstm,
 }
 """One step of each cell: its states after it, the output first. The GRU is held to torch's."""
+
+
+@pytest.mark.parametrize("name", [*NAMES, *(f"{modifier}(cell" for modifier in MODIFIERS)])
+def test_the_page_lists_it(name):
+    page = Path(__file__).parent.parent / "docs" / "writing-a-cell.md"
+    rows = [line for line in page.read_text(encoding="utf-8").split("\n") if line.startswith("| `")]
+    assert any(f"`{name}" in row.split("|")[1] for row in rows)
 
 
 def test_every_cell_is_written_out():
