@@ -5,7 +5,7 @@ or processors; backends turn the kernels into code.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from elman.autodiff.backward import OUTPUT, Adjoint, adjoint, next_state, reachable
@@ -20,50 +20,68 @@ from elman.schedule.residuals import gradient_free, minimal_cut
 
 
 @dataclass(frozen=True)
-class Stream:
-    """Values known for all tokens before the loop, side by side in one array (N, columns * H)."""
-
-    operand: Node | None
-    """What one joint product multiplies; None for values that are computed one by one."""
-    nodes: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
 class Outer:
     """Products of one operand, whose weights' gradients are one matrix product after the loop."""
 
-    operand: Node
-    column: int
-    """Of the residuals the one that holds the operand."""
+    operand: Slot
+    """Where the operand is kept for each token."""
     products: tuple[Node, ...]
     gradients: int
-    """The first of the columns with the products' gradients, in the order of ``products``."""
+    """The first of the buffer's columns with the products' gradients, in the products' order."""
 
 
 @dataclass(frozen=True)
 class Compilation:
-    """A cell on its way through the passes; what a pass has not made yet is None."""
+    """A cell on its way through the passes; what a pass has not made yet is empty."""
 
     graph: Graph
     place: Mapping[str, tuple[str, int]]
     """For each parameter its stack and its position there, as the cell itself has them."""
     recurrence: Recurrence | None = None
-    streams: tuple[Stream, ...] = ()
+    products: tuple[Node, ...] = ()
+    """The streams that are products of the input itself: one matrix product before the loop."""
+    given: tuple[Node, ...] = ()
+    """The other streams: the input itself, or what torch computes from it."""
     adjoint: Adjoint | None = None
     residuals: tuple[Node, ...] = ()
     """Kept for each token and unit."""
     scalars: tuple[Node, ...] = ()
     """Kept for each token."""
-    stream_columns: tuple[int, ...] = ()
-    """For each stream where its gradients begin in the array of gradients."""
+    columns: tuple[Node, ...] = ()
+    """The stream or product whose gradient each of the buffer's first columns holds at the end."""
     outers: tuple[Outer, ...] = ()
     totals: tuple[Node, ...] = ()
     """Biases and vectors whose gradients are summed in the loop."""
-    columns: tuple[Node, ...] = ()
-    """The stream or product whose gradient each column of the array of gradients holds."""
+    slots: Mapping[Node, Slot] = field(default_factory=dict)
+    """Where each residual is kept."""
+    width: int = 0
+    """The buffer's columns: streams before the forward pass, residuals after it, gradients in the
+    end, one in the place of the other wherever the phases allow it."""
     inference: Kernel | None = None
     forward: Kernel | None = None
     backward: Kernel | None = None
+
+    @property
+    def previous(self) -> tuple[Node, ...]:
+        """The states that are the output of the step before: kept in the output itself if the
+        batch is dense, for there a step's rows are those of the step before."""
+        operands = {node.inputs[0] for node in self.residual_products}
+        return tuple(
+            state
+            for state, after in zip(self.graph.states, self.graph.next_states, strict=True)
+            if after is self.graph.output and state in operands
+        )[:1]
+
+    @property
+    def residual_products(self) -> tuple[Node, ...]:
+        """The products in the loop."""
+        inside = self.recurrence.inside if self.recurrence else ()
+        return tuple(node for node in inside if node.op is Op.PRODUCT)
+
+    @property
+    def first_product(self) -> int:
+        """The buffer's column where the products of the input begin."""
+        return self.columns.index(self.products[0]) if self.products else 0
 
 
 Pass = Callable[[Compilation], Compilation]
@@ -77,29 +95,19 @@ def _simplify(state: Compilation) -> Compilation:
 def _hoist(state: Compilation) -> Compilation:
     """Take what depends on inputs alone out of the loop."""
     recurrence = hoist(state.graph)
+    (x,) = state.graph.inputs
+
+    def whole(node: Node) -> bool:
+        return node.op is Op.PRODUCT and node.inputs[0] is x
+
+    products = [node for node in recurrence.streams if whole(node)]
     return replace(
         state,
         graph=verify(recurrence.graph),
         recurrence=recurrence,
-        streams=_streams(recurrence, state.place),
+        products=tuple(sorted(products, key=lambda node: state.place[str(node.attr)])),
+        given=tuple(node for node in recurrence.streams if not whole(node)),
     )
-
-
-def _streams(
-    recurrence: Recurrence, place: Mapping[str, tuple[str, int]]
-) -> tuple[Stream, ...]:
-    groups: dict[object, list[Node]] = {}
-    for node in recurrence.streams:
-        joint = node.op is Op.PRODUCT
-        groups.setdefault(node.inputs[0] if joint else ("alone", node), []).append(node)
-    found = []
-    for key, nodes in groups.items():
-        if isinstance(key, Node):
-            ordered = sorted(nodes, key=lambda node: place[str(node.attr)])
-            found.append(Stream(key, tuple(ordered)))
-        else:
-            found.append(Stream(None, tuple(nodes)))
-    return tuple(found)
 
 
 def _adjoint(state: Compilation) -> Compilation:
@@ -121,10 +129,9 @@ def _residuals(state: Compilation) -> Compilation:
     """Choose what the forward pass keeps."""
     assert state.recurrence is not None
     assert state.adjoint is not None
-    operands = dict.fromkeys(
-        node.inputs[0] for node in state.recurrence.inside if node.op is Op.PRODUCT
-    )
+    operands = dict.fromkeys(node.inputs[0] for node in state.residual_products)
     streams = frozenset(state.recurrence.streams)
+    # The output lives as long as the input does, whether or not anyone keeps it for us.
     free = frozenset({*operands, state.graph.output, *(streams & set(state.graph.inputs))})
     kept = minimal_cut(_read_by_adjoint(state), free=free, streams=streams)
     vectors = [node for node in kept if node.size != "1"]
@@ -154,37 +161,77 @@ def _in_order(roots: Sequence[Node], stops: frozenset[Node]) -> list[Node]:
 
 def _layout(state: Compilation) -> Compilation:
     """Place the gradients so that one matrix product a stack of weights finds them in a row."""
-    assert state.recurrence is not None
     assert state.adjoint is not None
-    columns: list[Node] = [node for stream in state.streams for node in stream.nodes]
+    columns: list[Node] = [*state.products, *state.given]
     gradient = state.adjoint.values
     groups: dict[Node, list[Node]] = {}
-    for node in state.recurrence.inside:
-        if node.op is Op.PRODUCT and node in gradient:
+    for node in state.residual_products:
+        if node in gradient:
             groups.setdefault(node.inputs[0], []).append(node)
-    outers: list[Outer] = []
-    shift = 0
-    for operand, products in groups.items():
+    ranges: list[tuple[list[Node], int]] = []
+    for products in groups.values():
         added, start, ordered = _find_place(columns, products, gradient)
         if added and start == 0:
-            shift += len(added)
             columns = [*added, *columns]
-            outers = [replace(one, gradients=one.gradients + len(added)) for one in outers]
+            ranges = [(one, at + len(added)) for one, at in ranges]
         elif added:
             columns = [*columns, *added]
-        at = state.residuals.index(operand)
-        outers.append(Outer(operand, at, tuple(ordered), start))
-    starts, at = [], shift
-    for stream in state.streams:
-        starts.append(at)
-        at += len(stream.nodes)
+        ranges.append((ordered, start))
+    state = replace(state, columns=tuple(columns), totals=tuple(state.adjoint.parameters))
+    slots = _residual_slots(state)
+    width = max([len(columns), *(1 + at.column for at in slots.values() if at.array == "buffer")])
     return replace(
         state,
-        stream_columns=tuple(starts),
-        outers=tuple(outers),
-        totals=tuple(state.adjoint.parameters),
-        columns=tuple(columns),
+        width=width,
+        slots=slots,
+        outers=tuple(
+            Outer(slots[products[0].inputs[0]], tuple(products), start)
+            for products, start in ranges
+        ),
     )
+
+
+def _residual_slots(state: Compilation) -> dict[Node, Slot]:
+    """Where each residual is kept: in place of a stream, and until a gradient takes its place.
+
+    A residual may take a stream's column if nothing reads the stream later, and leave it to a
+    gradient if nothing reads the residual later. Operands of products are needed after the loop,
+    so they have columns of their own.
+    """
+    slots = {node: Slot(f"previous.{node.attr}", 0) for node in state.previous}
+    rest = [node for node in state.residuals if node not in slots]
+    anywhere = {node: Slot("buffer", at) for at, node in enumerate(rest)} | slots
+    draft = replace(state, slots=anywhere, width=len(rest))
+    forward, backward = _forward("forward", draft, keep=True), _backward(draft)
+    operands = {node.inputs[0] for node in state.residual_products}
+    assert state.adjoint is not None
+
+    def fits(node: Node, column: Node) -> bool:
+        gradient = state.adjoint.values.get(column) if state.adjoint else None
+        written = backward.level[gradient] if gradient is not None else 0
+        read = forward.last_read.get(column, -1) if column in state.products else -1
+        return (
+            node not in operands
+            and read <= forward.level[node]
+            and backward.last_read.get(node, -1) <= written
+        )
+
+    taken: dict[int, Node] = {}
+
+    def give(node: Node, tried: set[int]) -> bool:
+        for at, column in enumerate(state.columns):
+            if at in tried or not fits(node, column):
+                continue
+            tried.add(at)
+            if at not in taken or give(taken[at], tried):
+                taken[at] = node
+                return True
+        return False
+
+    alone = [node for node in rest if not give(node, set())]
+    slots |= {node: Slot("buffer", at) for at, node in taken.items()}
+    more = len(state.columns)
+    return slots | {node: Slot("buffer", more + at) for at, node in enumerate(alone)}
 
 
 def _find_place(
@@ -242,57 +289,61 @@ def _shared_leaves(state: Compilation) -> tuple[list[Array], dict[Node, Slot]]:
     return list(dict.fromkeys(arrays)), leaves
 
 
-def _stream_slots(state: Compilation) -> tuple[list[Array], dict[Node, Slot]]:
-    arrays, leaves = [], {}
-    for index, stream in enumerate(state.streams):
-        arrays.append(Array(f"stream{index}", "token", len(stream.nodes)))
-        for column, node in enumerate(stream.nodes):
-            leaves[node] = Slot(f"stream{index}", column)
-    return arrays, leaves
+def _given(state: Compilation) -> tuple[list[Array], dict[Node, Slot]]:
+    arrays = [Array(f"given{at}", "token", 1) for at in range(len(state.given))]
+    return arrays, {node: Slot(f"given{at}", 0) for at, node in enumerate(state.given)}
+
+
+def _kept(state: Compilation) -> list[Array]:
+    """Where values of the forward pass wait for the backward one."""
+    return [
+        Array("buffer", "token", state.width),
+        Array("scalar", "scalar", len(state.scalars)),
+        *(Array(f"previous.{node.attr}", "token", 1, optional=True) for node in state.previous),
+        Array("output", "token", 1),
+    ]
 
 
 def _forward(name: str, state: Compilation, *, keep: bool) -> Kernel:
     graph = state.graph
     arrays, leaves = _shared_leaves(state)
-    more, streams = _stream_slots(state)
-    arrays += [*more, Array("output", "token", 1)]
+    more, slots = _given(state)
+    first = state.first_product if keep else 0
+    leaves |= slots | {
+        node: Slot("buffer", first + at) for at, node in enumerate(state.products)
+    }
     stores = [(graph.output, Slot("output", 0))]
     if keep:
-        arrays += [
-            Array("residual", "token", len(state.residuals)),
-            Array("scalar", "scalar", len(state.scalars)),
-        ]
-        stores += [(node, Slot("residual", at)) for at, node in enumerate(state.residuals)]
+        more += _kept(state)
+        stores += state.slots.items()
         stores += [(node, Slot("scalar", at)) for at, node in enumerate(state.scalars)]
+    else:
+        more += [Array("buffer", "token", len(state.products)), Array("output", "token", 1)]
     states = list(zip(graph.state_names, graph.states, graph.next_states, strict=True))
-    return build(name, arrays, {**leaves, **streams}, states, stores)
+    return build(name, [*arrays, *more], leaves, states, stores)
 
 
 def _backward(state: Compilation) -> Kernel:
     assert state.adjoint is not None
     graph, found = state.graph, state.adjoint
     arrays, leaves = _shared_leaves(state)
-    streams, slots = _stream_slots(state)
-    for array, stream in zip(streams, state.streams, strict=True):
-        if stream.nodes[0] in graph.inputs:
-            arrays.append(array)
-            leaves |= {node: slots[node] for node in stream.nodes}
-    leaves |= {node: Slot("residual", at) for at, node in enumerate(state.residuals)}
+    given, slots = _given(state)
+    kept = {node for node in state.given if node in graph.inputs}
+    arrays += [array for array, node in zip(given, state.given, strict=True) if node in kept]
+    leaves |= {node: slot for node, slot in slots.items() if node in kept}
+    leaves |= state.slots
     leaves |= {node: Slot("scalar", at) for at, node in enumerate(state.scalars)}
     if graph.output not in leaves:
         leaves[graph.output] = Slot("output", 0)
     leaves[gradient_node(OUTPUT)] = Slot("grad_output", 0)
     arrays += [
-        Array("residual", "token", len(state.residuals)),
-        Array("scalar", "scalar", len(state.scalars)),
-        Array("output", "token", 1),
+        *_kept(state),
         Array("grad_output", "token", 1),
-        Array("gradient", "token", len(state.columns)),
         Array("total", "total", len(state.totals)),
     ]
     zero = constant(0.0)
     stores = [
-        (found.values.get(node, zero), Slot("gradient", at))
+        (found.values.get(node, zero), Slot("buffer", at))
         for at, node in enumerate(state.columns)
     ]
     totals = [(found.parameters[node], Slot("total", at)) for at, node in enumerate(state.totals)]

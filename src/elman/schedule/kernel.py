@@ -24,6 +24,8 @@ class Array:
     """One row a token, one a row of the batch, one in all, or single numbers a token; ``total``
     is one in all that each thread has for itself."""
     columns: int
+    optional: bool = False
+    """Whether a call may leave it out, so that nothing is written there."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ class Kernel:
     phases: tuple[Phase, ...]
     level: Mapping[Node, int] = field(repr=False)
     """The phase in which each value is computed; values of leaves alone wherever they are read."""
-    cheap: frozenset[Node] = field(repr=False)
-    """Values of leaves alone."""
+    last_read: Mapping[Node, int] = field(repr=False)
+    """For each leaf the last phase that reads it."""
 
     @property
     def kept(self) -> tuple[Node, ...]:
@@ -173,7 +175,8 @@ def build(
         )
         for at in range(count)
     )
-    return Kernel(name, tuple(arrays), dict(leaves), made, phases, level, cheap)
+    last = {node: max(when) for node, when in reads.items()}
+    return Kernel(name, tuple(arrays), dict(leaves), made, phases, level, last)
 
 
 def _in_order(roots: Iterable[Node], stops: frozenset[Node]) -> list[Node]:

@@ -14,7 +14,7 @@ from elman.backends.base import Backend, Masks, States, Weights
 from elman.backends.eager import FUNCTIONS
 from elman.backends.llvm import engine
 from elman.backends.llvm.executable import Executable
-from elman.compiler import Compilation, Stream, compile
+from elman.compiler import Compilation, compile
 from elman.ir.graph import Graph, Node, Op
 from elman.schedule.kernel import Kernel
 
@@ -53,55 +53,54 @@ class Llvm(Backend):
     ) -> tuple[Tensor, States]:
         program = compile(graph)
         size = states[0].shape[-1]
-        streams = _streams(program, weights, data, size)
         call = _Call(program, size, batch_sizes, reverse)
+        ahead, given = _before_the_loop(program, weights, data, size)
         inside = [weights[name] for name in call.stacks]
         drawn = [masks[mask.name] for mask in program.graph.masks]
+        counts = (len(given), len(inside), len(drawn))
         output, *finals = _Recurrence.apply(
-            call, len(streams), len(inside), len(drawn), *streams, *inside, *drawn, *states
+            call, counts, data, ahead, *given, *inside, *drawn, *states
         )
         return output, tuple(finals)
 
 
-def _streams(program: Compilation, weights: Weights, data: Tensor, size: int) -> list[Tensor]:
-    """What is known for all tokens before the loop, by torch's own operations and gradients."""
-    assert program.recurrence is not None
-    values: dict[Node, Tensor] = {program.graph.inputs[0]: data}
+def _before_the_loop(
+    program: Compilation, weights: Weights, data: Tensor, size: int
+) -> tuple[Tensor | None, list[Tensor]]:
+    """The matrices whose products with the input the loop needs, and the other streams.
 
-    def joint(stream: Stream) -> Tensor:
-        assert stream.operand is not None
-        matrix = _stacked(program, weights, stream.nodes, size)
-        return functional.linear(values[stream.operand], matrix)
+    Those come from torch's own operations, with their own gradients: a cell that squares its
+    input before it multiplies it, say.
+    """
+    assert program.recurrence is not None
 
     def part(node: Node) -> Tensor:
         stack, at = program.place[str(node.attr)]
         return weights[stack][at * size : (at + 1) * size]
 
-    ready = {node for stream in program.streams if stream.operand for node in stream.nodes}
-    needed = {operand for node in program.recurrence.outside for operand in node.inputs}
-    needed |= {node for stream in program.streams if not stream.operand for node in stream.nodes}
-    for node in program.graph.nodes:
+    ahead = _stacked(program, weights, size) if program.products else None
+    if program.given == program.graph.inputs:
+        return ahead, [data]
+    values: dict[Node, Tensor] = {program.graph.inputs[0]: data}
+    own = set(program.products)
+    read = {operand for node in program.recurrence.outside for operand in node.inputs}
+    for node in program.graph.nodes if program.given else ():
         if node.op is Op.CONSTANT:
             values[node] = data.new_tensor(node.attr)
         elif node.op is Op.PARAMETER:
             values[node] = part(node)
-        elif node in program.recurrence.outside and (node not in ready or node in needed):
+        elif node in program.recurrence.outside and (node not in own or node in read):
             operands = [values[operand] for operand in node.inputs]
             values[node] = (
                 functional.linear(operands[0], part(node))
                 if node.op is Op.PRODUCT
                 else FUNCTIONS[node.op](*operands)
             )
-    return [
-        joint(stream) if stream.operand else values[stream.nodes[0]].expand(len(data), size)
-        for stream in program.streams
-    ]
+    return ahead, [values[node].expand(len(data), size) for node in program.given]
 
 
-def _stacked(
-    program: Compilation, weights: Weights, nodes: Sequence[Node], size: int
-) -> Tensor:
-    places = [program.place[str(node.attr)] for node in nodes]
+def _stacked(program: Compilation, weights: Weights, size: int) -> Tensor:
+    places = [program.place[str(node.attr)] for node in program.products]
     stack = weights[places[0][0]]
     if places == [(places[0][0], at) for at in range(len(stack) // size)]:
         return stack
@@ -144,6 +143,7 @@ class _Call:
         self.batch = _Batch(sizes, starts, lengths.astype(np.int64))
         self.steps, self.rows = len(sizes), int(sizes[0])
         self.tokens = int(starts[-1] + sizes[-1])
+        self.dense = self.tokens == self.steps * self.rows
         inside = program.recurrence.inside if program.recurrence else ()
         names = [
             *(str(node.attr) for node in inside if node.op is Op.PRODUCT),
@@ -159,126 +159,178 @@ class _Call:
     def launch(
         self,
         kind: str,
-        dtype: torch.dtype,
-        first: Sequence[Tensor],
+        parts: "_Parts",
         last: Sequence[Tensor],
-        arrays: Mapping[str, Tensor | None],
-        weights: Mapping[str, Tensor],
-        *,
-        back: bool,
+        dtype: torch.dtype,
         count: int,
+        *,
+        back: bool = False,
     ) -> None:
+        """Run one of the kernels."""
         run = executable(self.program.graph, kind, self.size, dtype)
         run(
             steps=self.steps,
             rows=self.rows,
             turn=-1 if self.reverse != back else 1,
             layout=self.batch.addresses,
-            first=first,
+            first=parts.states,
             last=last,
-            arrays=arrays,
-            matrices=weights,
+            arrays=parts.arrays,
+            matrices=parts.weights,
             count=count,
         )
 
 
 class _Recurrence(torch.autograd.Function):
+    """The loop with the products before and after it.
+
+    One buffer holds the input's products, then the residuals, then the gradients. A second
+    backward over the same graph finds the residuals gone and runs the forward pass again.
+    """
+
     @staticmethod
-    def forward(ctx: Any, call: _Call, s: int, w: int, m: int, *tensors: Tensor) -> Any:
-        parts = [tensor.contiguous() for tensor in tensors]
-        streams, parts = parts[:s], parts[s:]
-        weights, parts = parts[:w], parts[w:]
-        masks, states = parts[:m], parts[m:]
-        keep = any(ctx.needs_input_grad)
-        program, size = call.program, call.size
-        like = states[0]
-        output = like.new_empty(call.tokens, size)
-        finals = [torch.empty_like(state) for state in states]
-        arrays: dict[str, Tensor | None] = {
-            "output": output,
-            **{f"stream{index}": stream for index, stream in enumerate(streams)},
-            **_parameters(call.stacks, weights),
-            **_masks(program, masks),
-        }
-        if keep:
-            residual = like.new_empty(call.tokens, len(program.residuals) * size)
-            scalar = like.new_empty(call.tokens, len(program.scalars))
-            arrays |= {"residual": residual, "scalar": scalar}
-        call.launch(
-            "forward" if keep else "inference",
-            like.dtype,
-            states,
-            finals,
-            arrays,
-            dict(zip(call.stacks, weights, strict=True)),
-            back=False,
-            count=call.threads(),
-        )
-        if keep:
-            kept = [
-                stream
-                for stream, made in zip(streams, program.streams, strict=True)
-                if made.nodes[0] in program.graph.inputs
-            ]
-            ctx.call, ctx.counts = call, (s, w, m, len(kept))
-            ctx.save_for_backward(residual, scalar, output, *weights, *masks, *kept)
-        return output, *finals
+    def forward(
+        ctx: Any, call: _Call, counts: tuple[int, int, int], *tensors: Tensor | None
+    ) -> Any:
+        made = _forward(call, counts, tensors, keep=any(ctx.needs_input_grad))
+        ctx.call, ctx.counts = call, counts
+        ctx.kept = made.kept
+        ctx.save_for_backward(made.output, *tensors)
+        return made.output, *made.finals
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor, *grad_finals: Tensor) -> Any:
-        call: _Call = ctx.call
-        s, w, m, _ = ctx.counts
-        program, size = call.program, call.size
-        residual, scalar, output, *rest = ctx.saved_tensors
-        weights, rest = rest[:w], rest[w:]
-        masks, kept = rest[:m], iter(rest[m:])
-        count = call.threads()
-        gradient = output.new_empty(call.tokens, len(program.columns) * size)
-        width = -(-size // 16) * 16
-        run = executable(program.graph, "backward", size, output.dtype)
-        total = output.new_zeros(count, len(program.totals), run.total_width)
-        firsts = [grad.contiguous() for grad in grad_finals]
-        lasts = [torch.empty_like(grad) for grad in firsts]
-        arrays: dict[str, Tensor | None] = {
-            "residual": residual,
-            "scalar": scalar,
-            "output": output,
-            "grad_output": grad_output.contiguous(),
-            "gradient": gradient,
-            "total": total,
-            **_parameters(call.stacks, weights),
-            **_masks(program, masks),
+        output, *tensors = ctx.saved_tensors
+        kept, ctx.kept = ctx.kept, None
+        if kept is None:
+            kept = _forward(ctx.call, ctx.counts, tensors, keep=True).kept
+        grads = _backward(
+            ctx.call, ctx.counts, tensors, kept, output, grad_output, grad_finals, ctx
+        )
+        return None, None, *grads
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What waits for the backward pass."""
+
+    buffer: Tensor
+    scalar: Tensor
+    previous: Tensor | None
+    """The output of the step before for each token, (N, H)."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    output: Tensor
+    finals: list[Tensor]
+    kept: _Kept | None
+
+
+class _Parts:
+    """The tensors of a call by their roles."""
+
+    def __init__(
+        self, call: _Call, counts: tuple[int, int, int], tensors: Sequence[Tensor | None]
+    ) -> None:
+        given, inside, drawn = counts
+        self.data, self.ahead, *rest = tensors
+        whole = [tensor.contiguous() for tensor in rest if tensor is not None]
+        self.given, whole = whole[:given], whole[given:]
+        inside_weights, whole = whole[:inside], whole[inside:]
+        self.weights = dict(zip(call.stacks, inside_weights, strict=True))
+        self.masks, self.states = whole[:drawn], whole[drawn:]
+        masks = zip(call.program.graph.masks, self.masks, strict=True)
+        self.arrays: dict[str, Tensor | None] = {
+            **{f"weights.{name}": weight for name, weight in self.weights.items()},
+            **{f"mask.{mask.name}": tensor for mask, tensor in masks},
+            **{f"given{at}": tensor for at, tensor in enumerate(self.given)},
         }
-        for index, stream in enumerate(program.streams):
-            if stream.nodes[0] in program.graph.inputs:
-                arrays[f"stream{index}"] = next(kept)
-        del width
-        by_name = dict(zip(call.stacks, weights, strict=True))
-        call.launch("backward", output.dtype, firsts, lasts, arrays, by_name, back=True, count=count)
-        grad_streams = [
-            gradient[:, at * size : (at + len(stream.nodes)) * size]
-            for at, stream in zip(program.stream_columns, program.streams, strict=True)
-        ]
-        grads = _weight_gradients(program, by_name, residual, gradient, total.sum(0), size)
-        return None, None, None, None, *grad_streams, *grads, *[None] * m, *lasts
 
 
-def _parameters(stacks: Sequence[str], weights: Sequence[Tensor]) -> dict[str, Tensor]:
-    return {f"weights.{name}": weight for name, weight in zip(stacks, weights, strict=True)}
+def _forward(
+    call: _Call, counts: tuple[int, int, int], tensors: Sequence[Tensor | None], *, keep: bool
+) -> _Made:
+    program, size, tokens = call.program, call.size, call.tokens
+    parts = _Parts(call, counts, tensors)
+    like = parts.states[0]
+    finals = [torch.empty_like(state) for state in parts.states]
+    buffer = like.new_empty(tokens, (program.width if keep else len(program.products)) * size)
+    if parts.ahead is not None and parts.data is not None:
+        first = program.first_product * size if keep else 0
+        torch.mm(parts.data, parts.ahead.t(), out=buffer[:, first : first + len(parts.ahead)])
+    kept = None
+    if keep and program.previous and call.dense:
+        # The first states stand before the outputs (behind them, in the other direction), so
+        # that the output of the step before is the same memory, shifted by one step.
+        whole = like.new_empty(call.rows + tokens, size)
+        before, output = whole[:tokens], whole[call.rows :]
+        edge = whole[: call.rows]
+        if call.reverse:
+            before, output, edge = output, before, whole[tokens:]
+        edge.copy_(parts.states[program.graph.states.index(program.previous[0])])
+        kept = _Kept(buffer, like.new_empty(tokens, len(program.scalars)), before)
+    else:
+        output = like.new_empty(tokens, size)
+        if keep:
+            previous = like.new_empty(tokens, size) if program.previous else None
+            kept = _Kept(buffer, like.new_empty(tokens, len(program.scalars)), previous)
+    parts.arrays |= {"output": output, "buffer": buffer}
+    if kept is not None:
+        parts.arrays["scalar"] = kept.scalar
+        for node in program.previous:
+            parts.arrays[f"previous.{node.attr}"] = None if call.dense else kept.previous
+    kind = "forward" if keep else "inference"
+    call.launch(kind, parts, finals, like.dtype, call.threads())
+    return _Made(output, finals, kept)
 
 
-def _masks(program: Compilation, masks: Sequence[Tensor]) -> dict[str, Tensor]:
-    return {
-        f"mask.{mask.name}": tensor
-        for mask, tensor in zip(program.graph.masks, masks, strict=True)
+def _backward(
+    call: _Call,
+    counts: tuple[int, int, int],
+    tensors: Sequence[Tensor | None],
+    kept: _Kept,
+    output: Tensor,
+    grad_output: Tensor,
+    grad_finals: Sequence[Tensor],
+    ctx: Any,
+) -> list[Tensor | None]:
+    program, size = call.program, call.size
+    parts = _Parts(call, counts, tensors)
+    count = call.threads()
+    run = executable(program.graph, "backward", size, output.dtype)
+    total = output.new_zeros(count, len(program.totals), run.total_width)
+    parts.arrays |= {
+        "buffer": kept.buffer,
+        "scalar": kept.scalar,
+        "output": output,
+        "grad_output": grad_output.contiguous(),
+        "total": total,
     }
+    for node in program.previous:
+        parts.arrays[f"previous.{node.attr}"] = kept.previous
+    parts.states = [grad.contiguous() for grad in grad_finals]
+    lasts = [torch.empty_like(grad) for grad in parts.states]
+    call.launch("backward", parts, lasts, output.dtype, count, back=True)
+    gradient = kept.buffer
+    grad_data = grad_ahead = None
+    if parts.ahead is not None and parts.data is not None:
+        first = program.first_product * size
+        block = gradient[:, first : first + len(parts.ahead)]
+        if ctx.needs_input_grad[2]:
+            grad_data = block @ parts.ahead
+        if ctx.needs_input_grad[3]:
+            grad_ahead = block.t() @ parts.data
+    columns = [program.columns.index(node) for node in program.given]
+    grad_given = [gradient[:, at * size : (at + 1) * size] for at in columns]
+    grads = _weight_gradients(program, parts.weights, kept, total.sum(0), size)
+    return [grad_data, grad_ahead, *grad_given, *grads, *[None] * len(parts.masks), *lasts]
 
 
 def _weight_gradients(
     program: Compilation,
     weights: Mapping[str, Tensor],
-    residual: Tensor,
-    gradient: Tensor,
+    kept: _Kept,
     totals: Tensor,
     size: int,
 ) -> list[Tensor]:
@@ -290,9 +342,12 @@ def _weight_gradients(
         made[name] = made[name] + part if name in made else part
 
     for outer in program.outers:
-        operand = residual[:, outer.column * size : (outer.column + 1) * size]
-        count = len(outer.products)
-        columns = gradient[:, outer.gradients * size : (outer.gradients + count) * size]
+        at, count = outer.operand.column, len(outer.products)
+        operand = kept.buffer[:, at * size : (at + 1) * size]
+        if outer.operand.array != "buffer":
+            assert kept.previous is not None
+            operand = kept.previous
+        columns = kept.buffer[:, outer.gradients * size : (outer.gradients + count) * size]
         product = columns.t() @ operand
         names = [str(node.attr) for node in outer.products]
         stack = program.place[names[0]][0]

@@ -146,6 +146,7 @@ class Emitter:
             *(f"matrix.{name}" for name in self.stacks),
         )
         self.columns = {array.name: array.columns for array in kernel.arrays}
+        self.optional = {array.name for array in kernel.arrays if array.optional}
         self.kinds = {array.name: array.kind for array in kernel.arrays}
 
     # -----------------------------------------------------------------------------------------
@@ -944,8 +945,12 @@ class _Pointwise:
         if self.e.kinds[slot.array] == "scalar":
             one = self.f.emit(self.e.scalar, f"extractelement {value.typed}, i64 0")
             self.f.store(one, pointer, self.lanes.bytes_each)
-            return
-        self.run.put(value, pointer, tail=self.tail)
+        elif slot.array in self.e.optional:
+            base = self.run.arrays[slot.array]
+            with self.f.when(self.f.compare("ne", base, Value("ptr", "null"))):
+                self.run.put(value, pointer, tail=self.tail)
+        else:
+            self.run.put(value, pointer, tail=self.tail)
 
     def _value(self, node: Node) -> Value:
         """The value of a node for this row and block; an explicit stack, as graphs can be deep."""
