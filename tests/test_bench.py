@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from elman.cells import ALL_CELLS, find
 from elman.cli.app import run
 from elman.errors import DataError, LabError
 from elman.lab import bench as lab
-from elman.lab.bench import fresh, machine, scan, subjects, timing, works
+from elman.lab.bench import child, fma, fresh, machine, scan, subjects, timing, works
 from elman.lab.bench.result import to_plain
 
 TINY = lab.Shape(3, 4, 5, 6)
@@ -97,6 +98,18 @@ def test_the_loop_per_flop_and_beside_a_copy():
     assert measure(works=("flops",))[1] == [lab.Skipped("flops", "no shape has H of 128 or more")]
 
 
+def test_the_rate_beside_a_bare_loop():
+    shape = lab.Shape(2, 2, 3, 128)
+    rows, skipped = measure(works=("rate",), cells=("lstm", "mingru"), shapes=(shape,))
+    if fma.why_not() is not None:
+        assert skipped == [lab.Skipped("rate", fma.why_not())]
+        return
+    (only,) = rows
+    assert (only.cell, only.unit, only.against) == ("lstm", "GFLOP/s", "a bare FMA loop")
+    assert only.theirs > 1
+    assert [one.what for one in skipped] == ["rate mingru"]
+
+
 def test_two_threads_beside_one():
     shape = lab.Shape(2, 64, 3, 4)
     options = lab.Options(**ONCE | {"works": ("threads",), "shapes": (shape,), "cells": ("elman",)})
@@ -114,21 +127,21 @@ def test_the_peak_of_memory():
     def step():
         return torch.ones(25_000_000)
 
-    grown = fresh.growth(step)
+    grown = child.growth(step)
     assert grown is None or 95 < grown < 120
 
 
 @pytest.mark.parametrize("side", ["elman", "torch"])
 def test_memory_as_the_fresh_process_has_it(side):
     request = {"kind": "memory", "cell": "gru", "shape": TINY, "side": side}
-    (found,) = fresh._KINDS["memory"](request)
+    (found,) = child.KINDS["memory"](request)
     assert found["megabytes"] is None or 0 <= found["megabytes"] < 50
 
 
 def test_compiling_as_the_fresh_process_has_it():
-    request = {"kind": "compile", "cells": ["elman"], "sizes": [[5, 6]]}
-    (found,) = fresh._KINDS["compile"](request)
-    assert (found["cell"], found["sizes"]) == ("elman", [5, 6])
+    request = {"kind": "compile", "cells": ["elman"], "size": [5, 6]}
+    (found,) = child.KINDS["compile"](request)
+    assert found["cell"] == "elman"
     assert 0 <= found["seconds"] < 30
     assert found["backend"]
 
@@ -279,7 +292,7 @@ def test_bench_in_a_process_of_its_own(call):
     found = json.loads(out)
     assert [one["cell"] for one in found["rows"]] == ["elman"]
     assert found["summary"][0]["shapes"] == 1
-    assert msgspec.to_builtins(lab.read(fresh.Path("r.json")))["rows"][0]["threads"] == 1
+    assert msgspec.to_builtins(lab.read(Path("r.json")))["rows"][0]["threads"] == 1
 
 
 def test_bench_prints_whole_lines(call, monkeypatch):

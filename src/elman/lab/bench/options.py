@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from elman.cells import find
+from elman.cells import find, split_names
 from elman.errors import ConfigError
 
 WORKS = {
@@ -17,6 +17,10 @@ WORKS = {
     "flops": "time of a training step for each FLOP in the loop, beside the lstm's, H of 128 and "
     "more; I = 8, or H where the cell needs it; the time of the products outside, measured in the "
     "same round, is taken off",
+    "rate": "FLOP a second in the loop, forward and back to the states, H of 128 and more, beside "
+    "a bare loop of fused multiply-adds on all threads; I = 8, and what is done outside of the "
+    "loop, the products with the input and the gradients of weights, is timed in the same round "
+    "and taken off",
     "copy": "training step of cells without recurrent products, I = 8, less the products outside: "
     "bytes a second that a fused loop must read and write, beside a copy of as many",
     "memory": "growth of the resident set at the peak of a dense training step, each in a fresh "
@@ -140,5 +144,4 @@ def read_shape(text: str) -> tuple[Shape, ...]:
 
 def read_cells(text: str) -> tuple[str, ...]:
     """Names with commas between them; a comma within brackets is part of a name."""
-    names = (name.strip() for name in re.split(r",(?![^()]*\))", text))
-    return tuple(dict.fromkeys(name for name in names if name))
+    return tuple(dict.fromkeys(split_names(text)))

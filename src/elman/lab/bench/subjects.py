@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 import elman.nn
-from elman.backends import BACKENDS
+from elman import backends
 from elman.cell import Cell
 from elman.cells import ALL_CELLS
 from elman.lab.bench.options import Shape
@@ -201,6 +201,6 @@ def stream_torch(layer: nn.Module, input_size: int) -> Callable[[], object]:
 def watched() -> Iterator[list[str]]:
     """Fills the list with the backends that ran within."""
     found: list[str] = []
-    before = {backend.name: backend.runs for backend in BACKENDS}
+    before = {backend.name: backend.runs for backend in backends.BACKENDS}
     yield found
-    found += [backend.name for backend in BACKENDS if backend.runs > before[backend.name]]
+    found += [backend.name for backend in backends.BACKENDS if backend.runs > before[backend.name]]

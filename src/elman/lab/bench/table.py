@@ -35,7 +35,8 @@ def markdown(result: Result) -> str:
     alone = [row for row in result.rows if row.ratio is None]
     if alone:
         lines += ["| work | cell | I, H | figure |", "|---|---|---|---|", *map(_figure, alone), ""]
-    lines += [f"- {name}: {how}" for name, how in result.how.items()]
+    measured = {row.work for row in result.rows}
+    lines += [f"- {name}: {how}" for name, how in result.how.items() if name in measured]
     return "\n".join(lines) + "\n"
 
 

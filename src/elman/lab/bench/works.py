@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from elman.cells import ALL_CELLS, find
 from elman.errors import CellError, LabError
 from elman.ir import costs
 from elman.ir.graph import PRODUCTS, Graph
-from elman.lab.bench import fresh, scan, subjects, timing
+from elman.lab.bench import fma, fresh, scan, subjects, timing
 from elman.lab.bench.options import DEFAULT_CELLS, Options, Shape
 from elman.lab.bench.result import Row, Skipped
 from elman.lab.bench.subjects import Batch, Training
@@ -53,9 +54,13 @@ class Session:
         for name in self.names(default):
             yield name if isinstance(name, Skipped) else find(name)
 
-    def peers(self, cell: Cell) -> tuple[str, ...]:
-        """The peers asked for, or those that fit the cell."""
-        return self.options.against or (("torch",) if subjects.twin(cell) else ("eager", "jax"))
+    def peers(self, cell: Cell, work: str) -> tuple[str, ...]:
+        """The peers asked for, or those that fit the cell and the work."""
+        if self.options.against:
+            return self.options.against
+        if subjects.twin(cell):
+            return ("torch",)
+        return ("eager", "jax") if work == "dense" else ("eager",)
 
 
 def measure(options: Options, threads: int) -> Found:
@@ -85,7 +90,7 @@ def _training(session: Session, work: str, default: Sequence[str]) -> Found:
             yield cell
             continue
         peers = []
-        for peer in session.peers(cell):
+        for peer in session.peers(cell, work):
             reason = _reason_against(peer, cell, work)
             if reason is None:
                 peers.append(peer)
@@ -184,7 +189,7 @@ def _stream(session: Session) -> Found:
         if isinstance(cell, Skipped):
             yield cell
             continue
-        for peer in session.options.against or (("torch",) if subjects.twin(cell) else ("eager",)):
+        for peer in session.peers(cell, "stream"):
             reason = "a scan has no single step" if peer == "jax" else None
             reason = reason or _reason_against(peer, cell, "stream")
             if reason is None:
@@ -355,6 +360,51 @@ def _per_flop(session: Session, cell: Cell, shape: Shape) -> Row:
     )
 
 
+def _rate(session: Session) -> Found:
+    shapes = [shape for shape in session.options.shapes if shape.hidden_size >= 128]
+    reason = fma.why_not() if shapes else "no shape has H of 128 or more"
+    if reason is not None:
+        yield Skipped("rate", reason)
+        return
+    for cell in session.cells(list(subjects.TWINS)):
+        if isinstance(cell, Skipped):
+            yield cell
+            continue
+        if not costs.loop_products(cell.graph):
+            yield Skipped(f"rate {cell.name}", "its loop has no products; --work copy has it")
+            continue
+        for shape in shapes:
+            yield _beside_fma(session, cell, shape)
+
+
+def _beside_fma(session: Session, cell: Cell, shape: Shape) -> Row:
+    loop = _loop(cell, shape)
+    tokens, size = shape.steps * shape.rows, shape.hidden_size
+    rows = costs.loop_products(cell.graph) * size
+    # The gradients of the recurrent weights: one product after the loop.
+    loop.outside.append(partial(torch.mm, torch.randn(rows, tokens), torch.randn(tokens, size)))
+    with subjects.watched() as ran:
+        loop.step()
+    bare, flops = fma.loop(session.threads)
+    timed = session.in_turn({"bare": bare, **loop.steps("loop")})
+    rates = [
+        [loop.flops / 3 * 2 / seconds / 1e9 for seconds in loop.seconds(timed, "loop")],
+        [flops / seconds / 1e9 for seconds in timed["bare"]],
+    ]
+    return Row(
+        work="rate",
+        cell=cell.name,
+        shape=loop.shape,
+        threads=session.threads,
+        backend=", ".join(ran) or "torch",
+        against="a bare FMA loop",
+        unit="GFLOP/s",
+        ours=float(np.median(rates[0])),
+        theirs=float(np.median(rates[1])),
+        ratios=timing.ratios(*rates),
+    )
+
+
 def _copy(session: Session) -> Found:
     for cell in session.cells([one.name for one in ALL_CELLS]):
         if isinstance(cell, Skipped):
@@ -431,6 +481,7 @@ RUN: dict[str, Callable[[Session], Found]] = {
     "stream": _stream,
     "threads": _threads,
     "flops": _flops,
+    "rate": _rate,
     "copy": _copy,
     "memory": _memory,
     "compile": _compile,

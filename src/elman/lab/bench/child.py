@@ -1,0 +1,125 @@
+"""The process that measures what needs one of its own; `fresh` starts it.
+
+A request comes as JSON on stdin, answers go as lines of JSON to stdout.
+"""
+
+import gc
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from elman.cells import find
+from elman.errors import LabError
+from elman.lab.bench import subjects, works
+from elman.lab.bench.options import Options, Shape
+from elman.lab.bench.result import Row
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+_LATER_STEPS = 5
+
+
+def _measure(request: dict[str, Any]) -> Iterator[Any]:
+    options = msgspec.convert(request["options"], Options)
+    for found in works.measure(options, request["threads"]):
+        yield ("row" if isinstance(found, Row) else "skipped"), found
+
+
+def _memory(request: dict[str, Any]) -> Iterator[Any]:
+    shape = Shape(*request["shape"])
+    cell = find(request["cell"] if request["side"] == "elman" else "lstm")
+
+    def step(at: Shape) -> Callable[[], object]:
+        batch = subjects.batch(at, ragged=False)
+        weights = subjects.source(cell, at.input_size, at.hidden_size)
+        if request["side"] == "elman":
+            return works.dense_step(cell, at, weights, batch)
+        return subjects.train_dense(weights, batch)
+
+    with subjects.watched() as ran:
+        small = step(shape._replace(steps=2, rows=min(shape.rows, 4)))
+        small()
+    # The matrix products keep buffers of their own for good, on either side.
+    subjects.train_products(shape.steps * shape.rows, shape.input_size, 4 * shape.hidden_size)()
+    large = step(shape)
+    yield {"megabytes": growth(large), "backend": ", ".join(ran) or "torch"}
+
+
+def growth(step: Callable[[], object]) -> float | None:
+    """How many megabytes the resident set grows at the peak of three calls."""
+    gc.collect()
+    before, peak = _resident()
+    if peak is None:
+        return None
+    for _ in range(3):
+        step()
+    return peak() - before
+
+
+def _resident() -> tuple[float, Callable[[], float] | None]:
+    """The resident set now, and a function that says its peak from now on, in megabytes."""
+    if _STATUS.exists() and _CLEAR.exists():
+        _CLEAR.write_text("5")  # the peak begins anew
+        return _status("VmRSS"), lambda: _status("VmHWM")
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0, None
+    unit = 1e6 if sys.platform == "darwin" else 1e3
+
+    def peak() -> float:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+    return peak(), peak
+
+
+def _status(name: str) -> float:
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
+    return int(line.split()[1]) / 1e3
+
+
+def _compile(request: dict[str, Any]) -> Iterator[Any]:
+    def seconds(name: str, input_size: int, hidden_size: int) -> tuple[float, str]:
+        cell, shape = find(name), Shape(2, 2, input_size, hidden_size)
+        batch = subjects.batch(shape, ragged=False)
+        weights = subjects.source(cell, input_size, hidden_size)
+        step = subjects.train_packed(subjects.recurrent(cell, weights, shape), batch)
+        times = []
+        with subjects.watched() as ran:
+            for _ in range(1 + _LATER_STEPS):
+                start = time.perf_counter()
+                step()
+                times.append(time.perf_counter() - start)
+        return times[0] - sorted(times[1:])[_LATER_STEPS // 2], ", ".join(ran)
+
+    seconds("elman_relu", 3, 5)  # loads torch's and LLVM's own code
+    for cell in request["cells"]:
+        took, backend = seconds(cell, *request["size"])
+        yield {"cell": cell, "seconds": max(took, 0.0), "backend": backend}
+
+
+KINDS: dict[str, Callable[[dict[str, Any]], Iterator[Any]]] = {
+    "measure": _measure,
+    "memory": _memory,
+    "compile": _compile,
+}
+
+
+def main() -> None:
+    """Answer one request."""
+    request = msgspec.json.decode(sys.stdin.buffer.read())
+    try:
+        for found in KINDS[request["kind"]](request):
+            sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+            sys.stdout.buffer.flush()
+    except LabError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
