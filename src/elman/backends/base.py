@@ -28,6 +28,9 @@ class Backend(ABC):
         self.runs = 0
         """How often it really ran, for tests that a backend asked for was not passed over."""
 
+    def __repr__(self) -> str:
+        return f"<backend {self.name}>"
+
     @abstractmethod
     def reason_against(
         self, graph: Graph, *, device: torch.device, dtype: torch.dtype

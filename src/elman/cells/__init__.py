@@ -94,8 +94,10 @@ def _from_zoo(name: str) -> Cell:
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    near = {one: difflib.SequenceMatcher(None, one, name).ratio() for one in known}
+    # Of two as near as each other the shorter: grv is gru rather than gru_v1.
+    best = max(near, key=lambda one: (near[one], -len(one)))
+    return f"did you mean {best}?" if near[best] >= 0.5 else f"there are {', '.join(near)}"
 
 
 def split_names(text: str) -> list[str]:
