@@ -9,7 +9,8 @@ the kernel once, whatever the size of the tile.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import takewhile
 from typing import NamedTuple
 
 from elman.backends.llvm import math
@@ -65,6 +66,16 @@ class Shape:
         return whole + self.lanes.count if whole * self.lanes.bytes_each % 1024 == 0 else whole
 
 
+class Fetch(NamedTuple):
+    """Lines of an array that a tile's elementwise work will touch in each row."""
+
+    array: str
+    following: bool
+    """Whether in the step that comes next."""
+    offsets: tuple[tuple[int, int], ...]
+    """Bytes from the row's first, and 1 where the line will be written."""
+
+
 class Run(NamedTuple):
     """Products that share an operand, so that one pass over it serves them all."""
 
@@ -94,16 +105,23 @@ class Chunk:
         return sum(len(run.members) for run in self.runs)
 
 
-def _chunk_shape(accumulators: int, blocks: int, registers: int) -> tuple[int, int]:
-    """Blocks and rows of a tile whose accumulators, weights and a broadcast fit the registers."""
-    budget = 24 if registers == 32 else 12
-    wide = 4 if registers == 32 else 2
-    together = max(1, min(blocks, wide // accumulators))
-    rows = max(1, budget // (accumulators * together))
-    return together, min(rows, 12 if together * accumulators > 1 else 14)
+_LARGE = 4 << 20
+"""Bytes of a phase's weights from which they come from the third cache or from memory."""
 
 
-_MOST_IN_CHUNK = {32: 6, 16: 3}
+def _tile(accumulators: int, blocks: int, registers: int, *, tall: bool) -> tuple[int, int, int]:
+    """Accumulators of a chunk, blocks and rows of a tile that fits the registers.
+
+    Beside the accumulators there must be room for the weights and a broadcast. A tall tile makes
+    more of each vector of weights, a wide one more of each broadcast.
+    """
+    most, wide, budget = (3, 2, 12) if registers == 16 else (2, 2, 24) if tall else (6, 4, 24)
+    chunks = -(-accumulators // most)
+    widest = -(-accumulators // chunks)
+    together = max(1, min(blocks, wide // widest))
+    if widest * together == 3 and registers == 32:
+        budget = 27
+    return widest, together, max(1, budget // (widest * together))
 
 
 def groups(blocks: int, most: int) -> list[tuple[int, int, int]]:
@@ -159,12 +177,14 @@ class Emitter:
         offset = 0
         for phase in self.kernel.phases:
             chunks: list[Chunk] = []
-            most = _MOST_IN_CHUNK[self.shape.registers]
             total = len(phase.accumulators)
-            count = -(-total // most) if total else 0
+            products = sum(len(one.products) for one in phase.accumulators)
+            weights = products * self.shape.hidden_size * self.shape.blocks * self.lanes.bytes
             # All chunks of a phase share their tile, since its elementwise work needs them all.
-            widest = -(-total // count) if count else 1
-            together, rows = _chunk_shape(widest, self.shape.blocks, self.shape.registers)
+            widest, together, rows = _tile(
+                max(total, 1), self.shape.blocks, self.shape.registers, tall=weights > _LARGE
+            )
+            count = -(-total // widest)
             first = 0
             for index in range(count):
                 size = total // count + (index < total % count)
@@ -231,50 +251,95 @@ class Emitter:
             [*self.micros.values(), run, pack, _team("run", self.words), _team("pack", self.words)]
         )
 
-    def micro(self, chunk: Chunk, blocks: int, rows: int) -> str:
+    def micro(self, chunk: Chunk, blocks: int, rows: int, fetches: Sequence[Fetch]) -> str:
         """The name of the function that accumulates a tile of this size."""
         name = f"tile_{chunk.offset}_{blocks}x{rows}"
         if name not in self.micros:
-            self.micros[name] = self._micro(name, chunk, blocks, rows)
+            self.micros[name] = self._micro(name, chunk, blocks, rows, fetches)
         return name
 
-    def _micro(self, name: str, chunk: Chunk, blocks: int, rows: int) -> Function:
-        """All products of a tile: rows x blocks x accumulators, in registers from end to end."""
-        operands = [("ptr", f"x{index}") for index in range(len(chunk.runs))]
-        f = Function(name, [*operands, ("ptr", "w"), ("ptr", "out")], attributes="nounwind noinline")
-        weights, out = f.arguments[-2:]
-        vector, size, each = self.lanes.type, self.lanes.bytes, self.lanes.bytes_each
+    def _micro(
+        self, name: str, chunk: Chunk, blocks: int, rows: int, fetches: Sequence[Fetch]
+    ) -> Function:
+        """All products of a tile: rows x blocks x accumulators, in registers from end to end.
+
+        On the way it asks for the memory that the elementwise work after it will touch: a few
+        lines now and then, so that they never stand in the way of the weights.
+        """
+        f = Function(
+            name,
+            [
+                *(("ptr", f"x{index}") for index in range(len(chunk.runs))),
+                ("ptr", "w"),
+                ("ptr", "out"),
+                *(("ptr", f"line{index}") for index in range(len(fetches))),
+                *(("i64", f"next{index}") for index in range(len(fetches))),
+            ],
+            attributes="nounwind noinline",
+        )
+        operands, rest = f.arguments[: len(chunk.runs)], f.arguments[len(chunk.runs) :]
+        weights, out, *memory = rest
+        lines, strides = memory[: len(fetches)], memory[len(fetches) :]
+        vector, size = self.lanes.type, self.lanes.bytes
         width = len(chunk.accumulators)
         sums = [number(vector, 0.0)] * (rows * blocks * width)
-        for run, operand in zip(chunk.runs, f.arguments, strict=False):
-            wide = blocks * len(run.members)
+        for index, (run, operand) in enumerate(zip(chunk.runs, operands, strict=True)):
+            multiply = partial(self._multiply, f, run, operand, blocks, rows, width)
+            first: Value | int = 0
+            if index == 0 and fetches:
+                part = self.shape.hidden_size // rows
 
-            def body(
-                k: Value,
-                carried: list[Value],
-                run: Run = run,
-                operand: Value = operand,
-                wide: int = wide,
-            ) -> list[Value]:
-                w, *sums = carried
-                loaded = [f.load(vector, f.at(w, at * size), size) for at in range(wide)]
-                here = f.at(operand, k, self.scalar)
-                for row in range(rows):
-                    pointer = f.at(here, row * self.shape.stride * each)
-                    x = f.splat(f.load(self.scalar, pointer, each), self.lanes.count)
-                    for block in range(blocks):
-                        for member, (index, _) in enumerate(run.members):
-                            at = (row * blocks + block) * width + index
-                            factor = loaded[block * len(run.members) + member]
-                            sums[at] = f.fma(x, factor, sums[at])
-                return [f.at(w, wide * size), *sums]
+                def section(row: Value, carried: list[Value], multiply=multiply, part=part):
+                    lines = carried[: len(fetches)]
+                    for line, fetch in zip(lines, fetches, strict=True):
+                        for offset, write in fetch.offsets:
+                            for side in range(blocks):
+                                f.prefetch(f.at(line, offset + side * size), write)
+                    start = f.mul(row, integer("i64", part))
+                    end = f.add(start, integer("i64", part))
+                    results = f.loop(end, multiply, carried[len(fetches) :], start=start, stem="k")
+                    ahead = [f.at(*pair) for pair in zip(lines, strides, strict=True)]
+                    return [*ahead, *results]
 
+                whole = f.loop(integer("i64", rows), section, [*lines, weights, *sums], stem="part")
+                weights, *sums = whole[len(fetches) :]
+                first = part * rows
+                if first == self.shape.hidden_size:
+                    continue
             count = integer("i64", self.shape.hidden_size)
-            weights, *sums = f.loop(count, body, [weights, *sums], stem="k")
+            weights, *sums = f.loop(count, multiply, [weights, *sums], start=first, stem="k")
         for at, value in enumerate(sums):
             f.store(value, f.at(out, at * size), size)
         f.do("ret void")
         return f
+
+    def _multiply(
+        self,
+        f: Function,
+        run: Run,
+        operand: Value,
+        blocks: int,
+        rows: int,
+        width: int,
+        k: Value,
+        carried: list[Value],
+    ) -> list[Value]:
+        """One unit of the operand: its row of weights times one number of each row."""
+        weights, *sums = carried
+        size, members = self.lanes.bytes, len(run.members)
+        loaded = [
+            f.load(self.lanes.type, f.at(weights, at * size), size)
+            for at in range(blocks * members)
+        ]
+        here = f.at(operand, k, self.scalar)
+        for row in range(rows):
+            pointer = f.at(here, row * self.shape.stride * self.lanes.bytes_each)
+            x = f.splat(f.load(self.scalar, pointer, self.lanes.bytes_each), self.lanes.count)
+            for block in range(blocks):
+                for member, (index, _) in enumerate(run.members):
+                    at = (row * blocks + block) * width + index
+                    sums[at] = f.fma(x, loaded[block * members + member], sums[at])
+        return [f.at(weights, blocks * members * size), *sums]
 
 
 def _runs(accumulators: Sequence[Accumulator]) -> tuple[Run, ...]:
@@ -456,6 +521,8 @@ class _Place:
 
     token: Value
     """The first row's token."""
+    following: Value
+    """Its token in the step that comes next."""
     row: Value
     """The first row's number in the batch."""
     buffers: Mapping[str, tuple[Value, Value]]
@@ -656,7 +723,10 @@ class _Run(_Base):
         buffers = {
             state.name: doubles.get(state) or self._buffers(state) for state in self.kernel.states
         }
-        place = _Place(f.add(start, row), row, buffers)
+        beside = f.add(t, self.turn)
+        inside = f.compare("ult", beside, self.steps)
+        beside = f.load("i64", f.at(self.starts, f.select(inside, beside, t), "i64"), 8)
+        place = _Place(f.add(start, row), f.add(beside, row), row, buffers)
         with f.when(f.compare("sgt", active, self.zero)):
             for index, phase in enumerate(self.kernel.phases):
                 f.comment(f"phase {index}")
@@ -745,7 +815,7 @@ class _Run(_Base):
                 (start,) = carried
                 extra = f.cast("zext", f.compare("slt", tile, more), "i64")
                 height = f.add(small, extra)
-                self._accumulate(index, blocks, rows, block, start, height, place)
+                self._accumulate(index, phase, blocks, rows, block, start, height, place)
                 end = f.add(start, height)
                 last = f.add(block, integer("i64", blocks))
                 self._blocks(index, phase, block, last, start, end, place, tile=blocks)
@@ -759,6 +829,7 @@ class _Run(_Base):
     def _accumulate(
         self,
         index: int,
+        phase: Phase,
         blocks: int,
         rows: int,
         block: Value,
@@ -767,6 +838,7 @@ class _Run(_Base):
         place: _Place,
     ) -> None:
         f, lanes = self.f, self.lanes
+        fetches = self._fetches(phase)
         tile = f.at(self.scratch, self.e._places["tile"])
         done = 0
         for chunk in self.e.chunks[index]:
@@ -780,7 +852,8 @@ class _Run(_Base):
             ]
             out = f.at(tile, done * rows * blocks * lanes.bytes)
             done += len(chunk.accumulators)
-            listed = ", ".join(value.typed for value in (*operands, weights, out))
+            memory = self._lines(fetches, block, start, place)
+            listed = ", ".join(value.typed for value in (*operands, weights, out, *memory))
             after = f.fresh("accumulated.")
             labels = [f.fresh(f"rows{count}.") for count in range(1, rows + 1)]
             cases = " ".join(
@@ -789,9 +862,71 @@ class _Run(_Base):
             f.do(f"switch {height.typed}, label %{labels[-1]} [ {cases} ]")
             for count, label in enumerate(labels, 1):
                 f.label(label)
-                f.do(f"call void @{self.e.micro(chunk, blocks, count)}({listed})")
+                f.do(f"call void @{self.e.micro(chunk, blocks, count, fetches)}({listed})")
                 f.jump(after)
             f.label(after)
+            fetches = ()
+
+    def _fetches(self, phase: Phase) -> tuple[Fetch, ...]:
+        """What to ask for while products are accumulated, array by array.
+
+        Phases without products have no time to wait for memory, so the phase with products
+        before them asks in their place, and the last one of a step for the step that follows.
+        """
+        phases = self.kernel.phases
+        at = phases.index(phase)
+        later = [one for one in range(at + 1, len(phases)) if phases[one].accumulators]
+        same = phases[at : later[0] if later else len(phases)]
+        ahead = [] if later else list(takewhile(lambda one: not one.accumulators, phases))
+        size = self.shape.hidden_size * self.lanes.bytes_each
+        found: dict[tuple[str, bool], list[tuple[int, int]]] = {}
+        for served, following in ((same, False), (ahead, True)):
+            lines: dict[Slot, int] = {}
+            for one in served:
+                lines |= {self.kernel.leaves[node]: 0 for node in self._read(one)}
+            for one in served:
+                lines |= {slot: 1 for _, slot in one.stores}
+            for slot, write in lines.items():
+                if self.e.kinds[slot.array] == "token":
+                    offsets = found.setdefault((slot.array, following), [])
+                    offsets.append((slot.column * size, write))
+        return tuple(Fetch(*key, tuple(offsets)) for key, offsets in found.items())
+
+    def _lines(
+        self, fetches: Sequence[Fetch], block: Value, start: Value, place: _Place
+    ) -> list[Value]:
+        """For each array its place in the tile's first row, then the bytes to the next row."""
+        f = self.f
+        row = f.mul(start, self.threads)
+        unit = f.mul(block, integer("i64", self.lanes.count))
+        firsts, strides = [], []
+        for fetch in fetches:
+            token = f.add(place.following if fetch.following else place.token, row)
+            width = self.e.columns[fetch.array] * self.shape.hidden_size
+            offset = f.add(f.mul(token, integer("i64", width)), unit)
+            firsts.append(f.at(self.arrays[fetch.array], offset, self.e.scalar))
+            strides.append(f.mul(self.threads, integer("i64", width * self.lanes.bytes_each)))
+        return [*firsts, *strides]
+
+    def _read(self, phase: Phase) -> Iterator[Node]:
+        """The leaves that a phase loads."""
+        before: set[Node] = set()
+        for one in self.kernel.phases:
+            if one is phase:
+                break
+            before.update(one.kept)
+        accumulators = {one.node for one in phase.accumulators}
+        seen: set[Node] = set()
+        pending = list(phase.roots)
+        while pending:
+            node = pending.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            if node in self.kernel.leaves:
+                yield node
+            elif node not in before and node not in accumulators and node.op is not Op.MEAN:
+                pending.extend(node.inputs)
 
     def _operand(self, node: Node, place: _Place) -> Value:
         for state in self.kernel.states:
@@ -855,7 +990,7 @@ class _Pointwise:
 
     def emit(self) -> None:
         self.fixed: dict[Node, Value] = {}
-        for node in self._leaves():
+        for node in self.run._read(self.phase):
             slot = self.run.kernel.leaves.get(node)
             if slot is not None and self.e.kinds[slot.array] == "parameter":
                 self.fixed[node] = self.run.vector(self._parameter(slot), tail=self.tail)
@@ -867,19 +1002,6 @@ class _Pointwise:
             pointer = self.f.at(start, self.unit, self.e.scalar)
             former = self.f.load(self.lanes.type, pointer, self.lanes.bytes_each)
             self.f.store(self.f.fadd(former, total), pointer, self.lanes.bytes_each)
-
-    def _leaves(self) -> Iterator[Node]:
-        seen: set[Node] = set()
-        pending = list(self.phase.roots)
-        while pending:
-            node = pending.pop()
-            if node in seen:
-                continue
-            seen.add(node)
-            if node in self.run.kernel.leaves:
-                yield node
-            elif node not in self.kept_before and node not in self.accumulators:
-                pending.extend(node.inputs)
 
     def _parameter(self, slot: Slot) -> Value:
         size = self.run.shape.hidden_size * slot.column * self.lanes.bytes_each
