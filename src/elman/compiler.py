@@ -6,7 +6,7 @@ or processors; backends turn the kernels into code.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from elman.autodiff.backward import OUTPUT, Adjoint, adjoint, next_state, reachable
 from elman.errors import CellError
@@ -61,7 +61,7 @@ class Compilation:
     forward: Kernel | None = None
     backward: Kernel | None = None
 
-    @property
+    @cached_property
     def previous(self) -> tuple[Node, ...]:
         """The states that are the output of the step before: kept in the output itself if the
         batch is dense, for there a step's rows are those of the step before."""
@@ -72,13 +72,13 @@ class Compilation:
             if after is self.graph.output and state in operands
         )[:1]
 
-    @property
+    @cached_property
     def residual_products(self) -> tuple[Node, ...]:
         """The products in the loop."""
         inside = self.recurrence.inside if self.recurrence else ()
         return tuple(node for node in inside if node.op is Op.PRODUCT)
 
-    @property
+    @cached_property
     def first_product(self) -> int:
         """The buffer's column where the products of the input begin."""
         return self.columns.index(self.products[0]) if self.products else 0

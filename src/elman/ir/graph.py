@@ -220,6 +220,14 @@ class Graph:
     masks: tuple[Mask, ...] = ()
     """In the order in which they are drawn; they share the name space of inputs and states."""
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        # Worked out once: kernels and plans are looked up by graph on each call.
+        return hash((self.name, self.parameters, self.masks, self.next_states, self.output))
+
     def __deepcopy__(self, memo: object) -> "Graph":
         return self
 

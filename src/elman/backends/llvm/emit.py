@@ -37,6 +37,10 @@ _ROW_GROUP = 48
 many enough that a block of weights is read once for several tiles."""
 
 
+_STRIP = 4
+"""Rows that elementwise work without products does together."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """How many units, and what vectors hold them."""
@@ -782,13 +786,23 @@ class _Run(_Base):
         if not phase.roots:
             return
         if not chunks:
-            self._blocks(
-                index, phase, integer("i64", 0), integer("i64", self.shape.blocks), self.zero,
-                active, place, tile=None,
-            )
+            self._strips(index, phase, active, place)
             return
         for group in groups(self.shape.blocks, chunks[0].blocks):
             self._tiles(index, phase, group, chunks[0].rows, active, place)
+
+    def _strips(self, index: int, phase: Phase, active: Value, place: _Place) -> None:
+        """Elementwise work alone, a few rows at a time, so that memory is read in straight lines:
+        the processor follows some dozens of those by itself."""
+        f = self.f
+        whole = integer("i64", self.shape.blocks)
+
+        def strip(start: Value, _: list[Value]) -> list[Value]:
+            end = self._least(f.add(start, integer("i64", _STRIP)), active)
+            self._blocks(index, phase, self.zero, whole, start, end, place, tile=None)
+            return []
+
+        f.loop(active, strip, step=_STRIP, stem="strip")
 
     def _tiles(
         self,
