@@ -1,10 +1,18 @@
 """Fixtures that several test files use."""
 
+import atexit
 import os
+import shutil
+import tempfile
 
 # One thread a process, before torch is loaded: two workers of two OpenMP threads each on two cores
 # take turns at spinning and are several times slower. Subprocesses inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# One run's workers and subprocesses share compiled cells, and leave the user's alone.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["ELMAN_CACHE"] = tempfile.mkdtemp(prefix="elman-tests-")
+    atexit.register(shutil.rmtree, os.environ["ELMAN_CACHE"], ignore_errors=True)
 
 from pathlib import Path
 

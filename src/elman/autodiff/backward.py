@@ -71,9 +71,7 @@ def adjoint(graph: Graph, streams: Iterable[Node]) -> Adjoint:
         values={**{node: gradients[node] for node in nodes if node in stops & gradients.keys()}}
         | products,
         parameters={
-            node: gradients[node]
-            for node in nodes
-            if node.op is Op.PARAMETER and node in gradients
+            node: gradients[node] for node in nodes if node.op is Op.PARAMETER and node in gradients
         },
     )
 
@@ -95,13 +93,14 @@ def reachable(roots: Iterable[Node], stops: frozenset[Node]) -> tuple[Node, ...]
     return tuple(kept)
 
 
-def _needed(roots: Iterable[Node], stops: frozenset[Node]) -> set[Node]:
-    found: set[Node] = set()
+def _needed(roots: Iterable[Node], stops: frozenset[Node]) -> dict[Node, None]:
+    # Not a set, whose order is another in each process, and with it the code and the cache's key.
+    found: dict[Node, None] = {}
     pending = list(roots)
     while pending:
         node = pending.pop()
         if node not in found:
-            found.add(node)
+            found[node] = None
             pending.extend(() if node in stops else node.inputs)
     return found
 

@@ -112,7 +112,10 @@ def listing(value: object) -> str:
 def _hash_of_sources(root: Path) -> str:
     """A hash of all that turns a graph into code; empty where Python's sources are not there."""
     parts = ("ir", "autodiff", "schedule", "backends/llvm")
-    paths = [root / "compiler.py", *(path for part in parts for path in (root / part).rglob("*.py"))]
+    paths = [
+        root / "compiler.py",
+        *(path for part in parts for path in (root / part).rglob("*.py")),
+    ]
     digest = hashlib.sha256()
     try:
         for path in sorted(paths):
