@@ -13,7 +13,6 @@ from elman.autodiff.backward import OUTPUT, adjoint, next_state
 from elman.autodiff.rules import RULES, mul
 from elman.backends.eager import FUNCTIONS
 from elman.cells import find
-from elman.ir import reference
 from elman.ir.graph import (
     BINARY,
     LEAVES,
@@ -28,36 +27,12 @@ from elman.ir.graph import (
     topological,
 )
 from elman.ir.stacks import unstack
+from graph_values import SIZE, evaluate
 from random_cells import graphs
 from wild_cells import wild_graph
 
 TOLERANCE = TOLERANCES[torch.float64].gradient
-SIZE = 3
 G, A, B = gradient_node(OUTPUT), state_node("a"), state_node("b")
-
-
-def evaluate(roots, known, weights):
-    """The values of nodes: those in ``known`` as they are, all others from their operands."""
-    values = dict(known)
-    pending = [*roots]
-    while pending:
-        node = pending[-1]
-        missing = [one for one in node.inputs if one not in values]
-        if node in values or not missing:
-            pending.pop()
-        if node in values or missing:
-            pending.extend(() if node in values else missing)
-            continue
-        operands = [values[one] for one in node.inputs]
-        if node.op is Op.CONSTANT:
-            values[node] = np.full(1, node.attr)
-        elif node.op is Op.PRODUCT:
-            values[node] = weights[node.attr] @ operands[0]
-        elif node.op is Op.TRANSPOSED:
-            values[node] = weights[node.attr].T @ np.broadcast_to(operands[0], (SIZE,))
-        else:
-            values[node] = np.asarray(reference.FUNCTIONS[node.op](*operands))
-    return values
 
 
 def loss_of(graph, known, weights, gradients):
