@@ -296,7 +296,9 @@ def test_a_twin_is_known_by_its_equations(own, reverse):
 def test_what_is_no_twin_is_refused_by_name():
     with pytest.raises(BackendError, match=r"almost_gru.*not those of torch's"):
         Recurrent(almost_gru, 3, 4, backend="builtin")
-    with pytest.raises(BackendError, match="no backend 'fast'; there are auto, builtin, eager"):
+    with pytest.raises(
+        BackendError, match="no backend 'fast'; there are auto, llvm, builtin, eager"
+    ):
         Recurrent(almost_gru, 3, 4, backend="fast")
 
 

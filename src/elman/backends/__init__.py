@@ -1,37 +1,67 @@
 """The ways to run a cell, and which one is taken."""
 
+import logging
+
 import torch
 
-from elman.backends.base import Backend
+from elman.backends.base import Backend, is_transformed
 from elman.backends.builtin import Builtin
-from elman.backends.eager import Eager
+from elman.backends.eager import eager
+from elman.backends.llvm.backend import Llvm
 from elman.errors import BackendError
 from elman.ir.graph import Graph
 
-__all__ = ["BACKENDS", "Backend", "choose", "eager"]
+__all__ = ["BACKENDS", "Backend", "choose", "eager", "llvm"]
 
-eager = Eager()
+_log = logging.getLogger(__name__)
 
-BACKENDS: tuple[Backend, ...] = (Builtin(), eager)
+llvm = Llvm()
+
+BACKENDS: tuple[Backend, ...] = (llvm, Builtin(), eager)
 """In the order in which ``auto`` tries them; the last one runs everything."""
+
+_said: set[str] = set()
 
 
 def choose(name: str, graph: Graph, *, device: torch.device, dtype: torch.dtype) -> Backend:
     """The backend of this name, or for ``auto`` the first that can run ``graph`` here.
 
+    Within torch.func's transforms and forward-mode differentiation it is the eager one, whatever
+    the name: only torch's own operations can be transformed. Where no kernel can be compiled on
+    this machine, ``auto`` logs a warning that says why, once a process.
+
     Raises:
         BackendError: there is none of this name, or it cannot run this cell, and why.
     """
-    if name == "auto":
-        for backend in BACKENDS:
-            if backend.reason_against(graph, device=device, dtype=dtype) is None:
-                return backend
     found = {backend.name: backend for backend in BACKENDS}
-    if name not in found:
+    if name not in ("auto", *found):
         raise BackendError(f"there is no backend {name!r}; there are auto, {', '.join(found)}")
+    if is_transformed():
+        return eager
+    if name == "auto":
+        return _first(graph, device, dtype)
     reason = found[name].reason_against(graph, device=device, dtype=dtype)
     if reason is not None:
         raise BackendError(
             f"the backend {name} cannot run the cell {graph.name}: {reason}; take backend='auto'"
         )
     return found[name]
+
+
+def _first(graph: Graph, device: torch.device, dtype: torch.dtype) -> Backend:
+    for backend in BACKENDS:
+        if backend.reason_against(graph, device=device, dtype=dtype) is None:
+            return backend
+        if backend is llvm and device.type == "cpu":
+            _say_why(llvm.reason_against_machine())
+    return eager
+
+
+def _say_why(reason: str | None) -> None:
+    if reason is not None and reason not in _said:
+        _said.add(reason)
+        _log.warning(
+            "no kernels can be compiled, so cells run several times slower on torch's operations: "
+            "%s",
+            reason,
+        )

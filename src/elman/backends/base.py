@@ -6,10 +6,13 @@ its first ``batch_sizes[t]`` rows.
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from elman.errors import BackendError
 from elman.ir.graph import Graph
@@ -18,15 +21,19 @@ States = tuple[Tensor, ...]
 Weights = Mapping[str, Tensor]
 Masks = Mapping[str, Tensor]
 
+RUNS: Counter[str] = Counter()
+"""How often each backend ran, by name."""
+
 
 class Backend(ABC):
     """One way to run a cell over a ragged batch."""
 
     name: str
 
-    def __init__(self) -> None:
-        self.runs = 0
+    @property
+    def runs(self) -> int:
         """How often it really ran, for tests that a backend asked for was not passed over."""
+        return RUNS[self.name]
 
     def __repr__(self) -> str:
         return f"<backend {self.name}>"
@@ -68,7 +75,7 @@ class Backend(ABC):
             BackendError: the masks are not those of the graph.
         """
         drawn = checked_masks(graph, masks, len(data), states[0])
-        self.runs += 1
+        RUNS[self.name] += 1
         return self._run(graph, weights, data, batch_sizes, states, reverse=reverse, masks=drawn)
 
     @abstractmethod
@@ -102,3 +109,22 @@ def checked_masks(graph: Graph, masks: Masks | None, tokens: int, state: Tensor)
                 f"the mask {name} has shape {tuple(given[name].shape)}; it must be {shape}"
             )
     return {name: given[name].detach() for name in wanted}
+
+
+_PLAIN = (Tensor, nn.Parameter)
+_modes: Any = torch._C._len_torch_dispatch_stack
+_transforms: Any = torch._C._are_functorch_transforms_active
+
+
+def is_watched(*tensors: Tensor) -> bool:
+    """Whether someone looks on at operations, so that they must be torch's.
+
+    torch.compile and torch.export work on tensors without memory, and there are modes that count
+    or record. A kernel that reads memory by its address is for plain tensors.
+    """
+    return bool(_modes()) or any(type(one) not in _PLAIN for one in tensors)
+
+
+def is_transformed() -> bool:
+    """Whether torch.func or forward-mode differentiation is at work."""
+    return bool(_transforms()) or forward_ad._current_level >= 0

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.backends.base import Backend, Masks, States, Weights, checked_masks
+from elman.backends.base import RUNS, Backend, Masks, States, Weights, checked_masks
 from elman.ir.graph import Graph, Node, Op, apply, mask_node, sum_terms, topological
 from elman.ir.rewrite import rewrite
 from elman.ir.stacks import places
@@ -83,8 +83,11 @@ class Eager(Backend):
     ) -> tuple[Tensor, States, dict[str, Tensor]]:
         """As `run`, with every named value of the graph for each token, (N, H) each."""
         drawn = checked_masks(graph, masks, len(data), states[0])
-        self.runs += 1
+        RUNS[self.name] += 1
         return _Run(_plan(graph, True), weights, data, batch_sizes, states, reverse, drawn)()
+
+
+eager = Eager()
 
 
 @dataclass(frozen=True)
