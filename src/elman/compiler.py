@@ -60,6 +60,9 @@ class Compilation:
     inference: Kernel | None = None
     forward: Kernel | None = None
     backward: Kernel | None = None
+    inference_table: Kernel | None = None
+    """For tokens of a vocabulary, whose products with the input's matrices are rows of a table."""
+    forward_table: Kernel | None = None
 
     @cached_property
     def previous(self) -> tuple[Node, ...]:
@@ -268,6 +271,8 @@ def _kernels(state: Compilation) -> Compilation:
         state,
         inference=_forward("inference", state, keep=False),
         forward=_forward("forward", state, keep=True),
+        inference_table=_forward("inference_table", state, keep=False, table=True),
+        forward_table=_forward("forward_table", state, keep=True, table=True),
         backward=_backward(state),
     )
 
@@ -304,21 +309,23 @@ def _kept(state: Compilation) -> list[Array]:
     ]
 
 
-def _forward(name: str, state: Compilation, *, keep: bool) -> Kernel:
+def _forward(name: str, state: Compilation, *, keep: bool, table: bool = False) -> Kernel:
     graph = state.graph
     arrays, leaves = _shared_leaves(state)
     more, slots = _given(state)
-    first = state.first_product if keep else 0
-    leaves |= slots | {
-        node: Slot("buffer", first + at) for at, node in enumerate(state.products)
-    }
+    first = state.first_product if keep and not table else 0
+    source = "table" if table else "buffer"
+    leaves |= slots | {node: Slot(source, first + at) for at, node in enumerate(state.products)}
+    if table:
+        more += [Array("table", "indexed", len(state.products))]
     stores = [(graph.output, Slot("output", 0))]
     if keep:
         more += _kept(state)
         stores += state.slots.items()
         stores += [(node, Slot("scalar", at)) for at, node in enumerate(state.scalars)]
     else:
-        more += [Array("buffer", "token", len(state.products)), Array("output", "token", 1)]
+        more += [] if table else [Array("buffer", "token", len(state.products))]
+        more += [Array("output", "token", 1)]
     states = list(zip(graph.state_names, graph.states, graph.next_states, strict=True))
     return build(name, [*arrays, *more], leaves, states, stores)
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from elman.ir.graph import PRODUCTS, Node, Op
 
-Kind = Literal["token", "row", "parameter", "scalar", "total"]
+Kind = Literal["token", "indexed", "row", "parameter", "scalar", "total"]
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,9 @@ class Array:
 
     name: str
     kind: Kind
-    """One row a token, one a row of the batch, one in all, or single numbers a token; ``total``
-    is one in all that each thread has for itself."""
+    """One row a token, one an entry of the vocabulary (tokens name theirs by index), one a row of
+    the batch, one in all, or single numbers a token; ``total`` is one in all that each thread has
+    for itself."""
     columns: int
     optional: bool = False
     """Whether a call may leave it out, so that nothing is written there."""

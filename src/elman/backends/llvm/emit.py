@@ -29,6 +29,7 @@ HEADER = (
     "packed",
     "thread",
     "threads",
+    "indices",
 )
 """The first words of a call's arguments; pointers to states, arrays and matrices follow."""
 
@@ -568,6 +569,7 @@ class _Run(_Base):
         self.arrays = {
             array.name: self.word(f"array.{array.name}", "ptr") for array in self.kernel.arrays
         }
+        self.indices = self.word("indices", "ptr")
         self._own_totals()
         # Thread j has the rows j, j + threads, ...: the longest rows come first in a batch, so
         # all threads have nearly the same number of tokens.
@@ -1080,6 +1082,8 @@ class _Pointwise:
         if slot.array not in self.pointers:
             kind, columns = self.e.kinds[slot.array], self.e.columns[slot.array]
             at = self.batch_row if kind == "row" else self.token
+            if kind == "indexed":
+                at = f.load("i64", f.at(self.run.indices, self.token, "i64"), 8)
             width = columns if kind == "scalar" else columns * size
             start = f.mul(at, integer("i64", width))
             if kind != "scalar":

@@ -65,6 +65,7 @@ class Executable:
         arrays: Mapping[str, Tensor | None],
         matrices: Mapping[str, Tensor],
         count: int,
+        indices: int = 0,
     ) -> None:
         """Run it in ``count`` threads.
 
@@ -78,6 +79,7 @@ class Executable:
             arrays: the kernel's arrays by name, contiguous.
             matrices: the stacks of matrices by name, contiguous.
             count: how many threads.
+            indices: the address of the tokens' indices (N,), int64, where a table is read.
         """
         scratch = torch.empty(self.scratch_bytes * count, dtype=torch.uint8)
         packed = torch.empty(self.packed_bytes, dtype=torch.uint8)
@@ -91,6 +93,7 @@ class Executable:
             packed.data_ptr(),
             team.thread if team else 0,
             team.threads if team else 0,
+            indices,
             *(state.data_ptr() for state in first),
             *(state.data_ptr() for state in last),
             *(_address(arrays[array.name]) for array in self.kernel.arrays),
