@@ -28,6 +28,7 @@ from elman.ir.graph import (
 )
 from elman.ir.stacks import unstack
 from graph_values import SIZE, evaluate
+from odd_cells import ODD_CELLS
 from random_cells import graphs
 from wild_cells import wild_graph
 
@@ -87,7 +88,7 @@ def check_cell(graph, seed=0):
     check_adjoint(graph, graph, graph.inputs, adjoint(graph, graph.inputs), seed)
 
 
-@pytest.mark.parametrize("cell", EVERY_CELL, ids=str)
+@pytest.mark.parametrize("cell", [*EVERY_CELL, *ODD_CELLS], ids=str)
 @pytest.mark.parametrize("seed", range(3))
 def test_cells(cell, seed):
     check_cell(cell.graph, seed)
