@@ -11,13 +11,13 @@ from elman.backends.llvm.backend import Llvm
 from elman.errors import BackendError
 from elman.ir.graph import Graph
 
-__all__ = ["BACKENDS", "Backend", "choose", "eager", "llvm"]
+__all__ = ["BACKENDS", "Backend", "choose", "compiled", "eager"]
 
 _log = logging.getLogger(__name__)
 
-llvm = Llvm()
+compiled = Llvm()
 
-BACKENDS: tuple[Backend, ...] = (llvm, Builtin(), eager)
+BACKENDS: tuple[Backend, ...] = (compiled, Builtin(), eager)
 """In the order in which ``auto`` tries them; the last one runs everything."""
 
 _said: set[str] = set()
@@ -52,8 +52,8 @@ def _first(graph: Graph, device: torch.device, dtype: torch.dtype) -> Backend:
     for backend in BACKENDS:
         if backend.reason_against(graph, device=device, dtype=dtype) is None:
             return backend
-        if backend is llvm and device.type == "cpu":
-            _say_why(llvm.reason_against_machine())
+        if backend is compiled and device.type == "cpu":
+            _say_why(compiled.reason_against_machine())
     return eager
 
 

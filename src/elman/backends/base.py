@@ -74,7 +74,7 @@ class Backend(ABC):
         Raises:
             BackendError: the masks are not those of the graph.
         """
-        drawn = checked_masks(graph, masks, len(data), states[0])
+        drawn = checked_masks(graph, masks, data.shape[0], states[0])
         RUNS[self.name] += 1
         return self._run(graph, weights, data, batch_sizes, states, reverse=reverse, masks=drawn)
 

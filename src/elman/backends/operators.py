@@ -6,12 +6,13 @@ the backend (``elman::recurrence``).
 """
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from elman import backends
-from elman.backends.base import is_watched
+from elman.backends.base import Masks, States, Weights, is_watched
 from elman.errors import BackendError
 from elman.ir.graph import Graph
 from elman.ir.stacks import stacks
@@ -45,10 +46,10 @@ def _run(
 ) -> list[Tensor]:
     graph, names = _parsed(cell)
     found = backends.choose(backend, graph, device=data.device, dtype=data.dtype)
-    if found is not backends.llvm and is_watched(data):
+    if found is not backends.compiled and is_watched(data):
         raise BackendError(
             "torch.compile and torch.export need the compiled kernels, and this machine has none: "
-            f"{backends.llvm.reason_against_machine()}; run the layer without compiling it"
+            f"{backends.compiled.reason_against_machine()}; run the layer without compiling it"
         )
     output, finals = found.run(
         graph,
@@ -62,11 +63,67 @@ def _run(
     return [output, *finals]
 
 
-def is_needed(backend: str, data: Tensor) -> bool:
-    """Whether a layer is being traced that the compiled backend will run.
+def run(
+    backend: str,
+    graph: Graph,
+    text: str,
+    weights: Weights,
+    data: Tensor,
+    batch_sizes: Tensor,
+    states: States,
+    *,
+    reverse: bool = False,
+    masks: Masks | None = None,
+) -> tuple[Tensor, States]:
+    """Choose a backend and run it, also where torch.compile or torch.export look on.
 
-    Dynamo follows this function, so it asks for no more than can be followed.
+    Args:
+        backend: its name, or ``auto``.
+        graph: a verified graph.
+        text: the same graph as text.
+        weights: as for `Backend.run`, and so are the others; the weights and the masks are in
+            the graph's order.
+        data: (N, I).
+        batch_sizes: (T,).
+        states: (B, H) each.
+        reverse: whether each row runs from its end to its start.
+        masks: by name.
+
+    Raises:
+        BackendError: the backend asked for by name cannot run this cell.
     """
-    if not torch.compiler.is_compiling() or backend not in ("auto", "llvm"):
+    options: dict[str, Any] = {"reverse": reverse, "masks": masks}
+    if not torch.compiler.is_compiling():
+        return _plain(backend, graph, weights, data, batch_sizes, states, **options)
+    if not _is_compiled(backend, data):
+        return _apart(backend, graph, weights, data, batch_sizes, states, **options)
+    groups = [list(group) for group in (weights.values(), (masks or {}).values(), states)]
+    output, *finals = torch.ops.elman.run(data, batch_sizes, *groups, text, reverse, backend)
+    return output, tuple(finals)
+
+
+def _plain(
+    backend: str,
+    graph: Graph,
+    weights: Weights,
+    data: Tensor,
+    batch_sizes: Tensor,
+    states: States,
+    **options: Any,
+) -> tuple[Tensor, States]:
+    found = backends.choose(backend, graph, device=data.device, dtype=data.dtype)
+    return found.run(graph, weights, data, batch_sizes, states, **options)
+
+
+_disabled: Any = torch._disable_dynamo  # type: ignore[attr-defined]
+# torch.compiler.disable does the same and imports Dynamo at once, which takes a second.
+_apart = _disabled(_plain)
+
+
+def _is_compiled(backend: str, data: Tensor) -> bool:
+    """Whether the compiled backend will run the layer, as far as Dynamo can follow."""
+    if backend not in ("auto", "llvm"):
         return False
-    return data.device.type == "cpu" and data.dtype in _DTYPES and backends.llvm.able is not False
+    return (
+        data.device.type == "cpu" and data.dtype in _DTYPES and backends.compiled.able is not False
+    )

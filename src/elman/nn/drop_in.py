@@ -14,23 +14,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.backends import choose
+from elman.backends import operators
 from elman.backends.builtin import _without_biases
 from elman.cells.elman import elman, elman_relu
 from elman.cells.gru import gru
 from elman.cells.lstm import lstm
 from elman.ir.graph import Graph
+from elman.ir.text import write
 
 States = tuple[Tensor, ...]
 
 _torch: Any = torch._VF
 _CELLS = {"LSTM": lstm, "GRU": gru, "RNN_TANH": elman, "RNN_RELU": elman_relu}
-_GRAPHS: dict[tuple[str, bool], Graph] = {
-    (mode, bias): cell.graph if bias else _without_biases(cell.graph)
+_GRAPHS: dict[tuple[str, bool], tuple[Graph, str]] = {
+    (mode, bias): (graph, write(graph))
     for mode, cell in _CELLS.items()
-    for bias in (True, False)
+    for bias, graph in ((True, cell.graph), (False, _without_biases(cell.graph)))
 }
-"""By torch's name for the equations and whether they have biases."""
+"""By torch's name for the equations and whether they have biases; with the text."""
 _KERNELS: dict[str, Callable[..., Any]] = {
     "LSTM": _torch.lstm,
     "GRU": _torch.gru,
@@ -40,7 +41,6 @@ _KERNELS: dict[str, Callable[..., Any]] = {
 _DTYPES = (torch.float32, torch.float64)
 _jit: Any = torch.jit
 _is_traced: Callable[[], bool] = _jit.is_tracing
-_is_transformed: Callable[[], bool] = torch._C._are_functorch_transforms_active
 
 
 class _DropIn(nn.RNNBase):
@@ -150,13 +150,10 @@ class _DropIn(nn.RNNBase):
         weights: Sequence[Sequence[Tensor]],
     ) -> tuple[Tensor, States]:
         """Layer by layer on one of Elman's backends: (N, H * directions) and the last states."""
-        graph = _GRAPHS[self.mode, self.bias]
-        # The tensors that torch.func hands on have no memory for a kernel to read.
-        name = "eager" if _is_transformed() else "auto"
-        backend = choose(name, graph, device=data.device, dtype=data.dtype)
+        graph, text = _GRAPHS[self.mode, self.bias]
         if first is None:
             zeros = data.new_zeros(rows, self.hidden_size)
-            starts = [(zeros,) * len(graph.states)] * len(weights)
+            starts = [(zeros,) * len(self._state_sizes(rows))] * len(weights)
         else:
             starts = list(zip(*(state.unbind(0) for state in first), strict=True))
         finals: list[States] = []
@@ -166,8 +163,10 @@ class _DropIn(nn.RNNBase):
                 data = functional.dropout(data, self.dropout, training=True)
             outputs = []
             for part in range(at, at + step):
-                output, final = backend.run(
+                output, final = operators.run(
+                    "auto",
                     graph,
+                    text,
                     self._stacks(weights[part]),
                     data,
                     batch_sizes,

@@ -10,12 +10,14 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.backends import choose, eager
+from elman.backends.operators import run
 from elman.cell import Cell
 from elman.cells import find
 from elman.errors import ConfigError
 from elman.ir.graph import Graph
 from elman.ir.rewrite import expected
 from elman.ir.stacks import Stack, places, stacks
+from elman.ir.text import write
 from elman.nn import ragged
 
 States = dict[str, Tensor]
@@ -86,6 +88,10 @@ class Recurrent(nn.Module):
         self.traces = trace
         self.backend = backend
         self._check()
+        # At hand, since torch.compile cannot follow how they are worked out.
+        self._stacks = stacks(self.cell.graph)
+        self._graphs = {True: self.cell.graph, False: expected(self.cell.graph)}
+        self._texts = {training: write(graph) for training, graph in self._graphs.items()}
         for layer, suffix in self._parts():
             self._register(layer, suffix)
         self.reset_parameters()
@@ -163,7 +169,7 @@ class Recurrent(nn.Module):
 
     def _weights(self, suffix: str) -> dict[str, Tensor]:
         found = {}
-        for stack in stacks(self.cell.graph):
+        for stack in self._stacks:
             weights = getattr(self, stack.name + suffix)
             rate = self.weight_dropout if _is_recurrent(stack) else 0.0
             # Without a rate the parameter itself, not a copy of it.
@@ -228,20 +234,22 @@ class Recurrent(nn.Module):
         projection = getattr(self, f"projection{suffix}", None)
         if projection is not None:
             data = functional.linear(data, projection)
-        graph = self.cell.graph if self.training else expected(self.cell.graph)
+        graph = self._graphs[self.training]
         weights, masks = self._weights(suffix), self._masks(graph, data, states[0])
         options: dict[str, Any] = {"reverse": suffix.endswith("_reverse"), "masks": masks}
         if traced:
             return eager.trace(graph, weights, data, batch_sizes, states, **options)
-        backend = choose(self.backend, graph, device=data.device, dtype=data.dtype)
-        output, final = backend.run(graph, weights, data, batch_sizes, states, **options)
+        text = self._texts[self.training]
+        output, final = run(
+            self.backend, graph, text, weights, data, batch_sizes, states, **options
+        )
         return output, final, {}
 
     def _masks(self, graph: Graph, data: Tensor, state: Tensor) -> dict[str, Tensor]:
         rows, size = state.shape
         drawn = {}
         for mask in graph.masks:
-            numbers = data.new_empty(len(data) if mask.per == "step" else rows, size)
+            numbers = data.new_empty(data.shape[0] if mask.per == "step" else rows, size)
             drawn[mask.name] = numbers.bernoulli_(mask.probability).mul_(mask.scale)
         return drawn
 
@@ -254,11 +262,15 @@ class Recurrent(nn.Module):
         shape = tuple(packed.data.shape)
         if len(shape) != 2 or shape[1] != self.input_size:
             raise ConfigError(f"the data have shape {shape}; they must be (N, {self.input_size})")
+        if not packed.data.shape[0] or not packed.batch_sizes.shape[0]:
+            raise ConfigError("the batch is empty; give it at least one row of at least one token")
 
     def _first_states(
         self, packed: PackedSequence, hx: Mapping[str, Tensor] | None
     ) -> list[Tensor]:
-        rows = int(packed.batch_sizes[0])
+        order = packed.sorted_indices
+        # The same number, without looking into a tensor where that can be spared.
+        rows = int(packed.batch_sizes[0]) if order is None else order.shape[0]
         shape = (self.num_layers * self.num_directions, rows, self.hidden_size)
         if hx is None:
             return [packed.data.new_zeros(shape)] * len(self.cell.states)
@@ -270,7 +282,6 @@ class Recurrent(nn.Module):
         for name, state in hx.items():
             if tuple(state.shape) != shape:
                 raise ConfigError(f"hx[{name!r}] has shape {tuple(state.shape)}; must be {shape}")
-        order = packed.sorted_indices
         found = [hx[name] for name in self.cell.states]
         return found if order is None else [state.index_select(1, order) for state in found]
 

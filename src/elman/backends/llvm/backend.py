@@ -54,7 +54,7 @@ class Llvm(Backend):
             return super().run(
                 graph, weights, data, batch_sizes, states, reverse=reverse, masks=masks
             )
-        drawn = checked_masks(graph, masks, len(data), states[0])
+        drawn = checked_masks(graph, masks, data.shape[0], states[0])
         parts = before_the_loop(plan(graph), weights, data, drawn, states)
         # The operator's own implementation counts the run, each time that it comes to it.
         return library.run(graph, parts, batch_sizes, reverse=reverse)

@@ -119,7 +119,7 @@ def before_the_loop(
     given: tuple[Tensor, ...] = ()
     if plan.given and not plan.takes_input:
         values = _outside(program, weights, data, size)
-        given = tuple(values[node].expand(len(data), size) for node in program.given)
+        given = tuple(values[node].expand(data.shape[0], size) for node in program.given)
     kept = tuple(weights[name] for name in plan.stacks)
     return Tensors(data, kept, tuple(masks[name] for name in plan.masks), states, given)
 
