@@ -27,6 +27,8 @@ from random_cells import graphs
 from wild_cells import wild_graph
 
 STEPS = 3
+INDICES = (2, 0, 1)
+"""Which entry of a table each step reads."""
 MANY = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 WILD = range(100)
 
@@ -114,8 +116,8 @@ class Machine:
 
     def _place(self, slot):
         (array,) = (one for one in self.kernel.arrays if one.name == slot.array)
-        memory = self.arrays[slot.array]
-        return memory[(self.step if array.kind in ("token", "scalar") else 0), slot.column, ...]
+        steps = {"token": self.step, "scalar": self.step, "indexed": INDICES[self.step]}
+        return self.arrays[slot.array][steps.get(array.kind, 0), slot.column, ...]
 
 
 class Layer:
@@ -170,7 +172,10 @@ class Layer:
         arrays["buffer"] = np.full((STEPS, width, SIZE), np.nan)
         for step in range(STEPS):
             for at, node in enumerate(program.products):
-                arrays["buffer"][step, first + at] = values[step][node]
+                if "table" in arrays:
+                    arrays["table"][INDICES[step], at] = values[step][node]
+                else:
+                    arrays["buffer"][step, first + at] = values[step][node]
             for at, node in enumerate(program.given):
                 if f"given{at}" in arrays:
                     arrays[f"given{at}"][step, 0] = values[step][node]
@@ -185,16 +190,14 @@ class Layer:
     def states(self):
         return {name: state[0] for name, state in self.problem.states.items()}
 
-    def infer(self):
-        kernel = self.program.inference
+    def infer(self, kernel):
         arrays = self.memory(kernel, len(self.program.products), 0)
         finals = Machine(kernel, arrays, self.weights).run(range(STEPS), self.states())
         return arrays["output"][:, 0], finals
 
-    def forward(self):
-        program = self.program
-        arrays = self.memory(program.forward, program.width, program.first_product)
-        finals = Machine(program.forward, arrays, self.weights).run(range(STEPS), self.states())
+    def forward(self, kernel):
+        arrays = self.memory(kernel, self.program.width, self.program.first_product)
+        finals = Machine(kernel, arrays, self.weights).run(range(STEPS), self.states())
         return arrays, finals
 
     def backward(self, kept, grad_output, grad_finals):
@@ -242,30 +245,40 @@ class Layer:
         return by_step, totals, grads
 
 
+SCALE = 1e-11
+
+
 def check_runs(layer):
     """The kernels compute what the reference does, and keep what the way back needs."""
-    expected = layer.expected
-    scale = 1e-11
+    program = layer.program
+    for kernel in (program.inference, program.inference_table):
+        check_results(layer, *layer.infer(kernel))
+    for kernel in (program.forward, program.forward_table):
+        kept, finals = layer.forward(kernel)
+        check_results(layer, kept["output"][:, 0], finals)
+        check_back(layer, kept)
+
+
+def check_results(layer, output, finals):
+    assert_close("output", output, layer.expected.outputs[0], SCALE)
+    for name, expected in layer.expected.states.items():
+        assert_close(f"state {name}", finals[name], expected[0], SCALE)
+
+
+def check_back(layer, kept):
     program, graph = layer.program, layer.program.graph
-    output, finals = layer.infer()
-    assert_close("inference", output, expected.outputs[0], scale)
-    kept, last = layer.forward()
-    assert_close("output", kept["output"][:, 0], expected.outputs[0], scale)
-    for name in graph.state_names:
-        assert_close(f"state {name}", finals[name], expected.states[name][0], scale)
-        assert_close(f"state {name}", last[name], expected.states[name][0], scale)
     random = np.random.default_rng(1)
     grad_output = random.standard_normal((STEPS, SIZE))
     grad_finals = {name: random.standard_normal(SIZE) for name in graph.state_names}
     wanted, totals, firsts = layer.gradients(grad_output, grad_finals)
     found, arrays = layer.backward(kept, grad_output, grad_finals)
     for name in graph.state_names:
-        assert_close(f"gradient of {name}", found[name], firsts[name], scale)
+        assert_close(f"gradient of {name}", found[name], firsts[name], SCALE)
     for at, node in enumerate(program.columns):
         for step in range(STEPS):
             value = wanted[step].get(node, np.zeros(SIZE))
-            assert_close(f"gradient of {node}", arrays["buffer"][step, at], value, scale)
-    assert_close("totals", arrays["total"], totals, scale)
+            assert_close(f"gradient of {node}", arrays["buffer"][step, at], value, SCALE)
+    assert_close("totals", arrays["total"], totals, SCALE)
     for outer in program.outers:
         at = outer.operand.column
         before, after = (one[outer.operand.array][:, at] for one in (kept, arrays))
@@ -283,10 +296,12 @@ def check_plan(graph):
     """Each thing once and in its place."""
     program = compile(graph)
     inside = {node for node in program.recurrence.inside if node.op is Op.PRODUCT}
-    for kernel in (program.inference, program.forward, program.backward):
+    tables = (program.inference_table, program.forward_table)
+    for kernel in (program.inference, program.forward, program.backward, *tables):
         assert len(set(kernel.products)) == len(kernel.products), "a product is computed twice"
         check_kernel(kernel)
-    assert set(program.forward.products) == set(program.inference.products) == inside
+    for kernel in (program.inference, program.forward, *tables):
+        assert set(kernel.products) == inside
     assert all(node.op is Op.TRANSPOSED for node in program.backward.products)
     assert not inside & set(program.products)
     check_slots(program)
