@@ -1,7 +1,7 @@
 """The adjoint step: from the gradients of the output and the next states to all others."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from elman.autodiff.rules import RULES, add, of_product
 from elman.ir.graph import Graph, Node, Op, gradient_node, topological
@@ -20,6 +20,8 @@ class Adjoint:
     """By each stream and each product that the step uses."""
     parameters: dict[Node, Node]
     """By each bias or vector: one step's and one row's share, to be summed over all of them."""
+    every: dict[Node, Node] = field(default_factory=dict)
+    """By each value of the step that has a gradient, for those who want to see it named."""
 
     @property
     def roots(self) -> tuple[Node, ...]:
@@ -73,6 +75,7 @@ def adjoint(graph: Graph, streams: Iterable[Node]) -> Adjoint:
         parameters={
             node: gradients[node] for node in nodes if node.op is Op.PARAMETER and node in gradients
         },
+        every=gradients,
     )
 
 

@@ -30,6 +30,7 @@ for _name, _help in {
     "compare": "Train several cells on the same data and compare them.",
     "datasets": "List the built-in data sets.",
     "cells": "List the cells with their equations, parameters and cost, or show one in full.",
+    "explain": "Show what the compiler makes of a cell, from its equations to machine code.",
     "bench": "Measure the speed of cells beside torch, an eager loop and JAX.",
 }.items():
     app.command(f"elman.cli.{_name}:{_name}", name=_name, help=_help)

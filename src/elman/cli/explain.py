@@ -1,0 +1,50 @@
+"""`elman explain`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal
+
+from elman.cli import display
+from elman.cli.options import Json
+
+Stage = Literal["equations", "graph", "adjoint", "schedule", "kernel", "llvm", "asm"]
+
+
+def explain(
+    cell: str,
+    /,
+    *,
+    stage: Stage = "equations",
+    hidden_size: int = 128,
+    dtype: Literal["float32", "float64"] = "float32",
+    kernel: Literal["inference", "forward", "backward"] | None = None,
+    json: Json = False,
+) -> None:
+    """Show what the compiler makes of a cell, stage by stage.
+
+    Parameters
+    ----------
+    cell
+        A cell of the zoo, file.py:name, or modifiers around one: "layer_norm(lstm)".
+    stage
+        Which stage, in the compiler's order.
+    hidden_size
+        H, for which kernel, llvm and asm are made.
+    dtype
+        Of the numbers, for the same.
+    kernel
+        Which kernel to show; forward for kernel, llvm and asm, both for schedule.
+    json
+        Print one JSON document on stdout and nothing else there.
+    """
+    from elman.cells import find
+    from elman.lab import explain as library
+
+    found = find(cell)
+    text = library.explain(found, stage, hidden_size=hidden_size, dtype=dtype, kernel=kernel)
+    if json:
+        display.print_json({"cell": found.name, "stage": stage, "text": text})
+        return
+    for line in text.splitlines():
+        sys.stdout.write(f"{display.visible(line.expandtabs())}\n")

@@ -1,0 +1,132 @@
+"""What the compiler makes of a cell, stage by stage, as text to read."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from elman.cell import Cell
+from elman.compiler import Compilation, compile
+from elman.errors import BackendError, ConfigError
+from elman.ir import text
+from elman.lab.explain import plan
+from elman.lab.explain.words import Words
+
+if TYPE_CHECKING:
+    from elman.backends.llvm.emit import Emitter
+
+KernelName = Literal["inference", "forward", "backward"]
+KERNELS: tuple[KernelName, ...] = ("inference", "forward", "backward")
+DTYPES = ("float32", "float64")
+
+
+class Request(NamedTuple):
+    """What is to be shown of a cell."""
+
+    cell: Cell
+    hidden_size: int
+    dtype: str
+    kernel: KernelName | None
+
+
+def explain(
+    cell: Cell,
+    stage: str = "equations",
+    *,
+    hidden_size: int = 128,
+    dtype: str = "float32",
+    kernel: KernelName | None = None,
+) -> str:
+    """Show one stage of a cell's compilation.
+
+    Args:
+        cell: any cell.
+        stage: one of ``STAGES``.
+        hidden_size: H, for which ``kernel``, ``llvm`` and ``asm`` are made.
+        dtype: float32 or float64, for the same.
+        kernel: which kernel these three show, forward unless given; ``schedule`` shows forward
+            and backward unless given.
+
+    Raises:
+        ConfigError: there is no such stage, kernel or dtype, or a size is not at least 1.
+        BackendError: no kernel can be compiled on this machine, and why.
+    """
+    _one_of("stage", stage, STAGES)
+    _one_of("dtype", dtype, DTYPES)
+    if kernel is not None:
+        _one_of("kernel", kernel, KERNELS)
+    if hidden_size < 1:
+        raise ConfigError(f"hidden_size is {hidden_size}; it must be 1 or more")
+    return STAGES[stage](Request(cell, hidden_size, dtype, kernel))
+
+
+def _one_of(what: str, value: str, known: Iterable[str]) -> None:
+    names = list(known)
+    if value not in names:
+        raise ConfigError(f"there is no {what} {value!r}; there are {', '.join(names)}")
+
+
+def _equations(request: Request) -> str:
+    """The docstring, and the step as it was traced."""
+    graph = request.cell.graph
+    words = Words(graph)
+    roots = [*(node for _, node in graph.named), *graph.next_states, graph.output]
+    lines = [f"  {line}" for line in words.lines(roots, [])]
+    doc = [graph.doc, ""] if graph.doc else []
+    return "\n".join([*doc, "As traced:", *lines, f"The output is {words[graph.output]}."]) + "\n"
+
+
+def _graph(request: Request) -> str:
+    return text.write(request.cell.graph)
+
+
+def _adjoint(request: Request) -> str:
+    return plan.adjoint(request.cell.graph)
+
+
+def _schedule(request: Request) -> str:
+    kernels = (request.kernel,) if request.kernel else ("forward", "backward")
+    return plan.schedule(request.cell.graph, kernels)
+
+
+def _kernel(request: Request) -> str:
+    # These need torch and LLVM, which the other stages do without.
+    from elman.lab.explain import loops
+
+    return loops.kernel(*_compiled(request))
+
+
+def _llvm(request: Request) -> str:
+    return _compiled(request)[1].text()
+
+
+def _asm(request: Request) -> str:
+    from elman.backends.llvm import engine
+
+    return engine.assembly(_compiled(request)[1].text())
+
+
+def _compiled(request: Request) -> "tuple[Compilation, Emitter]":
+    import torch
+
+    from elman.backends.llvm import engine, executable
+
+    program = compile(request.cell.graph)
+    kernel = getattr(program, request.kernel or "forward")
+    dtype = getattr(torch, request.dtype)
+    try:
+        return program, executable.emitter(kernel, program.place, request.hidden_size, dtype)
+    except engine.UnsupportedError as error:
+        raise BackendError(
+            f"no kernel can be shown, since {error}; the stages before `kernel` need no compiler"
+        ) from None
+
+
+STAGES: dict[str, Callable[[Request], str]] = {
+    "equations": _equations,
+    "graph": _graph,
+    "adjoint": _adjoint,
+    "schedule": _schedule,
+    "kernel": _kernel,
+    "llvm": _llvm,
+    "asm": _asm,
+}
+"""In the order of the compiler."""

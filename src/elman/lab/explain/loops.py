@@ -1,0 +1,105 @@
+"""A kernel's loops as pseudo-code, with the sizes that they have on this machine."""
+
+from collections.abc import Iterator
+
+from elman.backends.llvm import engine
+from elman.backends.llvm.emit import Chunk, Emitter
+from elman.compiler import Compilation
+from elman.ir.graph import Node, Op
+from elman.lab.explain.plan import named, place, pointwise, sum_name
+from elman.lab.explain.words import Words
+from elman.schedule.kernel import Accumulator, Phase
+
+_DTYPES = {"float": "float32", "double": "float64"}
+
+
+def kernel(program: Compilation, writer: Emitter) -> str:
+    """The loops of the kernel that the emitter writes."""
+    return "\n".join([*_head(program, writer), "", *_loops(program, writer)]) + "\n"
+
+
+def _head(program: Compilation, writer: Emitter) -> Iterator[str]:
+    shape, lanes = writer.shape, writer.lanes
+    tail = f", the last one of {shape.tail}" if shape.tail else ""
+    yield (
+        f"{program.graph.name} {writer.kernel.name}, H = {shape.hidden_size}, "
+        f"{_DTYPES[lanes.scalar]}, on {engine.host().cpu}"
+    )
+    yield f"{shape.registers} vector registers of {lanes.count} numbers"
+    yield f"{shape.blocks} blocks of {lanes.count} units{tail}"
+    if writer.kernel.products:
+        yield f"{writer.packed_bytes:,} bytes of weights, packed in the order of their use"
+    yield f"{writer.scratch_bytes:,} bytes of scratch memory a thread, for {writer.group} rows"
+
+
+def _loops(program: Compilation, writer: Emitter) -> Iterator[str]:
+    words = named(program)
+    back = writer.kernel.name == "backward"
+    now = ", ".join(words[state.now] for state in writer.kernel.states)
+    yield f"for each group of {writer.group} of this thread's rows:"
+    yield f"    {now} = the first states"
+    yield f"    for each step, from the {'last to the first' if back else 'first to the last'}:"
+    yield "        # only the rows that are that long"
+    for at, phase in enumerate(writer.kernel.phases):
+        yield f"        # phase {at}"
+        for line in _phase(words, writer, at, phase):
+            yield f"        {line}"
+    yield "    the last states = what was handed on"
+
+
+def _phase(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str]:
+    shape, chunks = writer.shape, writer.chunks[at]
+    units = f"{writer.lanes.count} units"
+    together = chunks[0].blocks if chunks else 1
+    blocks = f"group of at most {together} blocks" if together > 1 else "block"
+    yield f"for each {blocks} of {units}:"
+    inner = "    "
+    if chunks:
+        yield f"    for each tile of at most {chunks[0].rows} rows:"
+        inner = "        "
+    for chunk in chunks:
+        yield f"{inner}# {_registers(chunk, shape.registers)}"
+        for run in chunk.runs:
+            yield f"{inner}for k in 0 .. {shape.hidden_size - 1}:"
+            for index, product in run.members:
+                yield f"{inner}    {_multiply(words, chunk.accumulators[index], product)}"
+    yield f"{inner}for each row:"
+    for line in pointwise(words, writer.kernel, at, phase):
+        yield f"{inner}    {line}"
+    for text in _written(words, phase):
+        yield f"{inner}    {text}"
+    if phase.totals:
+        totals = ", ".join(words[node] for node, _ in phase.totals)
+        yield f"{inner}add the rows' {totals} to this thread's sums"
+    for node in phase.averaged:
+        yield f"mean({words[node]}) over all blocks, for each row"
+
+
+def _multiply(words: Words, sum_: Accumulator, product: Node) -> str:
+    matrix, operand = words.matrix(str(product.attr)), words[product.inputs[0]]
+    weights = f"{matrix}[k, :]" if product.op is Op.TRANSPOSED else f"{matrix}[:, k]"
+    column = f"({operand})[k]" if " " in operand else f"{operand}[k]"
+    return f"{sum_name(words, sum_)} += {weights} * {column}"
+
+
+def _registers(chunk: Chunk, registers: int) -> str:
+    width = len(chunk.accumulators)
+    used = chunk.rows * chunk.blocks * width
+    loaded = chunk.blocks * max(len(run.members) for run in chunk.runs)
+    sums = "sum" if width == 1 else "sums"
+    return (
+        f"{chunk.rows} rows x {chunk.blocks} {'block' if chunk.blocks == 1 else 'blocks'} x "
+        f"{width} {sums} = {used} registers, and {loaded} of weights, of {registers}"
+    )
+
+
+def _written(words: Words, phase: Phase) -> Iterator[str]:
+    def names(nodes: tuple[Node, ...]) -> str:
+        return ", ".join(words[node] for node in nodes)
+
+    for node, slot in phase.stores:
+        yield f"{place(slot)} <- {words[node]}"
+    if phase.kept:
+        yield f"scratch <- {names(phase.kept)}"
+    if phase.states:
+        yield f"states <- {names(tuple(state.next for state in phase.states))}"
