@@ -17,6 +17,7 @@ from elman.backends.base import Masks, States, Weights
 from elman.backends.eager import FUNCTIONS, eager
 from elman.backends.llvm.executable import Executable
 from elman.compiler import Compilation, compile
+from elman.errors import BackendError
 from elman.ir.graph import Graph, Node, Op
 from elman.ir.stacks import stacks
 from elman.schedule.kernel import Kernel
@@ -34,6 +35,8 @@ class Plan:
         self.stacks = tuple(stack.name for stack in found)
         """All weights, in the order in which calls take them."""
         self.masks = tuple(mask.name for mask in graph.masks)
+        self.square = frozenset(stack.name for stack in found if stack.columns == "H")
+        """The weights that multiply hidden units."""
         self.sizes = {stack.name: len(stack.parameters) for stack in found}
         inside = [str(node.attr) for node in program.recurrence.inside if node.op is Op.PRODUCT]
         inside += [str(node.attr) for node in program.graph.nodes if node.op is Op.PARAMETER]
@@ -179,6 +182,10 @@ class Call:
             np.cumsum(sizes, out=self._layout[steps : 2 * steps])
             self._layout[steps : 2 * steps] -= sizes
             self._layout[2 * steps :] = np.searchsorted(-sizes, -np.arange(rows), side="left")
+            if self._layout[2 * steps - 1] + sizes[-1] != tokens:
+                raise BackendError(
+                    f"the batch sizes add up to {int(sizes.sum())} and the data has {tokens} tokens"
+                )
 
     @property
     def layout(self) -> tuple[int, int, int]:
@@ -262,6 +269,7 @@ def forward(call: Call, parts: Tensors, *, keep: bool, share: bool = True) -> Ma
         keep: whether a backward pass may follow.
         share: whether what is kept may be the memory of the output.
     """
+    _check(call, parts)
     plan, size, tokens = call.plan, call.size, call.tokens
     program = plan.program
     first = [state.contiguous() for state in parts.states]
@@ -291,6 +299,35 @@ def forward(call: Call, parts: Tensors, *, keep: bool, share: bool = True) -> Ma
     kind = "forward" if keep else "inference"
     call.launch(kind, arrays, first, finals, count=call.threads())
     return Made(output, finals, kept)
+
+
+def _check(call: Call, parts: Tensors) -> None:
+    """Kernels find numbers by their addresses: what is not as they expect must not reach them."""
+    plan, size, dtype = call.plan, call.size, parts.states[0].dtype
+    for one in parts.flat():
+        if one.dtype is not dtype or not one.is_cpu:
+            raise BackendError(
+                f"the cell {plan.graph.name} was given {one.dtype} on {one.device} beside states "
+                f"of {dtype}; its data, weights, masks and states must be of one type on the CPU"
+            )
+    for state in parts.states:
+        if state.shape != (call.rows, size):
+            raise BackendError(
+                f"the cell {plan.graph.name} was given a state of shape {tuple(state.shape)}; "
+                f"it must be {(call.rows, size)}"
+            )
+    for name, weight in zip(plan.stacks, parts.weights, strict=True):
+        square = name in plan.square and weight.shape[-1] != size
+        if weight.shape[0] != plan.sizes[name] * size or square:
+            raise BackendError(
+                f"the cell {plan.graph.name} was given {name} of shape {tuple(weight.shape)} "
+                f"for {size} units"
+            )
+    if plan.takes_input and parts.data.shape[1] != size:
+        raise BackendError(
+            f"the cell {plan.graph.name} adds its input to {size} units, "
+            f"and the input has {parts.data.shape[1]}"
+        )
 
 
 def _shifted(call: Call, like: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
