@@ -26,6 +26,7 @@ from elman.backends.llvm import function, math, threads
 from elman.backends.llvm.builder import number
 from elman.cell import cell, tanh
 from elman.cells import find
+from elman.errors import BackendError
 from elman.ir.graph import Graph, Op, constant
 from elman.nn import Recurrent, ragged
 from odd_cells import ODD_CELLS
@@ -249,6 +250,47 @@ def test_views_as_arguments():
         (torch.cat(rows).square().sum() + states["c"].expand(2, -1, -1).sum()).backward()
     for name, one in plain.items():
         assert torch.equal(one.grad, strided[name].grad), name
+
+
+@cell(state="h")
+def added(p, x, h):
+    """The input itself is what the kernel reads."""
+    return tanh(p.h(h) + x)
+
+
+WRONG = {
+    "a double state": (lambda data, h: (data, h.double()), "of one type"),
+    "double data": (lambda data, h: (data.double(), h), "of one type"),
+    "whole numbers": (lambda data, h: (data, h.long()), "of one type"),
+    "too few rows": (lambda data, h: (data, h[:1]), r"state of shape \(1, 5\); it must be \(3, 5"),
+    "too few tokens": (lambda data, h: (data[:5], h), "add up to 6 and the data has 5 tokens"),
+    "other units": (lambda data, h: (data, h.new_zeros(3, 4)), "for 4 units"),
+    "a narrow input": (lambda data, h: (data[:, :4], h), "input has 4"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_would_be_read_past_its_end_is_refused(wrong):
+    change, message = WRONG[wrong]
+    data, h = change(torch.zeros(6, 5), torch.zeros(3, 5))
+    weights = {
+        "vector_gain": torch.zeros(5),
+        "bias": torch.zeros(5),
+        "weight_hh": torch.zeros(5, 5),
+    }
+    with pytest.raises(BackendError, match=message):
+        LLVM.run(added.graph, weights, data, torch.tensor([3, 2, 1]), (h,))
+
+
+def test_weights_of_another_shape_are_refused():
+    weights = {
+        "vector_gain": torch.zeros(5),
+        "bias": torch.zeros(5),
+        "weight_hh": torch.zeros(5, 4),
+    }
+    data, h = torch.zeros(6, 5), torch.zeros(3, 5)
+    with pytest.raises(BackendError, match=r"weight_hh of shape \(5, 4\) for 5 units"):
+        LLVM.run(added.graph, weights, data, torch.tensor([3, 2, 1]), (h,))
 
 
 # ---------------------------------------------------------------------------------------------
