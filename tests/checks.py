@@ -231,7 +231,7 @@ def central_differences(problem: Problem, *, reverse: bool) -> dict[str, np.ndar
     return _differences[key]
 
 
-def central_difference(loss, array: np.ndarray, step: float = 1e-5) -> np.ndarray:
+def central_difference(loss, array: np.ndarray, step: float = 3e-6) -> np.ndarray:
     """The derivative of ``loss()`` by each element of ``array``, which it reads."""
     result = np.empty_like(array)
     for index in np.ndindex(array.shape):

@@ -17,7 +17,7 @@ from elman.models.config import POOLINGS, Pooling
 from elman.text.tokenizer import Level
 
 Tokens = Literal["auto", "characters", "words"]
-Backend = Literal["auto", "builtin", "eager"]
+Backend = Literal["auto", "llvm", "builtin", "eager"]
 
 
 class TrainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
