@@ -180,7 +180,9 @@ def _layout(state: Compilation) -> Compilation:
         elif added:
             columns = [*columns, *added]
         ranges.append((ordered, start))
-    state = replace(state, columns=tuple(columns), totals=tuple(state.adjoint.parameters))
+    # In the order of the stacks, so that a whole stack's gradient is one piece of memory.
+    totals = sorted(state.adjoint.parameters, key=lambda node: state.place[str(node.attr)])
+    state = replace(state, columns=tuple(columns), totals=tuple(totals))
     slots = _residual_slots(state)
     width = max([len(columns), *(1 + at.column for at in slots.values() if at.array == "buffer")])
     return replace(
