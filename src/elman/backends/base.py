@@ -78,6 +78,10 @@ class Backend(ABC):
         RUNS[self.name] += 1
         return self._run(graph, weights, data, batch_sizes, states, reverse=reverse, masks=drawn)
 
+    def stepper(self, graph: Graph, weights: Weights, rows: int) -> "Stepper":
+        """What runs a graph without masks one step a call, for streaming."""
+        return Stepper(self, graph, weights, rows)
+
     @abstractmethod
     def _run(
         self,
@@ -90,6 +94,32 @@ class Backend(ABC):
         reverse: bool,
         masks: Masks,
     ) -> tuple[Tensor, States]: ...
+
+
+class Stepper:
+    """One layer, a step a call, with the weights as they were when it was made.
+
+    This one is every backend's; it runs a batch of T = 1.
+    """
+
+    def __init__(self, backend: Backend, graph: Graph, weights: Weights, rows: int) -> None:
+        self.backend = backend
+        self.graph = graph
+        self.weights = {name: weight.detach().clone() for name, weight in weights.items()}
+        self.batch_sizes = torch.tensor([rows])
+
+    @torch.no_grad()
+    def __call__(self, data: Tensor, before: Tensor, after: Tensor) -> None:
+        """Take one step.
+
+        Args:
+            data: (B, I), without gradients.
+            before: what the last step wrote, (1 + states, B, H): its output and the states.
+            after: where this one writes the same, in other memory.
+        """
+        states = before[1:].unbind(0)
+        output, finals = self.backend.run(self.graph, self.weights, data, self.batch_sizes, states)
+        torch.stack([output, *finals], out=after)
 
 
 def checked_masks(graph: Graph, masks: Masks | None, tokens: int, state: Tensor) -> Masks:

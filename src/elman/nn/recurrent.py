@@ -19,6 +19,7 @@ from elman.ir.rewrite import expected
 from elman.ir.stacks import Stack, places, stacks
 from elman.ir.text import write
 from elman.nn import ragged
+from elman.nn.streaming import Part, Session, State
 
 States = dict[str, Tensor]
 
@@ -203,6 +204,63 @@ class Recurrent(nn.Module):
         """Every gate, candidate and state for each token, layer by layer, on the eager backend."""
         return self._run(packed, hx, traced=True)[2]
 
+    def start(self, batch_size: int = 1, hx: Mapping[str, Tensor] | None = None) -> State:
+        """Begin to run token by token, as in evaluation, for `step`.
+
+        The weights are read here, once: later changes to them are seen by the next `start`.
+
+        Args:
+            batch_size: B, how many rows go on side by side; with ``hx`` it is what that has.
+            hx: the first states by name, (num_layers, B, H) each, as a call returns them or
+                ``state.tensors()``; zeros where it is None.
+
+        Raises:
+            ConfigError: the layer runs in two directions, or a size is wrong.
+        """
+        if self.bidirectional:
+            raise ConfigError(
+                "a layer in two directions has no output before it has seen the last token; "
+                "make it with bidirectional=False, or call it on whole sequences"
+            )
+        given = {} if hx is None else dict(hx)
+        if hx is not None and (set(given) != set(self.cell.states)):
+            raise ConfigError(self._wrong_states(given))
+        rows = next(iter(given.values())).shape[1] if given else batch_size
+        if not isinstance(rows, int) or rows < 1:
+            raise ConfigError(f"batch_size is {rows!r}; it must be a whole number of at least 1")
+        graph = self._graphs[False]
+        some = next(self.parameters())
+        backend = choose(self.backend, graph, device=some.device, dtype=some.dtype)
+        parts = [
+            Part(
+                getattr(self, f"projection{suffix}", None),
+                {stack.name: getattr(self, stack.name + suffix) for stack in self._stacks},
+            )
+            for _, suffix in self._parts()
+        ]
+        sizes = {"rows": rows, "input_size": self.input_size, "hidden_size": self.hidden_size}
+        return Session(self, backend, graph, parts, **sizes).first(hx)
+
+    def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Run all layers over one token a row.
+
+        Args:
+            x: (B, I), the next token of each row.
+            state: from `start` or an earlier step; it stays as it is, to go back to.
+
+        Returns:
+            The output (B, H), and the state after the token. No gradient reaches either.
+
+        Raises:
+            ConfigError: the size, type or device of ``x`` is not the session's, or the state is
+                another layer's.
+        """
+        if state.session.owner is not self:
+            raise ConfigError(
+                "the state is of another layer's session; begin with this layer's start()"
+            )
+        return state.session.step(x, state)
+
     def _run(
         self, packed: PackedSequence, hx: Mapping[str, Tensor] | None, *, traced: bool
     ) -> tuple[PackedSequence, States, list[Trace]]:
@@ -275,15 +333,18 @@ class Recurrent(nn.Module):
         if hx is None:
             return [packed.data.new_zeros(shape)] * len(self.cell.states)
         if set(hx) != set(self.cell.states):
-            raise ConfigError(
-                f"hx holds {', '.join(sorted(hx)) or 'nothing'}; "
-                f"the states of {self.cell.name} are {', '.join(self.cell.states)}"
-            )
+            raise ConfigError(self._wrong_states(hx))
         for name, state in hx.items():
             if tuple(state.shape) != shape:
                 raise ConfigError(f"hx[{name!r}] has shape {tuple(state.shape)}; must be {shape}")
         found = [hx[name] for name in self.cell.states]
         return found if order is None else [state.index_select(1, order) for state in found]
+
+    def _wrong_states(self, hx: Mapping[str, Tensor]) -> str:
+        return (
+            f"hx holds {', '.join(sorted(hx)) or 'nothing'}; "
+            f"the states of {self.cell.name} are {', '.join(self.cell.states)}"
+        )
 
     def _final_states(self, packed: PackedSequence, finals: list[tuple[Tensor, ...]]) -> States:
         order = packed.unsorted_indices

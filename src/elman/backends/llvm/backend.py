@@ -3,9 +3,18 @@
 import torch
 from torch import Tensor
 
-from elman.backends.base import Backend, Masks, States, Weights, checked_masks, is_watched
+from elman.backends.base import (
+    Backend,
+    Masks,
+    States,
+    Stepper,
+    Weights,
+    checked_masks,
+    is_watched,
+)
 from elman.backends.llvm import engine, library
 from elman.backends.llvm.function import Call, before_the_loop, forward, plan, recurrence
+from elman.backends.llvm.stepper import LlvmStepper
 from elman.ir.graph import Graph
 
 _DTYPES = (torch.float32, torch.float64)
@@ -58,6 +67,10 @@ class Llvm(Backend):
         parts = before_the_loop(plan(graph), weights, data, drawn, states)
         # The operator's own implementation counts the run, each time that it comes to it.
         return library.run(graph, parts, batch_sizes, reverse=reverse)
+
+    def stepper(self, graph: Graph, weights: Weights, rows: int) -> Stepper:
+        """One that packs its weights once."""
+        return LlvmStepper(self, graph, weights, rows)
 
     def _run(
         self,

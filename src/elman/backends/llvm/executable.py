@@ -53,7 +53,7 @@ class Executable:
         self._run_team, self._pack_team = addresses["run_team"], addresses["pack_team"]
         self._words = ctypes.c_int64 * len(self.words)
 
-    def __call__(
+    def prepare(
         self,
         *,
         steps: int,
@@ -66,8 +66,8 @@ class Executable:
         matrices: Mapping[str, Tensor],
         count: int,
         indices: int = 0,
-    ) -> None:
-        """Run it in ``count`` threads.
+    ) -> "Prepared":
+        """Lay out the arguments and pack the weights, for one run or many in ``count`` threads.
 
         Args:
             steps: T.
@@ -99,19 +99,45 @@ class Executable:
             *(_address(arrays[array.name]) for array in self.kernel.arrays),
             *(matrices[name].data_ptr() for name in self.stacks),
         )
-        address = ctypes.addressof(words)
-        if count == 1:
-            if self.stacks:
-                self._pack(address, 0, 1)
-            self._run(address, 0, 1)
-        elif team is not None:
-            if self.stacks:
-                team.parallel(self._pack_team, address, count, 0)
-            team.parallel(self._run_team, address, count, 0)
+        prepared = Prepared(self, words, count, team, (scratch, packed))
+        if self.stacks:
+            prepared.start(self._pack, self._pack_team)
+        return prepared
+
+
+class Prepared:
+    """A kernel with its arguments. Who holds it keeps the tensors that these point to alive."""
+
+    __slots__ = ("_address", "_alive", "_count", "_executable", "_team", "words")
+
+    def __init__(
+        self,
+        executable: Executable,
+        words: Any,
+        count: int,
+        team: threads.Team | None,
+        alive: tuple[Tensor, ...],
+    ) -> None:
+        self.words = words
+        """The arguments, to be changed between runs: see `Executable.words`."""
+        self._executable = executable
+        self._address = ctypes.addressof(words)
+        self._count = count
+        self._team = team
+        self._alive = alive
+
+    def __call__(self) -> None:
+        """Run the kernel."""
+        self.start(self._executable._run, self._executable._run_team)
+
+    def start(self, entry: Any, team_entry: int) -> None:
+        """Call a function of the kernel in all threads."""
+        if self._count == 1:
+            entry(self._address, 0, 1)
+        elif self._team is not None:
+            self._team.parallel(team_entry, self._address, self._count, 0)
         else:
-            if self.stacks:
-                threads.in_pool(partial(_share, self._pack, address, count), count)
-            threads.in_pool(partial(_share, self._run, address, count), count)
+            threads.in_pool(partial(_share, entry, self._address, self._count), self._count)
 
 
 def _share(entry: Any, address: int, count: int, index: int) -> None:

@@ -121,13 +121,14 @@ def before_the_loop(
     program, size = plan.program, states[0].shape[-1]
     given: tuple[Tensor, ...] = ()
     if plan.given and not plan.takes_input:
-        values = _outside(program, weights, data, size)
+        values = outside(program, weights, data, size)
         given = tuple(values[node].expand(data.shape[0], size) for node in program.given)
     kept = tuple(weights[name] for name in plan.stacks)
     return Tensors(data, kept, tuple(masks[name] for name in plan.masks), states, given)
 
 
-def _outside(program: Compilation, weights: Weights, data: Tensor, size: int) -> dict[Node, Tensor]:
+def outside(program: Compilation, weights: Weights, data: Tensor, size: int) -> dict[Node, Tensor]:
+    """What torch computes before the loop, besides products that the loop alone reads."""
     assert program.recurrence is not None
     values: dict[Node, Tensor] = {program.graph.inputs[0]: data}
     own = set(program.products)
@@ -210,7 +211,7 @@ class Call:
     ) -> None:
         """Run one of the kernels."""
         run = self.plan.executable(kind, self.size, first[0].dtype)
-        run(
+        run.prepare(
             steps=self.steps,
             rows=self.rows,
             turn=-1 if self.reverse != back else 1,
@@ -220,7 +221,7 @@ class Call:
             arrays=arrays,
             matrices={name: _there(arrays[f"weights.{name}"]) for name in run.stacks},
             count=count,
-        )
+        )()
 
     def arrays(self, parts: Tensors) -> dict[str, Tensor | None]:
         """What each kernel reads besides states, by the kernels' names, contiguous."""

@@ -135,8 +135,19 @@ def recurrence_backward(
         data=True,
     )
     grad_data = torch.zeros_like(data) if found.data is None else found.data
-    copies = [grad.clone() for grad in found.given]
-    return [grad_data, *found.weights, *found.states, *copies]
+    return _apart([grad_data, *found.weights, *found.states, *found.given])
+
+
+def _apart(results: list[Tensor]) -> list[Tensor]:
+    """The same, each in memory of its own, as an operator must return them."""
+    seen: set[int] = set()
+    found = []
+    for one in results:
+        address = one.untyped_storage().data_ptr()
+        whole = one.untyped_storage().nbytes() == one.numel() * one.element_size()
+        found.append(one.clone() if address in seen or not whole else one)
+        seen.add(address)
+    return found
 
 
 @recurrence_backward.register_fake

@@ -1,0 +1,78 @@
+"""One step a call: weights packed and arguments laid out once, for streaming."""
+
+import torch
+from torch import Tensor
+
+from elman.backends.base import RUNS, Backend, Stepper, Weights
+from elman.backends.llvm.function import Call, Tensors, outside, plan
+from elman.ir.graph import Graph
+
+
+class LlvmStepper(Stepper):
+    """A kernel for batches of T = 1, of which a call changes only the addresses."""
+
+    def __init__(self, backend: Backend, graph: Graph, weights: Weights, rows: int) -> None:
+        known = self._plan = plan(graph)
+        weights = {name: weights[name].detach() for name in known.stacks}
+        some = next(iter(weights.values()))
+        size = self._size = len(some) // known.sizes[known.stacks[0]]
+        ahead = known.stacked(weights, size)
+        # One row times this reads it in a straight line.
+        self._ahead = None if ahead is None else ahead.t().contiguous()
+        self._buffer = some.new_empty(rows, len(known.ahead) * size)
+        # Matrices are packed below; what the kernel reads as it is, or torch for it, is kept.
+        keep = bool(known.given) and not known.takes_input
+        self._weights = {name: weight.clone() for name, weight in weights.items()} if keep else {}
+        self._call = Call(known, size, torch.tensor([rows]), rows, reverse=False)
+        parts = Tensors(some, tuple(weights.values()), (), (), tuple(some for _ in known.given))
+        kernel = known.executable("inference", size, some.dtype)
+        read = {array.name for array in kernel.kernel.arrays}
+        self._arrays: dict[str, Tensor | None] = {
+            name: None if one is None else one.clone()
+            for name, one in self._call.arrays(parts).items()
+            if name in read
+        }
+        self._arrays |= {"buffer": self._buffer, "output": self._buffer}
+        nothing = [self._buffer] * len(graph.states)
+        self._run = kernel.prepare(
+            steps=1,
+            rows=rows,
+            turn=1,
+            layout=self._call.layout,
+            first=nothing,
+            last=nothing,
+            arrays=self._arrays,
+            matrices={name: weights[name].contiguous() for name in kernel.stacks},
+            count=self._call.threads(),
+        )
+        at = {word: place for place, word in enumerate(kernel.words)}
+        self._first = at[f"first.{graph.state_names[0]}"]
+        self._output = at["array.output"]
+        self._given = [at[f"array.given{index}"] for index in range(len(known.given))]
+        self._block = rows * size * some.element_size()
+        self._states = range(1, len(graph.states) + 1)
+
+    def __call__(self, data: Tensor, before: Tensor, after: Tensor) -> None:
+        """Take one step; see `Stepper`."""
+        RUNS["llvm"] += 1
+        if self._ahead is not None:
+            torch.mm(data, self._ahead, out=self._buffer)
+        block, old, new = self._block, before.data_ptr(), after.data_ptr()
+        words, first = self._run.words, self._first
+        words[self._output] = new
+        for at in self._states:
+            words[first] = old + at * block
+            words[first + len(self._states)] = new + at * block
+            first += 1
+        given = self._streams(data) if self._given else ()
+        for at, stream in zip(self._given, given, strict=True):
+            words[at] = stream.data_ptr()
+        self._run()
+
+    def _streams(self, data: Tensor) -> tuple[Tensor, ...]:
+        if self._plan.takes_input:
+            return (data.contiguous(),)
+        values = outside(self._plan.program, self._weights, data, self._size)
+        shape = (data.shape[0], self._size)
+        found = (values[node].expand(shape) for node in self._plan.program.given)
+        return tuple(one.contiguous() for one in found)
