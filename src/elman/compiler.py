@@ -60,9 +60,16 @@ class Compilation:
     inference: Kernel | None = None
     forward: Kernel | None = None
     backward: Kernel | None = None
-    inference_table: Kernel | None = None
-    """For tokens of a vocabulary, whose products with the input's matrices are rows of a table."""
-    forward_table: Kernel | None = None
+
+    @cached_property
+    def inference_table(self) -> Kernel:
+        """For tokens of a vocabulary, whose products with the input are rows of a table."""
+        return _forward("inference_table", self, keep=False, table=True)
+
+    @cached_property
+    def forward_table(self) -> Kernel:
+        """The same for training."""
+        return _forward("forward_table", self, keep=True, table=True)
 
     @cached_property
     def previous(self) -> tuple[Node, ...]:
@@ -273,8 +280,6 @@ def _kernels(state: Compilation) -> Compilation:
         state,
         inference=_forward("inference", state, keep=False),
         forward=_forward("forward", state, keep=True),
-        inference_table=_forward("inference_table", state, keep=False, table=True),
-        forward_table=_forward("forward_table", state, keep=True, table=True),
         backward=_backward(state),
     )
 

@@ -141,16 +141,25 @@ def build(
     level, cheap = _levels(reached, frozenset(leaves), carried)
     nodes = [node for node in reached if node not in leaves and node not in carried]
     accumulators = _accumulators(nodes, level, roots)
-    plan = _Plan(level, cheap, {one.node for one in accumulators}, frozenset(leaves) | carried)
-    for node in nodes:
-        if node.op in PRODUCTS and node.inputs[0] not in carried:
-            plan.keep(node.inputs[0], level[node] - 1)
-    for root in roots:
-        plan.need(root, level[root])
     averaged = {node.inputs[0]: level[node] - 1 for node in nodes if node.op is Op.MEAN}
-    for node, at in averaged.items():
-        plan.need(node, at)
-    plan.settle()
+
+    def planned(homes: Mapping[Node, int]) -> _Plan:
+        ends = frozenset(leaves) | carried
+        plan = _Plan(level, cheap, {one.node for one in accumulators}, ends, homes)
+        for node in nodes:
+            if node.op in PRODUCTS and node.inputs[0] not in carried:
+                plan.keep(node.inputs[0], level[node] - 1)
+        for root in roots:
+            plan.need(root, level[root])
+        for node, at in averaged.items():
+            plan.need(node, at)
+        plan.settle()
+        return plan
+
+    # Once to see where costly values are computed first, and once to keep them from there on.
+    costs = _costs(reached, frozenset(leaves) | carried)
+    first = planned({}).first
+    plan = planned({node: at for node, at in first.items() if costs[node] > _CHEAP})
     reads = plan.reads
     operands = {node.inputs[0] for node in nodes if node.op in PRODUCTS}
     made = tuple(
@@ -240,6 +249,24 @@ class _Kept:
     level: int
 
 
+_CHEAP = 6
+"""Elementwise operations that cost no more than to keep a value and to load it again."""
+_COSTLY = {
+    **dict.fromkeys((Op.SIGMOID, Op.TANH, Op.EXP, Op.LOG, Op.SOFTPLUS), 15),
+    **dict.fromkeys((Op.DIV, Op.SQRT), 5),
+}
+
+
+def _costs(nodes: Iterable[Node], ends: frozenset[Node]) -> dict[Node, int]:
+    """About how many instructions a value takes from leaves on."""
+    costs: dict[Node, int] = {}
+    for node in nodes:
+        own = 0 if node in ends or not node.inputs else _COSTLY.get(node.op, 1)
+        below = 0 if node in ends else sum(costs[operand] for operand in node.inputs)
+        costs[node] = min(own + below, 1_000)
+    return costs
+
+
 class _Plan:
     """Works out what must be kept from phase to phase."""
 
@@ -249,20 +276,25 @@ class _Plan:
         cheap: frozenset[Node],
         accumulators: set[Node],
         leaves: frozenset[Node],
+        homes: Mapping[Node, int],
     ) -> None:
         self.level = level
         self.cheap = cheap
+        self.homes = homes
+        """For values of leaves alone that are not worth computing twice: in which phase once."""
+        self.first: dict[Node, int] = {}
+        """For each value the first phase that computes it."""
         self.accumulators = accumulators
         self.leaves = leaves
         self.kept_at: list[_Kept] = []
         self.reads: dict[Node, set[int]] = {}
-        self._kept: set[Node] = set()
+        self._kept: dict[Node, int] = {}
         self._pending: list[tuple[Node, int]] = []
 
     def keep(self, node: Node, at: int) -> None:
         """Have the node written to scratch in this phase."""
         if node not in self._kept:
-            self._kept.add(node)
+            self._kept[node] = at
             self.kept_at.append(_Kept(node, at))
             self.need(node, at)
 
@@ -285,5 +317,8 @@ class _Plan:
                     self.keep(node, self.level[node])
             elif self.level[node] < at and node not in self.cheap:
                 self.keep(node, self.level[node])
+            elif self.homes.get(node, at) < at or self._kept.get(node, at) < at:
+                self.keep(node, self.homes.get(node, at))
             else:
+                self.first[node] = min(at, self.first.get(node, at))
                 self._pending.extend((operand, at) for operand in node.inputs)
