@@ -6,6 +6,8 @@ the operators of ``library`` where torch.compile or torch.export look on.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,6 +51,8 @@ class Plan:
         nodes = program.graph.states
         self.before = nodes.index(program.previous[0]) if program.previous else 0
         """Which state the output of the step before is."""
+        self.totals = [program.place[str(node.attr)] for node in program.totals]
+        """Where the biases and vectors stand whose gradients the loop sums."""
         self.given = [program.columns.index(node) for node in program.given]
         """The buffer's columns with the gradients of the other streams."""
         self._executables: dict[tuple[str, int, torch.dtype], Executable] = {}
@@ -432,17 +436,19 @@ def _weight_gradients(
     if plan.ahead:
         column = program.first_product * size
         block = kept.buffer[:, column : column + len(plan.ahead) * size]
-        put(plan.ahead, block.t() @ data)
+        put(plan.ahead, _outer(block, data))
     for outer in program.outers:
         at, count = outer.operand.column, len(outer.products)
         operand = kept.buffer[:, at * size : (at + 1) * size]
         if outer.operand.array != "buffer":
             operand = _there(kept.previous)
         columns = kept.buffer[:, outer.gradients * size : (outer.gradients + count) * size]
-        put([program.place[str(node.attr)] for node in outer.products], columns.t() @ operand)
-    for node, sums in zip(program.totals, totals, strict=True):
-        stack, at = program.place[str(node.attr)]
-        parts.setdefault(stack, []).append((at, sums[:size]))
+        put([program.place[str(node.attr)] for node in outer.products], _outer(columns, operand))
+    done = 0
+    for _, group in groupby(plan.totals, itemgetter(0)):
+        places = list(group)
+        put(places, totals[done : done + len(places), :size].flatten())
+        done += len(places)
     grads = []
     for name, weight in weights.items():
         grad = whole[name] if name in whole else torch.zeros_like(weight)
@@ -450,6 +456,18 @@ def _weight_gradients(
             grad[at * size : (at + 1) * size] += part
         grads.append(grad)
     return grads
+
+
+def _outer(columns: Tensor, operand: Tensor) -> Tensor:
+    """The sum over tokens of the outer products, (G*H, K), from (N, G*H) and (N, K).
+
+    Measured (MKL, AVX-512, H = 64..512): with many tokens the transposed product and a copy are 5
+    to 15 % faster, with few they are slower.
+    """
+    tokens, width = operand.shape
+    if tokens >= 4 * width and columns.shape[1] >= 2 * width:
+        return (operand.t() @ columns).t().contiguous()
+    return columns.t() @ operand
 
 
 # ---------------------------------------------------------------------------------------------
