@@ -126,7 +126,9 @@ def before_the_loop(
     given: tuple[Tensor, ...] = ()
     if plan.given and not plan.takes_input:
         values = outside(program, weights, data, size)
-        given = tuple(values[node].expand(data.shape[0], size) for node in program.given)
+        # Under autocast torch's own products are of another type than the loop.
+        whole = (values[node].to(data.dtype) for node in program.given)
+        given = tuple(one.expand(data.shape[0], size) for one in whole)
     kept = tuple(weights[name] for name in plan.stacks)
     return Tensors(data, kept, tuple(masks[name] for name in plan.masks), states, given)
 
