@@ -49,11 +49,11 @@ def late(p, x, h, c):
     return tanh(p.k(m)) * h + c * n, n
 
 
-@cell(state="h")
-def whole_products(p, x, h):
-    """The output is a product that also stands in a sum, and so does a stream."""
+@cell(state=("h", "c"))
+def whole_products(p, x, h, c):
+    """The output is a product that also stands in a sum of products, and so does a stream."""
     a, b = p.a(h, bias=False), p.b(x, bias=False)
-    return a, tanh(a + b) + b
+    return a, tanh(a + p.d(c, bias=False) + b) + b, tanh(a)
 
 
 @cell(state=("h", "c"))

@@ -529,6 +529,17 @@ def test_results_may_be_changed_after_the_backward_pass():
     assert all(torch.equal(one.grad, kept[name]) for name, one in leaves.items())
 
 
+@pytest.mark.parametrize("name", ["lstm", "layer_norm(gru)"])
+def test_autocast_leaves_the_loop_in_float32(name):
+    layer, batch = layer_of(name), batch_of((5, 4))
+    expected, _ = layer(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        output, _ = layer(batch)
+    assert output.data.dtype is torch.float32
+    assert_close("output", output.data.detach(), expected.data.detach(), 0.05)
+    output.data.sum().backward()
+
+
 def test_two_runs_and_then_both_gradients():
     """What one call keeps is not what the next one writes over."""
     problem, other = (rounded(find("gru").graph, seed=seed) for seed in (0, 1))
