@@ -555,6 +555,16 @@ def test_a_program_exported_for_inference_can_be_trained():
     torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("grad", [True, False])
+def test_a_jit_trace_holds_the_operator(grad):
+    layer = Plain(Recurrent("lstm", I, H, 2)).requires_grad_(grad).eval()
+    traced = torch.jit.trace(layer, tuple(packed()[1]), check_trace=False)
+    assert "elman::recurrence" in str(traced.inlined_graph)
+    batch = packed()[1]
+    torch.testing.assert_close(traced(*batch), layer(*batch))
+
+
 # ---------------------------------------------------------------------------------------------
 # Machines without kernels
 

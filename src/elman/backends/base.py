@@ -143,16 +143,17 @@ def checked_masks(graph: Graph, masks: Masks | None, tokens: int, state: Tensor)
 
 _PLAIN = (Tensor, nn.Parameter)
 _modes: Any = torch._C._len_torch_dispatch_stack
+_is_traced: Any = torch._C._is_tracing
 _transforms: Any = torch._C._are_functorch_transforms_active
 
 
 def is_watched(*tensors: Tensor) -> bool:
     """Whether someone looks on at operations, so that they must be torch's.
 
-    torch.compile and torch.export work on tensors without memory, and there are modes that count
-    or record. A kernel that reads memory by its address is for plain tensors.
+    torch.compile and torch.export work on tensors without memory, torch.jit.trace records, and
+    there are modes that count. A kernel that reads memory by its address is for plain tensors.
     """
-    return bool(_modes()) or any(type(one) not in _PLAIN for one in tensors)
+    return bool(_modes()) or _is_traced() or any(type(one) not in _PLAIN for one in tensors)
 
 
 def is_transformed() -> bool:

@@ -2,5 +2,6 @@
 
 from elman.nn.drop_in import GRU, LSTM, RNN
 from elman.nn.recurrent import Recurrent, Trace
+from elman.nn.streaming import State
 
-__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "Trace"]
+__all__ = ["GRU", "LSTM", "RNN", "Recurrent", "State", "Trace"]

@@ -349,7 +349,7 @@ class Recurrent(nn.Module):
     def _final_states(self, packed: PackedSequence, finals: list[tuple[Tensor, ...]]) -> States:
         order = packed.unsorted_indices
         stacked = {
-            name: torch.stack(parts)
+            name: torch.stack(parts) if len(parts) > 1 else parts[0].unsqueeze(0)
             for name, parts in zip(self.cell.states, zip(*finals, strict=True), strict=True)
         }
         if order is None:
