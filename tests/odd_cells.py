@@ -53,7 +53,7 @@ def late(p, x, h, c):
 def whole_products(p, x, h, c):
     """The output is a product that also stands in a sum of products, and so does a stream."""
     a, b = p.a(h, bias=False), p.b(x, bias=False)
-    return a, tanh(a + p.d(c, bias=False) + b) + b, tanh(a)
+    return a, tanh(a + p.d(c, bias=False) + b) + b, sigmoid(c)
 
 
 @cell(state=("h", "c"))
