@@ -111,6 +111,7 @@ def main() -> None:
     loops = {
         "plain PyTorch, padded": plain_epoch(corpus, packed=False),
         "plain PyTorch, packed": plain_epoch(corpus, packed=True),
+        "Elman, llvm": elman_epoch(corpus, "llvm"),
         "Elman, builtin": elman_epoch(corpus, "builtin"),
         "Elman, eager": elman_epoch(corpus, "eager"),
     }

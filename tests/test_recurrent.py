@@ -266,3 +266,15 @@ def test_input_that_cannot_be():
         layer(make_batch(), {"h": torch.zeros(1, 4, 4)})
     with pytest.raises(ConfigError, match=r"hx\['c'\] has shape \(1, 4, 3\)"):
         layer(make_batch(), {"h": torch.zeros(1, 4, 4), "c": torch.zeros(1, 4, 3)})
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("name", ["lstm", "residual(gru)", "zoneout(lstm)"])
+def test_last_is_each_directions_output_at_its_own_end(name, bidirectional):
+    layer = Recurrent(name, 4, 4, num_layers=2, bidirectional=bidirectional).double()
+    packed = ragged.pack(torch.randn(9, 4, dtype=torch.float64), torch.tensor([2, 4, 3]))
+    outputs, finals = layer(packed)
+    values, lengths = ragged.unpack(outputs)
+    rows = values.split(lengths.tolist())
+    expected = torch.stack([torch.cat([row[-1, :4], row[0, 4:]]) for row in rows])
+    torch.testing.assert_close(layer.last(outputs, finals), expected)

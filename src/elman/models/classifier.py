@@ -45,27 +45,16 @@ class Classifier(nn.Module):
 
     def pooled(self, tokens: PackedSequence) -> Tensor:
         """Return one vector a text, (B, H * directions): what ``embed`` gives."""
-        outputs, _ = self.recurrent(self._embed(tokens))
+        outputs, finals = self.recurrent(self._embed(tokens))
         match self.config.pooling:
             case "last":
-                return self._last(outputs)
+                return self.recurrent.last(outputs, finals)
             case "max":
                 return ragged.max(outputs)
             case "mean":
                 return ragged.mean(outputs)
         assert self.attention is not None
         return self.attention(outputs)
-
-    def _last(self, outputs: PackedSequence) -> Tensor:
-        """Return each direction's output at its own end: at the last token, and at the first."""
-        size = self.config.hidden_size
-        forward = ragged.last(ragged.replace(outputs, outputs.data[:, :size]))
-        if not self.config.bidirectional:
-            return forward
-        backward = outputs.data[: len(forward), size:]  # (B, H), rows in sorted order
-        if outputs.unsorted_indices is not None:
-            backward = backward.index_select(0, outputs.unsorted_indices)
-        return torch.cat([forward, backward], dim=1)
 
     def _embed(self, tokens: PackedSequence) -> PackedSequence:
         ids = tokens.data

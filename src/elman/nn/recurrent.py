@@ -261,6 +261,29 @@ class Recurrent(nn.Module):
             )
         return state.session.step(x, state)
 
+    def last(self, outputs: PackedSequence, finals: Mapping[str, Tensor]) -> Tensor:
+        """Each direction's output at its own end: at the last token, and at the first.
+
+        Args:
+            outputs: what ``forward`` gave.
+            finals: the last states that it gave beside them.
+
+        Returns:
+            (B, H * directions), in the batch's own row order.
+        """
+        graph = self.cell.graph
+        if graph.output in graph.next_states:
+            state = finals[graph.state_names[graph.next_states.index(graph.output)]]
+            return torch.cat(tuple(state[-self.num_directions :]), -1)
+        size = self.hidden_size
+        forward = ragged.last(ragged.replace(outputs, outputs.data[:, :size]))
+        if not self.bidirectional:
+            return forward
+        backward = outputs.data[: len(forward), size:]  # (B, H), rows in sorted order
+        if outputs.unsorted_indices is not None:
+            backward = backward.index_select(0, outputs.unsorted_indices)
+        return torch.cat([forward, backward], dim=1)
+
     def _run(
         self, packed: PackedSequence, hx: Mapping[str, Tensor] | None, *, traced: bool
     ) -> tuple[PackedSequence, States, list[Trace]]:
