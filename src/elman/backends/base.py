@@ -54,6 +54,7 @@ class Backend(ABC):
         *,
         reverse: bool = False,
         masks: Masks | None = None,
+        table: Tensor | None = None,
     ) -> tuple[Tensor, States]:
         """Run the cell from the first step to the last, or from the last to the first.
 
@@ -66,6 +67,8 @@ class Backend(ABC):
             reverse: whether each row runs from its own last step back to its first.
             masks: for each mask of the graph its numbers, (N, H) in the layout of ``data`` where
                 it is drawn for each step, (B, H) in sorted order where for each sequence.
+            table: (V, I), where the data are (N,) indices of its rows, int64: tokens of a
+                vocabulary and their vectors.
 
         Returns:
             The output (N, H) in the layout of ``data``, and each state (B, H) after the last
@@ -74,6 +77,8 @@ class Backend(ABC):
         Raises:
             BackendError: the masks are not those of the graph.
         """
+        if table is not None:
+            data = nn.functional.embedding(data, table)
         drawn = checked_masks(graph, masks, data.shape[0], states[0])
         RUNS[self.name] += 1
         return self._run(graph, weights, data, batch_sizes, states, reverse=reverse, masks=drawn)

@@ -74,6 +74,7 @@ def run(
     *,
     reverse: bool = False,
     masks: Masks | None = None,
+    table: Tensor | None = None,
 ) -> tuple[Tensor, States]:
     """Choose a backend and run it, also where torch.compile or torch.export look on.
 
@@ -88,12 +89,14 @@ def run(
         states: (B, H) each.
         reverse: whether each row runs from its end to its start.
         masks: by name.
+        table: as for `Backend.run`; not where torch.compile looks on.
 
     Raises:
         BackendError: the backend asked for by name cannot run this cell.
     """
     options: dict[str, Any] = {"reverse": reverse, "masks": masks}
     if not torch.compiler.is_compiling():
+        options["table"] = table
         return _plain(backend, graph, weights, data, batch_sizes, states, **options)
     if not _is_compiled(backend, data):
         return _apart(backend, graph, weights, data, batch_sizes, states, **options)
@@ -111,7 +114,8 @@ def _plain(
     states: States,
     **options: Any,
 ) -> tuple[Tensor, States]:
-    found = backends.choose(backend, graph, device=data.device, dtype=data.dtype)
+    like = data if options.get("table") is None else options["table"]
+    found = backends.choose(backend, graph, device=like.device, dtype=like.dtype)
     return found.run(graph, weights, data, batch_sizes, states, **options)
 
 

@@ -45,7 +45,7 @@ class Classifier(nn.Module):
 
     def pooled(self, tokens: PackedSequence) -> Tensor:
         """Return one vector a text, (B, H * directions): what ``embed`` gives."""
-        outputs, finals = self.recurrent(self._embed(tokens))
+        outputs, finals = self._recur(tokens)
         match self.config.pooling:
             case "last":
                 return self.recurrent.last(outputs, finals)
@@ -56,14 +56,19 @@ class Classifier(nn.Module):
         assert self.attention is not None
         return self.attention(outputs)
 
-    def _embed(self, tokens: PackedSequence) -> PackedSequence:
+    def _recur(self, tokens: PackedSequence) -> tuple[PackedSequence, dict[str, Tensor]]:
+        tokens = self._with_unknown(tokens)
+        if not (self.training and self.config.dropout):
+            return self.recurrent(tokens, table=self.embedding.weight)
+        vectors = functional.dropout(self.embedding(tokens.data), self.config.dropout / 2)
+        return self.recurrent(ragged.replace(tokens, vectors))
+
+    def _with_unknown(self, tokens: PackedSequence) -> PackedSequence:
+        if not (self.training and self.config.token_dropout):
+            return tokens
         ids = tokens.data
-        if self.training and self.config.token_dropout:
-            hidden = torch.rand(ids.shape, device=ids.device) < self.config.token_dropout
-            ids = ids.masked_fill(hidden, UNKNOWN_ID)
-        vectors = self.embedding(ids)  # (N, I)
-        vectors = functional.dropout(vectors, self.config.dropout / 2, self.training)
-        return ragged.replace(tokens, vectors)
+        hidden = torch.rand(ids.shape, device=ids.device) < self.config.token_dropout
+        return ragged.replace(tokens, ids.masked_fill(hidden, UNKNOWN_ID))
 
 
 class AttentionPooling(nn.Module):

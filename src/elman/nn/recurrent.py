@@ -183,7 +183,11 @@ class Recurrent(nn.Module):
     # Running
 
     def forward(
-        self, packed: PackedSequence, hx: Mapping[str, Tensor] | None = None
+        self,
+        packed: PackedSequence,
+        hx: Mapping[str, Tensor] | None = None,
+        *,
+        table: Tensor | None = None,
     ) -> tuple[PackedSequence, States] | tuple[PackedSequence, States, list[Trace]]:
         """Run all layers.
 
@@ -191,18 +195,21 @@ class Recurrent(nn.Module):
             packed: a ragged batch with data (N, I).
             hx: the first states by name, (num_layers * directions, B, H) each, rows in the order
                 in which they were packed; zeros where it is None.
+            table: the vectors of a vocabulary, (V, I), such as ``embedding.weight``. The data are
+                then token ids (N,), int64; the result is that of looking them up first, and where
+                there are fewer words than tokens it is had sooner.
 
         Returns:
             The ragged batch of outputs, data (N, H * directions), and each state after each
             row's own last step, in the form of ``hx``. With ``trace`` also what `trace` returns,
             of the same run.
         """
-        output, finals, traces = self._run(packed, hx, traced=self.traces)
+        output, finals, traces = self._run(packed, hx, table, traced=self.traces)
         return (output, finals, traces) if self.traces else (output, finals)
 
     def trace(self, packed: PackedSequence, hx: Mapping[str, Tensor] | None = None) -> list[Trace]:
         """Every gate, candidate and state for each token, layer by layer, on the eager backend."""
-        return self._run(packed, hx, traced=True)[2]
+        return self._run(packed, hx, None, traced=True)[2]
 
     def start(self, batch_size: int = 1, hx: Mapping[str, Tensor] | None = None) -> State:
         """Begin to run token by token, as in evaluation, for `step`.
@@ -285,16 +292,30 @@ class Recurrent(nn.Module):
         return torch.cat([forward, backward], dim=1)
 
     def _run(
-        self, packed: PackedSequence, hx: Mapping[str, Tensor] | None, *, traced: bool
+        self,
+        packed: PackedSequence,
+        hx: Mapping[str, Tensor] | None,
+        table: Tensor | None,
+        *,
+        traced: bool,
     ) -> tuple[PackedSequence, States, list[Trace]]:
-        self._check_input(packed)
-        first = self._first_states(packed, hx)
+        if table is not None:
+            _check_tokens(packed, table)
+            if traced or self.cell.graph.needs_equal_sizes or torch.compiler.is_compiling():
+                packed = ragged.replace(packed, functional.embedding(packed.data, table))
+                table = None
+        self._check_input(packed, table)
+        like = packed.data if table is None else table
+        first = self._first_states(packed, hx, like)
         finals: list[tuple[Tensor, ...]] = []
         traces: list[Trace] = []
         data, parts = packed.data, []
         for index, (layer, suffix) in enumerate(self._parts()):
             states = tuple(state[index] for state in first)
-            output, final, values = self._run_part(data, packed.batch_sizes, states, suffix, traced)
+            read = table if layer == 0 else None
+            output, final, values = self._run_part(
+                data, packed.batch_sizes, states, suffix, read, traced
+            )
             finals.append(final)
             traces.append(Trace(layer, suffix.endswith("_reverse"), values))
             parts.append(output)
@@ -310,51 +331,53 @@ class Recurrent(nn.Module):
         batch_sizes: Tensor,
         states: tuple[Tensor, ...],
         suffix: str,
+        table: Tensor | None,
         traced: bool,
     ) -> tuple[Tensor, tuple[Tensor, ...], dict[str, Tensor]]:
         projection = getattr(self, f"projection{suffix}", None)
         if projection is not None:
             data = functional.linear(data, projection)
         graph = self._graphs[self.training]
-        weights, masks = self._weights(suffix), self._masks(graph, data, states[0])
+        weights, masks = self._weights(suffix), self._masks(graph, data.shape[0], states[0])
         options: dict[str, Any] = {"reverse": suffix.endswith("_reverse"), "masks": masks}
         if traced:
             return eager.trace(graph, weights, data, batch_sizes, states, **options)
         text = self._texts[self.training]
         output, final = run(
-            self.backend, graph, text, weights, data, batch_sizes, states, **options
+            self.backend, graph, text, weights, data, batch_sizes, states, table=table, **options
         )
         return output, final, {}
 
-    def _masks(self, graph: Graph, data: Tensor, state: Tensor) -> dict[str, Tensor]:
+    def _masks(self, graph: Graph, tokens: int, state: Tensor) -> dict[str, Tensor]:
         rows, size = state.shape
         drawn = {}
         for mask in graph.masks:
-            numbers = data.new_empty(data.shape[0] if mask.per == "step" else rows, size)
+            numbers = state.new_empty(tokens if mask.per == "step" else rows, size)
             drawn[mask.name] = numbers.bernoulli_(mask.probability).mul_(mask.scale)
         return drawn
 
-    def _check_input(self, packed: PackedSequence) -> None:
+    def _check_input(self, packed: PackedSequence, table: Tensor | None) -> None:
         if not isinstance(packed, PackedSequence):
             raise ConfigError(
                 f"Recurrent takes a ragged batch, not a {type(packed).__name__}; "
                 "make one with elman.nn.ragged.pack(values, lengths)"
             )
-        shape = tuple(packed.data.shape)
+        shape = tuple((packed.data if table is None else table).shape)
         if len(shape) != 2 or shape[1] != self.input_size:
-            raise ConfigError(f"the data have shape {shape}; they must be (N, {self.input_size})")
+            word = "data have" if table is None else "table has"
+            raise ConfigError(f"the {word} shape {shape}; must be (N, {self.input_size})")
         if not packed.data.shape[0] or not packed.batch_sizes.shape[0]:
             raise ConfigError("the batch is empty; give it at least one row of at least one token")
 
     def _first_states(
-        self, packed: PackedSequence, hx: Mapping[str, Tensor] | None
+        self, packed: PackedSequence, hx: Mapping[str, Tensor] | None, like: Tensor
     ) -> list[Tensor]:
         order = packed.sorted_indices
         # The same number, without looking into a tensor where that can be spared.
         rows = int(packed.batch_sizes[0]) if order is None else order.shape[0]
         shape = (self.num_layers * self.num_directions, rows, self.hidden_size)
         if hx is None:
-            return [packed.data.new_zeros(shape)] * len(self.cell.states)
+            return [like.new_zeros(shape)] * len(self.cell.states)
         if set(hx) != set(self.cell.states):
             raise ConfigError(self._wrong_states(hx))
         for name, state in hx.items():
@@ -426,3 +449,12 @@ class Recurrent(nn.Module):
 
 def _is_recurrent(stack: Stack) -> bool:
     return stack.kind == "matrix" and stack.columns == "H"
+
+
+def _check_tokens(packed: PackedSequence, table: Tensor) -> None:
+    data = packed.data
+    if data.dim() != 1 or data.dtype not in (torch.int64, torch.int32) or table.dim() != 2:
+        raise ConfigError(
+            f"with a table the data are token ids (N,), int64, and the table is (V, I); they have "
+            f"shape {tuple(data.shape)} of {data.dtype}, and {tuple(table.shape)}"
+        )

@@ -2,8 +2,10 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from elman.backends.base import (
+    RUNS,
     Backend,
     Masks,
     States,
@@ -57,9 +59,17 @@ class Llvm(Backend):
         *,
         reverse: bool = False,
         masks: Masks | None = None,
+        table: Tensor | None = None,
     ) -> tuple[Tensor, States]:
         """As every backend; where something looks on, through an operator that it knows."""
-        if not is_watched(data, *weights.values(), *states):
+        watched = is_watched(data, *weights.values(), *states)
+        if table is not None and (watched or not _is_cheaper(graph, data, table)):
+            data, table = functional.embedding(data, table), None
+        if table is not None:
+            drawn = checked_masks(graph, masks, len(data), states[0])
+            RUNS[self.name] += 1
+            return self._recur(graph, weights, table, batch_sizes, states, reverse, drawn, data)
+        if not watched:
             return super().run(
                 graph, weights, data, batch_sizes, states, reverse=reverse, masks=masks
             )
@@ -83,8 +93,23 @@ class Llvm(Backend):
         reverse: bool,
         masks: Masks,
     ) -> tuple[Tensor, States]:
+        return self._recur(graph, weights, data, batch_sizes, states, reverse, masks, None)
+
+    @staticmethod
+    def _recur(
+        graph: Graph,
+        weights: Weights,
+        data: Tensor,
+        batch_sizes: Tensor,
+        states: States,
+        reverse: bool,
+        masks: Masks,
+        indices: Tensor | None,
+    ) -> tuple[Tensor, States]:
         known = plan(graph)
-        call = Call(known, states[0].shape[-1], batch_sizes, len(data), reverse=reverse)
+        tokens = len(data if indices is None else indices)
+        size = states[0].shape[-1]
+        call = Call(known, size, batch_sizes, tokens, reverse=reverse, indices=indices)
         parts = before_the_loop(known, weights, data, masks, states)
         flat = parts.flat()
         if torch.is_grad_enabled() and any(one.requires_grad for one in flat):
@@ -92,3 +117,15 @@ class Llvm(Backend):
         else:
             output, finals, _ = forward(call, parts, keep=False)
         return output, tuple(finals)
+
+
+def _is_cheaper(graph: Graph, indices: Tensor, table: Tensor) -> bool:
+    """Whether to multiply the whole table rather than each token's vector.
+
+    Indices are addresses to a kernel, so what is no row of the table is left to torch's error.
+    """
+    program = plan(graph).program
+    if not program.products or program.given or len(table) >= len(indices):
+        return False
+    lowest, highest = torch.aminmax(indices)
+    return indices.is_contiguous() and int(lowest) >= 0 and int(highest) < len(table)

@@ -18,6 +18,7 @@ from torch.nn import functional
 from elman.backends.base import Masks, States, Weights
 from elman.backends.eager import FUNCTIONS, eager
 from elman.backends.llvm.executable import Executable
+from elman.backends.llvm.scatter import sum_by_index
 from elman.compiler import Compilation, compile
 from elman.errors import BackendError
 from elman.ir.graph import Graph, Node, Op
@@ -168,9 +169,18 @@ class Call:
     """One layer in one direction over one batch."""
 
     def __init__(
-        self, plan: Plan, size: int, batch_sizes: Tensor, tokens: int, *, reverse: bool
+        self,
+        plan: Plan,
+        size: int,
+        batch_sizes: Tensor,
+        tokens: int,
+        *,
+        reverse: bool,
+        indices: Tensor | None = None,
     ) -> None:
         self.plan = plan
+        self.indices = indices
+        """(N,): where it is given, the data are a table (V, I), and tokens are rows of it."""
         self.size = size
         self.batch_sizes = batch_sizes
         self.reverse = reverse
@@ -227,6 +237,7 @@ class Call:
             arrays=arrays,
             matrices={name: _there(arrays[f"weights.{name}"]) for name in run.stacks},
             count=count,
+            indices=0 if self.indices is None else self.indices.data_ptr(),
         )()
 
     def arrays(self, parts: Tensors) -> dict[str, Tensor | None]:
@@ -282,13 +293,17 @@ def forward(call: Call, parts: Tensors, *, keep: bool, share: bool = True) -> Ma
     first = [state.contiguous() for state in parts.states]
     like = first[0]
     finals = [torch.empty_like(state) for state in first]
-    buffer = like.new_empty(tokens, (program.width if keep else len(program.products)) * size)
+    by_table = call.indices is not None
+    columns = program.width if keep else 0 if by_table else len(program.products)
+    buffer = like.new_empty(tokens, columns * size)
     weights = dict(zip(plan.stacks, parts.weights, strict=True))
     ahead = plan.stacked(weights, size)
-    if ahead is not None:
+    arrays = call.arrays(parts)
+    if by_table:
+        arrays["table"] = parts.data @ _there(ahead).t()
+    elif ahead is not None:
         column = program.first_product * size if keep else 0
         torch.mm(parts.data, ahead.t(), out=buffer[:, column : column + len(ahead)])
-    arrays = call.arrays(parts)
     shared = keep and share and call.dense and bool(plan.previous)
     kept = None
     if shared:
@@ -303,7 +318,7 @@ def forward(call: Call, parts: Tensors, *, keep: bool, share: bool = True) -> Ma
     if kept is not None:
         arrays["scalar"] = kept.scalar
         arrays |= dict.fromkeys(plan.previous, None if shared else kept.previous)
-    kind = "forward" if keep else "inference"
+    kind = ("forward" if keep else "inference") + ("_table" if by_table else "")
     call.launch(kind, arrays, first, finals, count=call.threads())
     return Made(output, finals, kept)
 
@@ -402,25 +417,31 @@ def backward(
     call.launch("backward", arrays, first, lasts, count=count, back=True)
     given = [kept.buffer[:, at * size : (at + 1) * size] for at in plan.given]
     weights = dict(zip(plan.stacks, parts.weights, strict=True))
-    grad_data = _data_gradient(plan, weights, kept, size) if data else None
+    products = _product_gradient(call, kept, len(parts.data))
+    grad_data = None
+    if data and products is not None:
+        grad_data = products @ _there(plan.stacked(weights, size))
     if plan.takes_input:
         if data:
             grad_data = given[0].clone() if grad_data is None else grad_data.add_(given[0])
         given = []
-    grads = _weight_gradients(plan, weights, parts.data, kept, total.sum(0), size)
+    ahead = None if products is None else _outer(products, parts.data)
+    grads = _weight_gradients(plan, weights, ahead, kept, total.sum(0), size)
     return Gradients(grad_data, grads, lasts, given)
 
 
-def _data_gradient(plan: Plan, weights: Weights, kept: Kept, size: int) -> Tensor | None:
-    ahead = plan.stacked(weights, size)
-    if ahead is None:
+def _product_gradient(call: Call, kept: Kept, count: int) -> Tensor | None:
+    """Of the products before the loop: (N, G*H), or (V, G*H) where they are those of a table."""
+    plan, size = call.plan, call.size
+    if not plan.ahead:
         return None
     column = plan.program.first_product * size
-    return kept.buffer[:, column : column + len(ahead)] @ ahead
+    block = kept.buffer[:, column : column + len(plan.ahead) * size]
+    return block if call.indices is None else sum_by_index(block, call.indices, count)
 
 
 def _weight_gradients(
-    plan: Plan, weights: Weights, data: Tensor, kept: Kept, totals: Tensor, size: int
+    plan: Plan, weights: Weights, ahead: Tensor | None, kept: Kept, totals: Tensor, size: int
 ) -> list[Tensor]:
     """One matrix product for all products of an operand; sums of the loop for the rest."""
     program = plan.program
@@ -435,10 +456,8 @@ def _weight_gradients(
         for (stack, at), part in zip(places, torch.split(product, size), strict=True):
             parts.setdefault(stack, []).append((at, part))
 
-    if plan.ahead:
-        column = program.first_product * size
-        block = kept.buffer[:, column : column + len(plan.ahead) * size]
-        put(plan.ahead, _outer(block, data))
+    if ahead is not None:
+        put(plan.ahead, ahead)
     for outer in program.outers:
         at, count = outer.operand.column, len(outer.products)
         operand = kept.buffer[:, at * size : (at + 1) * size]
@@ -527,7 +546,7 @@ def _differentiable(
     output, finals = eager.run(
         plan.graph,
         dict(zip(plan.stacks, views.weights, strict=True)),
-        views.data,
+        views.data if call.indices is None else views.data[call.indices],
         call.batch_sizes,
         views.states,
         reverse=call.reverse,
