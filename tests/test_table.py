@@ -56,6 +56,13 @@ def test_each_backend_takes_a_table(backend):
     torch.testing.assert_close(found.data, layer(looked_up(packed, table))[0].data)
 
 
+@pytest.mark.parametrize("turn", [torch.Tensor.int, lambda ids: torch.stack([ids, ids], 1)[:, 0]])
+def test_indices_of_another_type_or_not_in_one_piece(turn):
+    layer, table, packed = problem("lstm", torch.float64)
+    found, _ = layer(ragged.replace(packed, turn(packed.data)), table=table)
+    torch.testing.assert_close(found.data, layer(packed, table=table)[0].data)
+
+
 def test_second_derivatives_by_a_table():
     layer, table, packed = problem("lstm", torch.float64)
     assert torch.autograd.gradgradcheck(lambda t: layer(packed, table=t)[0].data, table)

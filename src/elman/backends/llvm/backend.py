@@ -68,7 +68,8 @@ class Llvm(Backend):
         if table is not None:
             drawn = checked_masks(graph, masks, len(data), states[0])
             RUNS[self.name] += 1
-            return self._recur(graph, weights, table, batch_sizes, states, reverse, drawn, data)
+            indices = data.long().contiguous()  # as kernels read them
+            return self._recur(graph, weights, table, batch_sizes, states, reverse, drawn, indices)
         if not watched:
             return super().run(
                 graph, weights, data, batch_sizes, states, reverse=reverse, masks=masks
@@ -128,4 +129,4 @@ def _is_cheaper(graph: Graph, indices: Tensor, table: Tensor) -> bool:
     if not program.products or program.given or len(table) >= len(indices):
         return False
     lowest, highest = torch.aminmax(indices)
-    return indices.is_contiguous() and int(lowest) >= 0 and int(highest) < len(table)
+    return int(lowest) >= 0 and int(highest) < len(table)
