@@ -94,7 +94,15 @@ def elman_epoch(corpus: Corpus, backend: str) -> Callable[[], None]:
         hidden_size=HIDDEN,
         bidirectional=False,
     )
-    config = TrainConfig(batch_size=BATCH, epochs=1_000_000, patience=1_000_000, learning_rate=1e-3)
+    config = TrainConfig(
+        batch_size=BATCH,
+        epochs=1_000_000,
+        patience=1_000_000,
+        learning_rate=1e-3,
+        # The same loss as the plain loops'.
+        label_smoothing=0.0,
+        logit_adjustment=0.0,
+    )
     one = Corpus(Encoded(corpus.encoded.values[:2], np.array([2])), corpus.targets[:1])
     trainer = Trainer(Classifier(sizes, "lstm", backend=backend), config, corpus, one)
     return lambda: trainer.state.history.append(trainer.epoch())

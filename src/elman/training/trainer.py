@@ -182,11 +182,19 @@ class Trainer:
         value = loss.item()
         if math.isfinite(value):
             loss.backward()  # type: ignore[no-untyped-call]
-            norm = nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
-            if math.isfinite(norm.item()):
+            if math.isfinite(self._clip()):
                 self.optimiser.step()
                 return value * len(rows)
         raise self._not_finite(tokens, f"in epoch {epoch}, batch {batch}")
+
+    def _clip(self) -> float:
+        """Scale the gradients down to the largest norm allowed; return what it was."""
+        grads = [one.grad for one in self.model.parameters() if one.grad is not None]
+        # As torch's clip_grad_norm_, which multiplies by 1 where nothing is to be clipped.
+        norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))))
+        if norm > CLIP_NORM:
+            torch._foreach_mul_(grads, CLIP_NORM / (norm + 1e-6))
+        return norm
 
     def _not_finite(self, tokens: PackedSequence, when: str) -> TrainingError:
         where = where_not_finite(self.model, tokens)
