@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from checks import TOLERANCES
 from torch.nn.functional import embedding
 
+from checks import TOLERANCES
 from elman.backends.base import RUNS
 from elman.backends.llvm.scatter import sum_by_index
 from elman.errors import ConfigError
