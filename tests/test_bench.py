@@ -2,18 +2,21 @@
 
 import itertools
 import json
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 import torch
 
+from elman import compiler
 from elman.backends.eager import FUNCTIONS
+from elman.backends.llvm import executable
 from elman.cells import ALL_CELLS, find
 from elman.cli.app import run
 from elman.errors import DataError, LabError
 from elman.lab import bench as lab
-from elman.lab.bench import child, fma, fresh, machine, scan, subjects, timing, works
+from elman.lab.bench import child, fma, fresh, loops, machine, scan, subjects, timing, works
 from elman.lab.bench.result import to_plain
 
 TINY = lab.Shape(3, 4, 5, 6)
@@ -80,10 +83,16 @@ def test_a_stream_carries_its_state():
     )
     step = subjects.stream(layer)
     with torch.no_grad():
-        outputs = [getattr(output := step(), "data", output).clone() for _ in range(2)]
+        outputs = [step() for _ in range(2)]
     assert not torch.equal(*outputs)
 
 
+needs_kernels = pytest.mark.skipif(
+    fma.why_not() is not None, reason="llvmlite compiles nothing on this machine"
+)
+
+
+@needs_kernels
 def test_the_loop_per_flop_and_beside_a_copy():
     shape = lab.Shape(2, 2, 3, 128)
     rows, skipped = measure(
@@ -93,17 +102,76 @@ def test_the_loop_per_flop_and_beside_a_copy():
         ("flops", "mut1", "GFLOP/s", "lstm"),
         ("copy", "mingru", "GB/s", "a copy"),
     ]
-    assert [row.shape.input_size for row in rows] == [128, 8]
-    assert {one.what for one in skipped} == {"flops mingru", "copy lstm", "copy mut1"}
-    assert measure(works=("flops",))[1] == [lab.Skipped("flops", "no shape has H of 128 or more")]
+    assert {row.backend for row in rows} == {"llvm"}
+    assert {one.what for one in skipped} == {
+        *("flops lstm", "flops mingru", "copy lstm", "copy mut1")
+    }
 
 
+@needs_kernels
+def test_a_rate_of_few_units_does_not_count():
+    rows, _ = measure(works=("rate",), cells=("gru",), shapes=(TINY, lab.Shape(2, 2, 3, 128)))
+    assert [(row.counts, row.note) for row in rows] == [
+        (False, "H under 128: not counted below"),
+        (True, ""),
+    ]
+    assert lab.summarise(rows)[0].shapes == 1
+
+
+@needs_kernels
+def test_only_the_kernels_are_timed():
+    step = subjects.dense_step(
+        find("lstm"),
+        TINY,
+        subjects.source(find("lstm"), 5, 6),
+        subjects.batch(TINY, ragged=False),
+    )
+
+    def slow():
+        step()
+        time.sleep(0.05)
+
+    with executable.watched() as watched:
+        step()
+        with executable.watched() as inner:
+            pass
+    step()
+    assert inner == []
+    assert [name for name, _ in watched] == [
+        *("forward.pack", "forward.run", "backward.pack", "backward.run")
+    ]
+    assert all(seconds > 0 for _, seconds in watched)
+    steps = {"whole": slow, "kernels": slow}
+    timed = timing.in_turn(steps, repeats=1, sample_seconds=0.0, kernels=("kernels",))
+    assert timed["whole"][0] > 0.05 > timed["kernels"][0] > 0
+
+
+def test_where_no_kernel_runs_there_is_no_loop_to_time(monkeypatch):
+    exact = subjects.recurrent
+    monkeypatch.setattr(subjects, "recurrent", lambda *given, **_: exact(*given, backend="eager"))
+    rows, (left,) = measure(works=("copy",), cells=("mingru",))
+    assert rows == []
+    assert left == lab.Skipped(
+        "the loop of mingru", "eager ran it, which has no kernels of its own"
+    )
+
+
+def test_what_the_loop_of_mingru_reads_and_writes():
+    program = compiler.compile(find("mingru").graph)
+    (streams, kept), (residuals, grads) = map(loops.traffic, (program.forward, program.backward))
+    assert list(map(len, (streams, kept, residuals, grads))) == [2, 4, 4, 2]
+    assert len(streams | kept | residuals | grads) == 5
+
+
+def test_without_vectors_there_is_no_rate(monkeypatch):
+    monkeypatch.setattr(fma, "why_not", lambda: "it has none")
+    assert measure(works=("rate",)) == ([], [lab.Skipped("rate", "it has none")])
+
+
+@needs_kernels
 def test_the_rate_beside_a_bare_loop():
     shape = lab.Shape(2, 2, 3, 128)
     rows, skipped = measure(works=("rate",), cells=("lstm", "mingru"), shapes=(shape,))
-    if fma.why_not() is not None:
-        assert skipped == [lab.Skipped("rate", fma.why_not())]
-        return
     (only,) = rows
     assert (only.cell, only.unit, only.against) == ("lstm", "GFLOP/s", "a bare FMA loop")
     assert only.theirs > 1
@@ -260,7 +328,7 @@ def test_a_result_is_a_file_and_a_table(call, tmp_path):
     assert (code, err) == (0, "")
     assert out == lab.markdown(result())
     assert "| dense | lstm | nn.LSTM | 1 | 2.50 | 2.50 at 3,4,5,6 |" in out
-    assert "| compile | lstm | 5, 6 | 0.25 s |" in out
+    assert "| compile | lstm | 1 | 0.25 s at 5, 6 |" in out
     assert machine.machine().processor in out
     plain = to_plain(result())["rows"][0]
     assert (plain["ratio"], plain["low"], plain["high"]) == (2.5, 2.1, 2.9)

@@ -35,8 +35,8 @@ def bench(
     Parameters
     ----------
     work
-        Names with commas between them: ragged, dense, stream, threads, flops, copy, memory,
-        compile; or all.
+        Names with commas between them: ragged, dense, stream, threads, flops, rate, copy,
+        memory, compile; or all.
     cells
         Names with commas between them, or file.py:name (those that each work is meant for).
     shapes
@@ -116,7 +116,10 @@ def _print(result: Result) -> None:
         "the 90th percentile of the rounds.\n"
     )
     _print_table(
-        ("work", "cell", "T,B,I,H", "threads", "backend", "Elman", "peer", "beside", "ratio"),
+        (
+            *("work", "cell", "T,B,I,H", "threads", "backend"),
+            *("Elman", "peer", "beside", "ratio", "note"),
+        ),
         [
             (
                 *(row.work, row.cell, str(row.shape), str(row.threads), row.backend),
@@ -124,6 +127,7 @@ def _print(result: Result) -> None:
                 "" if row.theirs is None else f"{row.theirs:.3g} {row.unit}",
                 row.against,
                 _ratio(row),
+                row.note,
             )
             for row in result.rows
         ],

@@ -1,8 +1,10 @@
 """A kernel for one size and type of number: compiled, loaded and ready to be called."""
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -10,12 +12,32 @@ from torch import Tensor
 
 from elman.backends.llvm import cache, engine, threads
 from elman.backends.llvm.builder import Lanes
-from elman.backends.llvm.emit import Emitter, Shape
+from elman.backends.llvm.emit import Emitter
+from elman.backends.llvm.tiles import Shape
 from elman.schedule.kernel import Kernel
 
 _SCALARS = {torch.float32: "float", torch.float64: "double"}
 _ENTRIES = ("run", "run_team", "pack", "pack_team")
 _Entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+
+
+_watch: list[tuple[str, float]] | None = None
+
+
+@contextmanager
+def watched() -> Iterator[list[tuple[str, float]]]:
+    """Fills the list with what kernels do meanwhile, in any thread, and the seconds it takes.
+
+    Each run is there as, say, ``("backward.run", 0.003)`` and the packing of its weights as
+    ``("backward.pack", 0.0001)``; within another `watched` only the inner one is told.
+    """
+    global _watch
+    found: list[tuple[str, float]] = []
+    before, _watch = _watch, found
+    try:
+        yield found
+    finally:
+        _watch = before
 
 
 def emitter(
@@ -101,7 +123,7 @@ class Executable:
         )
         prepared = Prepared(self, words, count, team, (scratch, packed))
         if self.stacks:
-            prepared.start(self._pack, self._pack_team)
+            prepared.start("pack", self._pack, self._pack_team)
         return prepared
 
 
@@ -128,10 +150,19 @@ class Prepared:
 
     def __call__(self) -> None:
         """Run the kernel."""
-        self.start(self._executable._run, self._executable._run_team)
+        self.start("run", self._executable._run, self._executable._run_team)
 
-    def start(self, entry: Any, team_entry: int) -> None:
+    def start(self, name: str, entry: Any, team_entry: int) -> None:
         """Call a function of the kernel in all threads."""
+        watch = _watch
+        if watch is None:
+            self._start(entry, team_entry)
+            return
+        begin = perf_counter()
+        self._start(entry, team_entry)
+        watch.append((f"{self._executable.kernel.name}.{name}", perf_counter() - begin))
+
+    def _start(self, entry: Any, team_entry: int) -> None:
         if self._count == 1:
             entry(self._address, 0, 1)
         elif self._team is not None:

@@ -3,15 +3,18 @@
 A request comes as JSON on stdin, answers go as lines of JSON to stdout.
 """
 
+import ctypes
 import gc
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from elman.backends.llvm import engine
 from elman.cells import find
 from elman.errors import LabError
 from elman.lab.bench import subjects, works
@@ -37,7 +40,7 @@ def _memory(request: dict[str, Any]) -> Iterator[Any]:
         batch = subjects.batch(at, ragged=False)
         weights = subjects.source(cell, at.input_size, at.hidden_size)
         if request["side"] == "elman":
-            return works.dense_step(cell, at, weights, batch)
+            return subjects.dense_step(cell, at, weights, batch)
         return subjects.train_dense(weights, batch)
 
     with subjects.watched() as ran:
@@ -52,6 +55,8 @@ def _memory(request: dict[str, Any]) -> Iterator[Any]:
 def growth(step: Callable[[], object]) -> float | None:
     """How many megabytes the resident set grows at the peak of three calls."""
     gc.collect()
+    with suppress(OSError, AttributeError, TypeError):  # glibc alone has it
+        ctypes.CDLL(None).malloc_trim(0)
     before, peak = _resident()
     if peak is None:
         return None
@@ -96,10 +101,19 @@ def _compile(request: dict[str, Any]) -> Iterator[Any]:
                 times.append(time.perf_counter() - start)
         return times[0] - sorted(times[1:])[_LATER_STEPS // 2], ", ".join(ran)
 
-    seconds("elman_relu", 3, 5)  # loads torch's and LLVM's own code
+    start = time.perf_counter()
+    with suppress(engine.UnsupportedError):
+        engine.host()  # imports llvmlite
+    loading = time.perf_counter() - start
+    seconds("elman_relu", 3, 5)  # the first call of torch's autograd, and of LLVM
     for cell in request["cells"]:
         took, backend = seconds(cell, *request["size"])
-        yield {"cell": cell, "seconds": max(took, 0.0), "backend": backend}
+        yield {
+            "cell": cell,
+            "seconds": max(took, 0.0),
+            "loading": loading,
+            "backend": backend,
+        }
 
 
 KINDS: dict[str, Callable[[dict[str, Any]], Iterator[Any]]] = {

@@ -1,12 +1,11 @@
 """The most that a core can do: a loop of fused multiply-adds on registers, compiled by LLVM."""
 
 import ctypes
-import threading
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from elman.backends.llvm import engine
+from elman.backends.llvm import engine, threads
 
 ACCUMULATORS = 12
 """Enough to hide the latency of an fma, few enough for sixteen registers with their operands."""
@@ -22,20 +21,22 @@ def why_not() -> str | None:
     return None
 
 
-def loop(threads: int) -> tuple[Callable[[], object], int]:
-    """A function that runs the loop on so many threads at once, and its FLOPs."""
+def loop(count: int) -> tuple[Callable[[], object], int]:
+    """A function that runs the loop in so many threads at once, and its FLOPs."""
     function, lanes = _compiled()
-    results = [ctypes.create_string_buffer(4 * lanes + 64) for _ in range(threads)]
+    # All threads write the same numbers there, at their ends.
+    result = ctypes.create_string_buffer(4 * lanes + 64)
+    team = threads.team()
 
     def run() -> None:
-        others = [threading.Thread(target=function, args=(one,)) for one in results[1:]]
-        for other in others:
-            other.start()
-        function(results[0])
-        for other in others:
-            other.join()
+        if count == 1:
+            function(result)
+        elif team is not None:
+            team.parallel(function, result, count, 0)
+        else:
+            threads.in_pool(lambda _: function(result), count)
 
-    return run, 2 * lanes * ACCUMULATORS * TURNS * threads
+    return run, 2 * lanes * ACCUMULATORS * TURNS * count
 
 
 @cache

@@ -14,19 +14,21 @@ WORKS = {
     "dense": "training step on rows of equal length",
     "stream": "one step of one row without gradients, H = 128, states carried from call to call",
     "threads": "training step on rows of equal length, all threads beside one, B of 64 and more",
-    "flops": "time of a training step for each FLOP in the loop, beside the lstm's, H of 128 and "
-    "more; I = 8, or H where the cell needs it; the time of the products outside, measured in the "
-    "same round, is taken off",
-    "rate": "FLOP a second in the loop, forward and back to the states, H of 128 and more, beside "
-    "a bare loop of fused multiply-adds on all threads; I = 8, and what is done outside of the "
-    "loop, the products with the input and the gradients of weights, is timed in the same round "
-    "and taken off",
-    "copy": "training step of cells without recurrent products, I = 8, less the products outside: "
-    "bytes a second that a fused loop must read and write, beside a copy of as many",
+    "flops": "FLOP a second in the loop of a dense training step, beside the lstm's; timed and "
+    "counted as for rate",
+    "rate": "FLOP a second in the loop of a dense training step, beside a bare loop of fused "
+    "multiply-adds on all threads; only the seconds within the forward and the backward kernel, "
+    "the packing of their weights included, and of the FLOP twice those of the loop forward: the "
+    "products with the input and the gradients of weights are done outside; H of 128 and more "
+    "counts for the mean and the least",
+    "copy": "bytes a second in the loop of a dense training step of cells without recurrent "
+    "products, timed as for rate: all that the two kernels read and write for each token, beside "
+    "a copy within as much memory as they touch",
     "memory": "growth of the resident set at the peak of a dense training step, each in a fresh "
-    "process after a small step has loaded all code",
-    "compile": "the first training step in a fresh process less a later one, with an empty "
-    "ELMAN_CACHE (compile) and with the filled one (reload)",
+    "process after a small step has loaded all code; Elman's kernels come from the cache",
+    "compile": "the first training step in a fresh process less a later one, wall time, with an "
+    "empty ELMAN_CACHE (compile) and with the filled one (reload), whose files the system has in "
+    "memory; both kernels; llvmlite has been imported",
 }
 """What can be measured, and how."""
 

@@ -27,6 +27,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     theirs: float | None = None
     ratios: list[float] = []
     """How many times better than the peer, round by round: more is better."""
+    counts: bool = True
+    """Whether it is part of the summary."""
+    note: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -50,7 +53,7 @@ class Skipped(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """One work and cell beside one peer, over all shapes."""
+    """One work and cell beside one peer, over all shapes that count."""
 
     work: str
     cell: str
@@ -76,10 +79,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def summarise(rows: Sequence[Row]) -> list[Summary]:
-    """The geometric mean and the lowest of the ratios over the shapes."""
+    """The geometric mean and the lowest of the ratios, over the shapes that count."""
     groups: dict[tuple[str, str, str, int], list[tuple[float, Shape]]] = {}
     for row in rows:
-        if row.ratio is not None:
+        if row.ratio is not None and row.counts:
             key = (row.work, row.cell, row.against, row.threads)
             groups.setdefault(key, []).append((row.ratio, row.shape))
     return [_summary(key, ratios) for key, ratios in groups.items()]

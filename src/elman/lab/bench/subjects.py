@@ -137,6 +137,14 @@ def train_dense(layer: nn.Module, batch: Batch) -> Training:
     return step
 
 
+def dense_step(cell: Cell, shape: Shape, weights: nn.Module, batch: Batch) -> Training:
+    """Elman's training step on rows of equal length: by its drop-in where torch has the cell."""
+    layer = drop_in(cell, weights, shape)
+    if layer is None:
+        return train_packed(recurrent(cell, weights, shape), batch)
+    return train_dense(layer, batch)
+
+
 def train_products(tokens: int, columns: int, rows: int) -> Callable[[], object]:
     """Of one affine map for all tokens: what leaves the time loop."""
     data = torch.randn(tokens, columns, requires_grad=True)
@@ -155,29 +163,18 @@ def train_products(tokens: int, columns: int, rows: int) -> Callable[[], object]
 # Streams
 
 
-def stream(layer: Recurrent) -> Callable[[], object]:
+def stream(layer: Recurrent) -> Callable[[], Tensor]:
     """One step of one row, the state carried on; to be called under no_grad."""
     layer.eval()
     x = torch.randn(1, layer.input_size)
-    streaming: Any = layer
-    if hasattr(layer, "start"):
-        state = streaming.start(1)
+    state = layer.start(1)
 
-        def step() -> object:
-            nonlocal state
-            output, state = streaming.step(x, state)
-            return output
-
-        return step
-    packed = PackedSequence(x, torch.ones(1, dtype=torch.int64))
-    states = None
-
-    def call() -> object:
-        nonlocal states
-        output, states = layer(packed, states)
+    def step() -> Tensor:
+        nonlocal state
+        output, state = layer.step(x, state)
         return output
 
-    return call
+    return step
 
 
 def stream_torch(layer: nn.Module, input_size: int) -> Callable[[], object]:

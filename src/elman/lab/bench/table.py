@@ -1,5 +1,6 @@
 """A result as Markdown, for a README."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -34,7 +35,8 @@ def markdown(result: Result) -> str:
         ]
     alone = [row for row in result.rows if row.ratio is None]
     if alone:
-        lines += ["| work | cell | I, H | figure |", "|---|---|---|---|", *map(_figure, alone), ""]
+        lines += ["| work | cell | sizes | most, at I, H |", "|---|---|---|---|"]
+        lines += [*_most(alone), ""]
     measured = {row.work for row in result.rows}
     lines += [f"- {name}: {how}" for name, how in result.how.items() if name in measured]
     return "\n".join(lines) + "\n"
@@ -60,6 +62,12 @@ def _line(row: Summary) -> str:
     return f"| {row.work} | {row.cell} | {row.against} | {row.threads} | {mean} | {least} |"
 
 
-def _figure(row: Row) -> str:
-    sizes = f"{row.shape.input_size}, {row.shape.hidden_size}"
-    return f"| {row.work} | {row.cell} | {sizes} | {row.ours:.3g} {row.unit} |"
+def _most(rows: Sequence[Row]) -> Iterator[str]:
+    """One line a work and cell, of all its sizes the one that takes the most."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.work, row.cell), []).append(row)
+    for (work, cell), group in groups.items():
+        most = max(group, key=lambda row: row.ours)
+        at = f"{most.shape.input_size}, {most.shape.hidden_size}"
+        yield f"| {work} | {cell} | {len(group)} | {most.ours:.3g} {most.unit} at {at} |"

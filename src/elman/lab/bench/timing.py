@@ -2,26 +2,37 @@
 
 import gc
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+
+from elman.backends.llvm import executable
 
 Step = Callable[[], object]
+_Sample = Callable[[Step, int], float]
 
 
 def in_turn(
-    steps: Mapping[str, Step], *, repeats: int, sample_seconds: float
+    steps: Mapping[str, Step],
+    *,
+    repeats: int,
+    sample_seconds: float,
+    kernels: Collection[str] = (),
 ) -> dict[str, list[float]]:
     """Seconds a call of each function, one figure a round.
 
     A round takes one sample of each function, in an order that turns around from round to round;
     a sample calls the function as often as it takes to fill ``sample_seconds``. So noise of the
-    machine falls on all, and the figures of one round can be set in ratio.
+    machine falls on all, and the figures of one round can be set in ratio. Of the functions named
+    in ``kernels`` only the seconds within compiled kernels count.
     """
-    calls = {name: _enough_calls(step, sample_seconds) for name, step in steps.items()}
+    samples = {name: _kernel_sample if name in kernels else _sample for name in steps}
+    calls = {
+        name: _enough_calls(step, samples[name], sample_seconds) for name, step in steps.items()
+    }
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     order = list(steps)
     for _ in range(repeats):
         for name in order:
-            seconds[name].append(_sample(steps[name], calls[name]))
+            seconds[name].append(samples[name](steps[name], calls[name]))
         order.reverse()
     return seconds
 
@@ -31,11 +42,11 @@ def ratios(theirs: list[float], ours: list[float]) -> list[float]:
     return [a / b for a, b in zip(theirs, ours, strict=True)]
 
 
-def _enough_calls(step: Step, sample_seconds: float) -> int:
+def _enough_calls(step: Step, sample: _Sample, sample_seconds: float) -> int:
     step()
     step()  # warm: compiled, cached, allocated
     calls = 1
-    while (seconds := calls * _sample(step, calls)) < sample_seconds:
+    while (seconds := calls * sample(step, calls)) < sample_seconds:
         calls = max(2 * calls, int(1.1 * calls * sample_seconds / max(seconds, 1e-9)))
         calls = min(calls, 1_000_000)
     return calls
@@ -52,3 +63,9 @@ def _sample(step: Step, calls: int) -> float:
     finally:
         if collects:
             gc.enable()
+
+
+def _kernel_sample(step: Step, calls: int) -> float:
+    with executable.watched() as watched:
+        _sample(step, calls)
+    return sum(seconds for _, seconds in watched) / calls

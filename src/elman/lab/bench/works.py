@@ -1,66 +1,22 @@
 """How each work is measured, in this process, with the number of threads it has."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
 
 import numpy as np
 import torch
 
 from elman.cell import Cell
-from elman.cells import ALL_CELLS, find
-from elman.errors import CellError, LabError
-from elman.ir import costs
-from elman.ir.graph import PRODUCTS, Graph
-from elman.lab.bench import fma, fresh, scan, subjects, timing
+from elman.errors import LabError
+from elman.lab.bench import fresh, loops, scan, subjects, timing
 from elman.lab.bench.options import DEFAULT_CELLS, Options, Shape
 from elman.lab.bench.result import Row, Skipped
-from elman.lab.bench.subjects import Batch, Training
+from elman.lab.bench.session import Found, Session
+from elman.lab.bench.subjects import Training
 from elman.lab.bench.timing import Step
 
-Found = Iterator[Row | Skipped]
-
-_INPUTS = 8
-"""I where the products outside of the loop are to weigh little."""
 _STREAM = Shape(1, 1, 128, 128)
 _TOLERANCE = 1e-3
 """Of the largest value: a peer that is further off computes something else."""
-
-
-@dataclass(frozen=True)
-class Session:
-    """The request as one process has it."""
-
-    options: Options
-    threads: int
-
-    def in_turn(self, steps: dict[str, Step]) -> dict[str, list[float]]:
-        """Seconds a call, round by round."""
-        seconds = self.options.sample_ms / 1e3
-        return timing.in_turn(steps, repeats=self.options.repeats, sample_seconds=seconds)
-
-    def names(self, default: Sequence[str]) -> Iterator[str | Skipped]:
-        """The cells asked for, or those of ``default`` that there are, by name."""
-        for name in self.options.cells or default:
-            try:
-                find(name)
-            except CellError as error:
-                yield Skipped(name, str(error))
-            else:
-                yield name
-
-    def cells(self, default: Sequence[str]) -> Iterator[Cell | Skipped]:
-        """The same, found."""
-        for name in self.names(default):
-            yield name if isinstance(name, Skipped) else find(name)
-
-    def peers(self, cell: Cell, work: str) -> tuple[str, ...]:
-        """The peers asked for, or those that fit the cell and the work."""
-        if self.options.against:
-            return self.options.against
-        if subjects.twin(cell):
-            return ("torch",)
-        return ("eager", "jax") if work == "dense" else ("eager",)
 
 
 def measure(options: Options, threads: int) -> Found:
@@ -122,7 +78,7 @@ def _compared(
         return scan.train(eager, batch) if peer == "jax" else subjects.train_packed(eager, batch)
 
     if work == "dense":
-        steps = {"elman": dense_step(cell, shape, weights, batch)}
+        steps = {"elman": subjects.dense_step(cell, shape, weights, batch)}
     else:
         layer = subjects.recurrent(cell, weights, shape)
         steps = {"elman": subjects.train_packed(layer, batch)}
@@ -144,14 +100,6 @@ def _compared(
             theirs=1e3 * float(np.median(seconds[peer])),
             ratios=timing.ratios(seconds[peer], seconds["elman"]),
         )
-
-
-def dense_step(cell: Cell, shape: Shape, weights: torch.nn.Module, batch: Batch) -> Training:
-    """Elman's training step on rows of equal length: by its drop-in where torch has the cell."""
-    layer = subjects.drop_in(cell, weights, shape)
-    if layer is None:
-        return subjects.train_packed(subjects.recurrent(cell, weights, shape), batch)
-    return subjects.train_dense(layer, batch)
 
 
 def _said(peer: str, cell: Cell, work: str) -> str:
@@ -241,7 +189,7 @@ def _threads(session: Session) -> Found:
 def _scaled(session: Session, cell: Cell, shape: Shape) -> Row:
     batch = subjects.batch(shape, ragged=False)
     weights = subjects.source(cell, shape.input_size, shape.hidden_size)
-    step = dense_step(cell, shape, weights, batch)
+    step = subjects.dense_step(cell, shape, weights, batch)
 
     def with_threads(count: int) -> Step:
         def run() -> object:
@@ -264,185 +212,6 @@ def _scaled(session: Session, cell: Cell, shape: Shape) -> Row:
         ours=1e3 * float(np.median(seconds["all"])),
         theirs=1e3 * float(np.median(seconds["one"])),
         ratios=timing.ratios(seconds["one"], seconds["all"]),
-    )
-
-
-# ---------------------------------------------------------------------------------------------
-# The loop alone
-
-
-@dataclass(frozen=True)
-class _Loop:
-    """A training step and what of it is done outside of the time loop."""
-
-    cell: Cell
-    shape: Shape
-    step: Training
-    outside: list[Step] = field(default_factory=list)
-
-    def seconds(self, timed: dict[str, list[float]], label: str) -> list[float]:
-        """Of the loop, round by round; at least a tenth of the step, as noise may eat it up."""
-        whole = timed[label]
-        outside = timed.get(f"{label} outside", [0.0] * len(whole))
-        return [max(a - b, 0.1 * a) for a, b in zip(whole, outside, strict=True)]
-
-    def steps(self, label: str) -> dict[str, Step]:
-        """What is to be timed."""
-        found: dict[str, Step] = {label: self.step}
-        if self.outside:
-            found[f"{label} outside"] = lambda: [step() for step in self.outside]
-        return found
-
-    @property
-    def flops(self) -> int:
-        """In the loop, of a training step: forward, and twice as much backward."""
-        sizes = {"input_size": self.shape.input_size, "hidden_size": self.shape.hidden_size}
-        return 3 * self.shape.steps * self.shape.rows * costs.flops(self.cell.graph, **sizes).loop
-
-
-def _loop(cell: Cell, shape: Shape) -> _Loop:
-    inputs = shape.hidden_size if cell.graph.needs_equal_sizes else _INPUTS
-    shape = shape._replace(input_size=inputs)
-    weights = subjects.source(cell, inputs, shape.hidden_size)
-    batch = subjects.batch(shape, ragged=False)
-    step = subjects.train_packed(subjects.recurrent(cell, weights, shape), batch)
-    tokens, size = shape.steps * shape.rows, shape.hidden_size
-    columns = [{"I": inputs, "H": size}[node] for node in _outside_products(cell.graph)]
-    outside = [
-        subjects.train_products(tokens, width, columns.count(width) * size)
-        for width in sorted(set(columns))
-    ]
-    return _Loop(cell, shape, step, outside)
-
-
-def _outside_products(graph: Graph) -> list[str]:
-    """For each product that does not depend on the states the size of what it multiplies."""
-    looped = costs.stepped(graph)
-    return [n.inputs[0].size for n in graph.nodes if n.op in PRODUCTS and n not in looped]
-
-
-def _flops(session: Session) -> Found:
-    shapes = [shape for shape in session.options.shapes if shape.hidden_size >= 128]
-    if not shapes:
-        yield Skipped("flops", "no shape has H of 128 or more")
-    for cell in session.cells([one.name for one in ALL_CELLS]):
-        if isinstance(cell, Skipped):
-            yield cell
-        elif cell == find("lstm"):
-            continue  # it is what the others are measured by
-        elif costs.loop_products(cell.graph):
-            for shape in shapes:
-                yield _per_flop(session, cell, shape)
-        elif session.options.cells:
-            yield Skipped(f"flops {cell.name}", "its loop has no products; --work copy has it")
-
-
-def _per_flop(session: Session, cell: Cell, shape: Shape) -> Row:
-    mine, bar = _loop(cell, shape), _loop(find("lstm"), shape)
-    with subjects.watched() as ran:
-        mine.step()
-    timed = session.in_turn(bar.steps("bar") | mine.steps("mine"))
-    rates = [
-        [loop.flops / seconds / 1e9 for seconds in loop.seconds(timed, label)]
-        for loop, label in ((mine, "mine"), (bar, "bar"))
-    ]
-    return Row(
-        work="flops",
-        cell=cell.name,
-        shape=mine.shape,
-        threads=session.threads,
-        backend=", ".join(ran) or "torch",
-        against="lstm",
-        unit="GFLOP/s",
-        ours=float(np.median(rates[0])),
-        theirs=float(np.median(rates[1])),
-        ratios=timing.ratios(*rates),
-    )
-
-
-def _rate(session: Session) -> Found:
-    shapes = [shape for shape in session.options.shapes if shape.hidden_size >= 128]
-    reason = fma.why_not() if shapes else "no shape has H of 128 or more"
-    if reason is not None:
-        yield Skipped("rate", reason)
-        return
-    for cell in session.cells(list(subjects.TWINS)):
-        if isinstance(cell, Skipped):
-            yield cell
-            continue
-        if not costs.loop_products(cell.graph):
-            yield Skipped(f"rate {cell.name}", "its loop has no products; --work copy has it")
-            continue
-        for shape in shapes:
-            yield _beside_fma(session, cell, shape)
-
-
-def _beside_fma(session: Session, cell: Cell, shape: Shape) -> Row:
-    loop = _loop(cell, shape)
-    tokens, size = shape.steps * shape.rows, shape.hidden_size
-    rows = costs.loop_products(cell.graph) * size
-    # The gradients of the recurrent weights: one product after the loop.
-    loop.outside.append(partial(torch.mm, torch.randn(rows, tokens), torch.randn(tokens, size)))
-    with subjects.watched() as ran:
-        loop.step()
-    bare, flops = fma.loop(session.threads)
-    timed = session.in_turn({"bare": bare, **loop.steps("loop")})
-    rates = [
-        [loop.flops / 3 * 2 / seconds / 1e9 for seconds in loop.seconds(timed, "loop")],
-        [flops / seconds / 1e9 for seconds in timed["bare"]],
-    ]
-    return Row(
-        work="rate",
-        cell=cell.name,
-        shape=loop.shape,
-        threads=session.threads,
-        backend=", ".join(ran) or "torch",
-        against="a bare FMA loop",
-        unit="GFLOP/s",
-        ours=float(np.median(rates[0])),
-        theirs=float(np.median(rates[1])),
-        ratios=timing.ratios(*rates),
-    )
-
-
-def _copy(session: Session) -> Found:
-    for cell in session.cells([one.name for one in ALL_CELLS]):
-        if isinstance(cell, Skipped):
-            yield cell
-        elif not costs.loop_products(cell.graph):
-            for shape in session.options.shapes:
-                yield _beside_copy(session, cell, shape)
-        elif session.options.cells:
-            yield Skipped(f"copy {cell.name}", "its loop has products; --work flops has it")
-
-
-def _beside_copy(session: Session, cell: Cell, shape: Shape) -> Row:
-    loop = _loop(cell, shape)
-    tokens, size = shape.steps * shape.rows, shape.hidden_size
-    products, states = len(_outside_products(cell.graph)), len(cell.states)
-    # Forward reads the products and writes the states; backward reads both and the output's
-    # gradient, and writes the products' gradients. A copy reads and writes each number.
-    numbers = tokens * size * (products + states + products + states + 1 + products)
-    old, new = torch.randn(numbers // 2), torch.empty(numbers // 2)
-    with subjects.watched() as ran:
-        loop.step()
-    timed = session.in_turn({"a copy": lambda: new.copy_(old), **loop.steps("loop")})
-    gigabytes = 4 * numbers / 1e9
-    rates = [
-        [gigabytes / seconds for seconds in one]
-        for one in (loop.seconds(timed, "loop"), timed["a copy"])
-    ]
-    return Row(
-        work="copy",
-        cell=cell.name,
-        shape=loop.shape,
-        threads=session.threads,
-        backend=", ".join(ran) or "torch",
-        against="a copy",
-        unit="GB/s",
-        ours=float(np.median(rates[0])),
-        theirs=float(np.median(rates[1])),
-        ratios=timing.ratios(*rates),
     )
 
 
@@ -480,9 +249,9 @@ RUN: dict[str, Callable[[Session], Found]] = {
     "dense": _dense,
     "stream": _stream,
     "threads": _threads,
-    "flops": _flops,
-    "rate": _rate,
-    "copy": _copy,
+    "flops": loops.flops,
+    "rate": loops.rate,
+    "copy": loops.copy,
     "memory": _memory,
     "compile": _compile,
 }
