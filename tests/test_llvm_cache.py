@@ -18,7 +18,8 @@ import torch
 import elman
 from elman import compiler
 from elman.backends.llvm import cache, engine, executable
-from elman.backends.llvm.emit import Emitter, Shape
+from elman.backends.llvm.emit import Emitter
+from elman.backends.llvm.tiles import Shape
 from elman.cell import cell, tanh
 from elman.cells import ALL_CELLS, find
 from elman.ir.graph import Op, apply, constant, state_node

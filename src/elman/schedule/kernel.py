@@ -6,7 +6,7 @@ phase in which its last operand arrives, on the numbers of one row and one block
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -115,6 +115,23 @@ class Kernel:
             for accumulator in phase.accumulators
             for product in accumulator.products
         )
+
+    def loaded(self, phase: Phase) -> Iterator[Node]:
+        """The leaves that a phase loads."""
+        before = self.phases[: self.phases.index(phase)]
+        ready = {node for one in before for node in one.kept}
+        ready.update(one.node for one in phase.accumulators)
+        seen: set[Node] = set()
+        pending = list(phase.roots)
+        while pending:
+            node = pending.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            if node in self.leaves:
+                yield node
+            elif node not in ready and node.op is not Op.MEAN:
+                pending.extend(node.inputs)
 
 
 def build(

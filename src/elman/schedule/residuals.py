@@ -8,6 +8,7 @@ that a sigmoid is kept rather than its argument.
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 from elman.ir.graph import PRODUCTS, Node, Op
 
@@ -70,7 +71,7 @@ class _Flow:
 
     def saturate(self) -> None:
         while path := self._path():
-            pairs = list(zip(path, path[1:], strict=False))
+            pairs = list(pairwise(path))
             amount = min(self.left[start][end] for start, end in pairs)
             for start, end in pairs:
                 self.left[start][end] -= amount

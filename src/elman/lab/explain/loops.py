@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from elman.backends.llvm import engine
-from elman.backends.llvm.emit import Chunk, Emitter
+from elman.backends.llvm.emit import Emitter
+from elman.backends.llvm.tiles import Chunk
 from elman.compiler import Compilation
 from elman.ir.graph import Node, Op
 from elman.lab.explain.plan import named, place, pointwise, sum_name
@@ -59,9 +60,9 @@ def _phase(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str
         inner = "        "
     for chunk in chunks:
         yield f"{inner}# {_registers(chunk, shape.registers)}"
-        for run in chunk.runs:
+        for sweep in chunk.sweeps:
             yield f"{inner}for k in 0 .. {shape.hidden_size - 1}:"
-            for index, product in run.members:
+            for index, product in sweep.members:
                 yield f"{inner}    {_multiply(words, chunk.accumulators[index], product)}"
     yield f"{inner}for each row:"
     for line in pointwise(words, writer.kernel, at, phase):
@@ -85,7 +86,7 @@ def _multiply(words: Words, sum_: Accumulator, product: Node) -> str:
 def _registers(chunk: Chunk, registers: int) -> str:
     width = len(chunk.accumulators)
     used = chunk.rows * chunk.blocks * width
-    loaded = chunk.blocks * max(len(run.members) for run in chunk.runs)
+    loaded = chunk.blocks * max(len(sweep.members) for sweep in chunk.sweeps)
     sums = "sum" if width == 1 else "sums"
     return (
         f"{chunk.rows} rows x {chunk.blocks} {'block' if chunk.blocks == 1 else 'blocks'} x "

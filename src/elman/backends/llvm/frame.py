@@ -1,0 +1,122 @@
+"""The function `run` under construction: what a thread finds in its arguments, and where it lies.
+
+The order of the loops is row group -> step -> phase -> blocks of units -> tile of rows. Each of
+these loops is written in a module of its own; all are given this frame and append to its function.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from elman.backends.llvm import subnormals
+from elman.backends.llvm.builder import Function, Value, integer
+from elman.backends.llvm.entry import Entry
+from elman.backends.llvm.layout import Layout
+from elman.ir.graph import Node
+from elman.schedule.kernel import State
+
+ZERO = integer("i64", 0)
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows of a thread that go through time together."""
+
+    first: Value
+    """The first one's number among the thread's rows."""
+    count: Value
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the batch the code that is being emitted stands."""
+
+    token: Value
+    """The first row's token."""
+    following: Value
+    """Its token in the step that comes next."""
+    row: Value
+    """The first row's number in the batch."""
+    buffers: Mapping[str, tuple[Value, Value]]
+    """For each state where it is read and where its next value is written."""
+
+
+class Frame(Entry):
+    """The function, with its arguments loaded."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__(layout, "run")
+        self._mode = subnormals.flush(self.f)
+        self.steps, self.rows, self.turn = (
+            self.word(name, "i64") for name in ("steps", "rows", "turn")
+        )
+        self.sizes, self.starts, self.lengths = (
+            self.word(name, "ptr") for name in ("sizes", "starts", "lengths")
+        )
+        self.packed = self.word("packed", "ptr")
+        scratch = self.word("scratch", "ptr")
+        own = self.f.mul(self.thread, integer("i64", layout.scratch_bytes))
+        self._scratch = self.f.at(scratch, own)
+        self.arrays = {
+            array.name: self.word(f"array.{array.name}", "ptr") for array in self.kernel.arrays
+        }
+        self.indices = self.word("indices", "ptr")
+        self._own_totals()
+
+    def finish(self) -> Function:
+        """The function, with its end."""
+        subnormals.restore(self.f, self._mode)
+        self.f.do("ret void")
+        return self.f
+
+    def _own_totals(self) -> None:
+        """Each thread sums into memory of its own; the caller adds them up in a fixed order."""
+        for array in self.kernel.arrays:
+            if array.kind == "total":
+                numbers = integer("i64", array.columns * self.shape.whole)
+                own = self.f.mul(self.thread, numbers)
+                self.arrays[array.name] = self.move(self.arrays[array.name], own)
+
+    # Whole numbers ---------------------------------------------------------------------------
+
+    def least(self, left: Value, right: Value) -> Value:
+        """The smaller one."""
+        return self.f.select(self.f.compare("slt", left, right), left, right)
+
+    def share(self, count: Value) -> Value:
+        """How many of ``count`` rows are this thread's.
+
+        Thread j has the rows j, j + threads, ...: the longest rows come first in a batch, so all
+        threads have nearly the same number of tokens.
+        """
+        f = self.f
+        more = f.add(f.sub(count, self.thread), f.sub(self.threads, integer("i64", 1)))
+        positive = f.select(f.compare("sgt", more, ZERO), more, ZERO)
+        return f.emit("i64", f"udiv {positive.typed}, {self.threads}")
+
+    def row(self, group: RowGroup, index: Value) -> Value:
+        """The number in the batch of a row of the group."""
+        own = self.f.add(group.first, index)
+        return self.f.add(self.thread, self.f.mul(own, self.threads))
+
+    # Scratch memory --------------------------------------------------------------------------
+
+    def scratch(self, key: object, offset: int = 0) -> Value:
+        """So many bytes behind the start of a piece of this thread's memory: `Layout.places`."""
+        return self.f.at(self._scratch, self.layout.places[key] + offset)
+
+    def buffers(self, state: State) -> tuple[Value, Value]:
+        """Where a state is read and written; the halves of a double one change places each step."""
+        start = self.scratch(("state", state.name))
+        if not state.double:
+            return start, start
+        half = self.layout.group * self.shape.stride * self.lanes.bytes_each
+        return start, self.f.at(start, half)
+
+    def partial(self, node: Node, row: Value) -> Value:
+        """The vector in which a row's mean is summed."""
+        start = self.scratch(("partial", node))
+        return self.f.at(start, self.f.mul(row, integer("i64", self.lanes.bytes)))
+
+    def mean(self, node: Node, row: Value) -> Value:
+        """Where the mean of a row stands in the end."""
+        return self.move(self.scratch(("mean", node)), row)
