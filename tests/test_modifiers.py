@@ -281,7 +281,7 @@ def test_in_evaluation_a_plain_lstm_runs_on_torchs_kernels():
 def test_how_masks_are_drawn():
     graph = replace(zoneout(recurrent_dropout(LSTM, 0.25), h=0.1).graph, name="both")
     layer = Recurrent(Cell(graph), 3, 50)
-    masks = layer._masks(graph, torch.zeros(400, 3), torch.zeros(200, 50))
+    masks = layer._masks(graph, 400, torch.zeros(200, 50))
     assert {name: tuple(mask.shape) for name, mask in masks.items()} == {
         "drop_h": (200, 50),
         "zoneout_h": (400, 50),

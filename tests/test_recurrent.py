@@ -260,7 +260,7 @@ def test_input_that_cannot_be():
     layer = Recurrent("lstm", 3, 4)
     with pytest.raises(ConfigError, match=r"takes a ragged batch, not a Tensor; .*ragged.pack"):
         layer(torch.zeros(2, 3))
-    with pytest.raises(ConfigError, match=r"shape \(13, 2\); they must be \(N, 3\)"):
+    with pytest.raises(ConfigError, match=r"shape \(13, 2\); must be \(N, 3\)"):
         layer(make_batch(size=2))
     with pytest.raises(ConfigError, match="hx holds h; the states of lstm are h, c"):
         layer(make_batch(), {"h": torch.zeros(1, 4, 4)})
