@@ -92,7 +92,7 @@ class Chunk:
         return self.depth * shape.hidden_size * shape.whole
 
 
-_LARGE = 4 << 20
+_LARGE = 2 << 20
 """Bytes of a phase's weights from which they come from the third cache or from memory."""
 _FAR = 3 << 19
 """Bytes of a phase's weights that leave no room in a second cache for anything else."""
