@@ -338,7 +338,7 @@ def check_slots(program):
         if slot.array == "buffer"
     }
     gradients = {slot: at for at, phase in enumerate(backward.phases) for _, slot in phase.stores}
-    operands = {node.inputs[0] for node in program.residual_products}
+    operands = {node.inputs[0] for node in program.loop_products}
     assert len(set(program.slots.values())) == len(program.slots)
     for node, slot in program.slots.items():
         assert streams.get(slot, -1) <= stored[node]
@@ -350,9 +350,9 @@ def check_slots(program):
 
 
 def check_residuals(program):
-    operands = {node.inputs[0] for node in program.residual_products}
+    operands = {node.inputs[0] for node in program.loop_products}
     vectors = [node for node in program.residuals if node not in operands]
-    most = len(program.recurrence.streams) + len(program.residual_products)
+    most = len(program.recurrence.streams) + len(program.loop_products)
     assert len(vectors) <= most + len(program.graph.states)
     assert len(set(program.residuals)) == len(program.residuals)
     assert program.width <= len(program.columns) + len(program.residuals)
@@ -437,7 +437,7 @@ def test_phases(name, forward, backward):
 )
 def test_residuals(name, kept):
     program = compile(find(name).graph)
-    operands = {node.inputs[0] for node in program.residual_products}
+    operands = {node.inputs[0] for node in program.loop_products}
     assert len(program.residuals) - len(operands) == kept
     assert not program.scalars
 
@@ -518,7 +518,7 @@ def test_minimal_cut_suffices_and_no_smaller_one_does(cell):
     program = compile(cell.graph)
     graph = program.graph
     streams = frozenset(program.recurrence.streams)
-    free = frozenset({node.inputs[0] for node in program.residual_products} | {graph.output})
+    free = frozenset({node.inputs[0] for node in program.loop_products} | {graph.output})
     gates = [node for _, node in graph.named]
     kept = minimal_cut(gates, free=free, streams=streams)
     assert covers(gates, {*kept, *free}, streams)

@@ -4,19 +4,20 @@ Reading `PIPELINE` from top to bottom is reading the compiler. Nothing here know
 or processors; backends turn the kernels into code.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
-from elman.autodiff.backward import OUTPUT, Adjoint, adjoint, next_state, reachable
+from elman.autodiff.backward import OUTPUT, Adjoint, adjoint, next_state
 from elman.errors import CellError
-from elman.ir.graph import Graph, Node, Op, constant, gradient_node
+from elman.ir.graph import Graph, Node, Op, constant, depending, gradient_node, topological
 from elman.ir.rewrite import simplify
 from elman.ir.stacks import places
 from elman.ir.verify import verify
-from elman.schedule.kernel import Array, Kernel, Slot, build
+from elman.schedule.columns import find_range, match
+from elman.schedule.kernel import Array, Kernel, Kind, Slot, build
 from elman.schedule.recurrence import Recurrence, hoist, products_first
-from elman.schedule.residuals import gradient_free, minimal_cut
+from elman.schedule.residuals import minimal_cut
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Compilation:
     def previous(self) -> tuple[Node, ...]:
         """The states that are the output of the step before: kept in the output itself if the
         batch is dense, for there a step's rows are those of the step before."""
-        operands = {node.inputs[0] for node in self.residual_products}
+        operands = {node.inputs[0] for node in self.loop_products}
         return tuple(
             state
             for state, after in zip(self.graph.states, self.graph.next_states, strict=True)
@@ -83,7 +84,7 @@ class Compilation:
         )[:1]
 
     @cached_property
-    def residual_products(self) -> tuple[Node, ...]:
+    def loop_products(self) -> tuple[Node, ...]:
         """The products in the loop."""
         inside = self.recurrence.inside if self.recurrence else ()
         return tuple(node for node in inside if node.op is Op.PRODUCT)
@@ -139,7 +140,7 @@ def _residuals(state: Compilation) -> Compilation:
     """Choose what the forward pass keeps."""
     assert state.recurrence is not None
     assert state.adjoint is not None
-    operands = dict.fromkeys(node.inputs[0] for node in state.residual_products)
+    operands = dict.fromkeys(node.inputs[0] for node in state.loop_products)
     streams = frozenset(state.recurrence.streams)
     # The output lives as long as the input does, whether or not anyone keeps it for us.
     free = frozenset({*operands, state.graph.output, *(streams & set(state.graph.inputs))})
@@ -156,40 +157,34 @@ def _read_by_adjoint(state: Compilation) -> list[Node]:
     """Values of the step that stand in the gradients."""
     assert state.adjoint is not None
     assert state.recurrence is not None
-    nodes = _in_order(state.adjoint.roots, frozenset(state.recurrence.streams))
-    free = gradient_free(nodes)
-    read: dict[Node, None] = {}
-    for node in nodes:
-        if not free[node]:
-            read.update((one, None) for one in node.inputs if free[one])
-    return [node for node in read if node.op is not Op.CONSTANT]
-
-
-def _in_order(roots: Sequence[Node], stops: frozenset[Node]) -> list[Node]:
-    return list(reachable(roots, stops))
+    # Which of several minimal cuts is found, and so the order of the columns, hangs on this order.
+    nodes = topological(reversed(state.adjoint.roots), frozenset(state.recurrence.streams))
+    later = depending(nodes, {Op.GRADIENT})
+    operands = dict.fromkeys(operand for node in nodes if node in later for operand in node.inputs)
+    return [node for node in operands if node not in later and node.op is not Op.CONSTANT]
 
 
 def _layout(state: Compilation) -> Compilation:
     """Place the gradients so that one matrix product a stack of weights finds them in a row."""
     assert state.adjoint is not None
-    columns: list[Node] = [*state.products, *state.given]
+    columns: tuple[Node, ...] = (*state.products, *state.given)
     gradient = state.adjoint.values
     groups: dict[Node, list[Node]] = {}
-    for node in state.residual_products:
+    for node in state.loop_products:
         if node in gradient:
             groups.setdefault(node.inputs[0], []).append(node)
-    ranges: list[tuple[list[Node], int]] = []
-    for products in groups.values():
-        added, start, ordered = _find_place(columns, products, gradient)
-        if added and start == 0:
-            columns = [*added, *columns]
-            ranges = [(one, at + len(added)) for one, at in ranges]
-        elif added:
-            columns = [*columns, *added]
-        ranges.append((ordered, start))
+    ranges: list[tuple[int, tuple[Node, ...]]] = []
+    for group in groups.values():
+        added, start, products = find_range(columns, group, gradient)
+        if start == 0:
+            columns = (*added, *columns)
+            ranges = [(at + len(added), one) for at, one in ranges]
+        else:
+            columns = (*columns, *added)
+        ranges.append((start, products))
     # In the order of the stacks, so that a whole stack's gradient is one piece of memory.
     totals = sorted(state.adjoint.parameters, key=lambda node: state.place[str(node.attr)])
-    state = replace(state, columns=tuple(columns), totals=tuple(totals))
+    state = replace(state, columns=columns, totals=tuple(totals))
     slots = _residual_slots(state)
     width = max([len(columns), *(1 + at.column for at in slots.values() if at.array == "buffer")])
     return replace(
@@ -197,8 +192,7 @@ def _layout(state: Compilation) -> Compilation:
         width=width,
         slots=slots,
         outers=tuple(
-            Outer(slots[products[0].inputs[0]], tuple(products), start)
-            for products, start in ranges
+            Outer(slots[products[0].inputs[0]], products, start) for start, products in ranges
         ),
     )
 
@@ -215,12 +209,12 @@ def _residual_slots(state: Compilation) -> dict[Node, Slot]:
     anywhere = {node: Slot("buffer", at) for at, node in enumerate(rest)} | slots
     draft = replace(state, slots=anywhere, width=len(rest))
     forward, backward = _forward("forward", draft, keep=True), _backward(draft)
-    operands = {node.inputs[0] for node in state.residual_products}
-    assert state.adjoint is not None
+    operands = {node.inputs[0] for node in state.loop_products}
+    gradients = state.adjoint.values if state.adjoint else {}
 
-    def fits(node: Node, column: Node) -> bool:
-        gradient = state.adjoint.values.get(column) if state.adjoint else None
-        written = backward.level[gradient] if gradient is not None else 0
+    def fits(node: Node, at: int) -> bool:
+        column = state.columns[at]
+        written = backward.level[gradients[column]] if column in gradients else 0
         read = forward.last_read.get(column, -1) if column in state.products else -1
         return (
             node not in operands
@@ -228,50 +222,11 @@ def _residual_slots(state: Compilation) -> dict[Node, Slot]:
             and backward.last_read.get(node, -1) <= written
         )
 
-    taken: dict[int, Node] = {}
-
-    def give(node: Node, tried: set[int]) -> bool:
-        for at, column in enumerate(state.columns):
-            if at in tried or not fits(node, column):
-                continue
-            tried.add(at)
-            if at not in taken or give(taken[at], tried):
-                taken[at] = node
-                return True
-        return False
-
-    alone = [node for node in rest if not give(node, set())]
+    taken = match(rest, len(state.columns), fits)
     slots |= {node: Slot("buffer", at) for at, node in taken.items()}
+    alone = [node for node in rest if node not in slots]
     more = len(state.columns)
     return slots | {node: Slot("buffer", more + at) for at, node in enumerate(alone)}
-
-
-def _find_place(
-    columns: Sequence[Node], products: Sequence[Node], gradient: Mapping[Node, Node]
-) -> tuple[list[Node], int, list[Node]]:
-    """New columns, where the range begins, and the products in its order.
-
-    GRU: the streams r, z, n and the products r, z, hn share two gradients of four; with hn put in
-    front of r, both are a range.
-    """
-    zero = constant(0.0)
-    values = [gradient.get(node, zero) for node in columns]
-    wanted = {gradient[product]: product for product in products}
-    missing = [product for product in products if gradient[product] not in values]
-    shared = len(products) - len(missing)
-    if len(wanted) == len(products):
-        for start in range(len(values) - shared + 1):
-            window = values[start : start + shared]
-            if set(window) != {gradient[one] for one in products if one not in missing}:
-                continue
-            inside = [wanted[value] for value in window]
-            if not missing:
-                return [], start, inside
-            if start == 0:
-                return missing, 0, [*missing, *inside]
-            if start + shared == len(values):
-                return missing, start, [*inside, *missing]
-    return list(products), len(columns), list(products)
 
 
 def _kernels(state: Compilation) -> Compilation:
@@ -296,8 +251,8 @@ def _shared_leaves(state: Compilation) -> tuple[list[Array], dict[Node, Slot]]:
         elif node.op is Op.MASK:
             mask = next(one for one in state.graph.masks if one.name == node.attr)
             leaves[node] = Slot(f"mask.{mask.name}", 0)
-            kind = "token" if mask.per == "step" else "row"
-            arrays.append(Array(f"mask.{mask.name}", kind, 1))  # type: ignore[arg-type]
+            kind: Kind = "token" if mask.per == "step" else "row"
+            arrays.append(Array(f"mask.{mask.name}", kind, 1))
     return list(dict.fromkeys(arrays)), leaves
 
 
@@ -357,8 +312,7 @@ def _backward(state: Compilation) -> Kernel:
     ]
     zero = constant(0.0)
     stores = [
-        (found.values.get(node, zero), Slot("buffer", at))
-        for at, node in enumerate(state.columns)
+        (found.values.get(node, zero), Slot("buffer", at)) for at, node in enumerate(state.columns)
     ]
     totals = [(found.parameters[node], Slot("total", at)) for at, node in enumerate(state.totals)]
     states = [

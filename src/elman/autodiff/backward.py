@@ -43,7 +43,10 @@ def adjoint(graph: Graph, streams: Iterable[Node]) -> Adjoint:
         streams: values known for all tokens before the loop; derivatives stop there.
     """
     stops = frozenset(streams)
-    nodes = [node for node in _above(graph, stops) if _differentiable(node, stops)]
+    # The output last, since the way back begins with the last root. What lies behind the streams is
+    # among the nodes, and no gradient reaches it.
+    reached = topological([*reversed(graph.next_states), graph.output])
+    nodes = [node for node in reached if _differentiable(node, stops)]
     wanted = set(nodes)
     gradients: dict[Node, Node] = {}
 
@@ -77,35 +80,6 @@ def adjoint(graph: Graph, streams: Iterable[Node]) -> Adjoint:
         },
         every=gradients,
     )
-
-
-def _above(graph: Graph, stops: frozenset[Node]) -> list[Node]:
-    """What the step computes from the streams on, operands first."""
-    return [
-        node for node in reachable([graph.output, *graph.next_states], stops) if node is not None
-    ]
-
-
-def reachable(roots: Iterable[Node], stops: frozenset[Node]) -> tuple[Node, ...]:
-    """As ``topological``, without what lies behind ``stops``."""
-    kept: dict[Node, None] = {}
-    needed = _needed(roots, stops)
-    for node in topological(needed):
-        if node in needed:
-            kept[node] = None
-    return tuple(kept)
-
-
-def _needed(roots: Iterable[Node], stops: frozenset[Node]) -> dict[Node, None]:
-    # Not a set, whose order is another in each process, and with it the code and the cache's key.
-    found: dict[Node, None] = {}
-    pending = list(roots)
-    while pending:
-        node = pending.pop()
-        if node not in found:
-            found[node] = None
-            pending.extend(() if node in stops else node.inputs)
-    return found
 
 
 def _differentiable(node: Node, stops: frozenset[Node]) -> bool:

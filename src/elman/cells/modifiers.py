@@ -63,7 +63,7 @@ def layer_norm(cell: Cell) -> Cell:
         products = [_on(one, done) for one in found.products]
         done[node] = _normalised(products, gains[_key(found)], found.bias)
     added = (Parameter(str(gain.attr), "vector", "1", initial=1.0) for gain in gains.values())
-    changed = replace(_with(graph, lambda node: done[node]), parameters=(*graph.parameters, *added))
+    changed = replace(graph.mapped(done.__getitem__), parameters=(*graph.parameters, *added))
     doc = (
         "With layer normalisation (Ba, Kiros and Hinton 2016) of each learned map, under its bias."
     )
@@ -251,7 +251,7 @@ def _drop_state(graph: Graph, rate: float) -> Graph:
             continue
         outside[node] = _on(node, outside)
         inside.setdefault(node, _on(node, inside))
-    changed = _with(graph, lambda node: outside[node])
+    changed = graph.mapped(outside.__getitem__)
     if changed == graph:
         raise CellError(
             f"no product of the cell {graph.name} takes its state {state.attr}, "
@@ -272,7 +272,7 @@ def _drop_candidate(graph: Graph, rate: float) -> Graph:
     mask = _keep(graph, rate, "step", "drop_candidate")
     dropped = apply(Op.MUL, mask_node(mask.name), candidate)
     done = _replaced([*graph.next_states, graph.output, *named.values()], {candidate: dropped})
-    changed = _with(graph, lambda node: node if node is candidate else done[node])
+    changed = graph.mapped(lambda node: node if node is candidate else done[node])
     return replace(changed, masks=(*graph.masks, mask))
 
 
@@ -304,15 +304,6 @@ def _replaced(roots: list[Node], replacements: Mapping[Node, Node]) -> dict[Node
         rebuilt = _on(node, done)
         done[node] = replacements.get(node, rebuilt)
     return done
-
-
-def _with(graph: Graph, change: Callable[[Node], Node]) -> Graph:
-    return replace(
-        graph,
-        next_states=tuple(change(node) for node in graph.next_states),
-        output=change(graph.output),
-        named=tuple((name, change(node)) for name, node in graph.named),
-    )
 
 
 def _cell(modifier: str, doc: str, changed: Graph, graph: Graph) -> Cell:

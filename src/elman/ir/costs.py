@@ -7,7 +7,7 @@ before the time loop; the rest must wait for the step before.
 
 from dataclasses import dataclass
 
-from elman.ir.graph import LEAVES, PRODUCTS, Graph, Node, Op, topological
+from elman.ir.graph import LEAVES, PRODUCTS, Graph, Node, Op, depending, topological
 
 _FREE = frozenset({Op.IDENTITY})
 
@@ -58,7 +58,7 @@ def flops(graph: Graph, *, input_size: int, hidden_size: int) -> Flops:
         input_size = hidden_size
     sizes = {"I": input_size, "H": hidden_size, "1": 1}
     nodes = topological([*graph.next_states, graph.output])
-    looped, fed = stepped(graph), _reached(nodes, {Op.INPUT, Op.MASK})
+    looped, fed = stepped(graph), depending(nodes, {Op.INPUT, Op.MASK})
     loop = 0
     for node in nodes:
         if node in looped:
@@ -71,20 +71,12 @@ def flops(graph: Graph, *, input_size: int, hidden_size: int) -> Flops:
 
 def stepped(graph: Graph) -> frozenset[Node]:
     """The values that depend on the states, the states themselves among them."""
-    return _reached(topological([*graph.next_states, graph.output]), {Op.STATE})
+    return depending(topological([*graph.next_states, graph.output]), {Op.STATE})
 
 
 def loop_products(graph: Graph) -> int:
     """How many products depend on the states."""
     return sum(node.op in PRODUCTS for node in stepped(graph))
-
-
-def _reached(nodes: tuple[Node, ...], ops: set[Op]) -> frozenset[Node]:
-    reached: set[Node] = set()
-    for node in nodes:
-        if node.op in ops or any(operand in reached for operand in node.inputs):
-            reached.add(node)
-    return frozenset(reached)
 
 
 def _flops(node: Node, sizes: dict[str, int]) -> int:

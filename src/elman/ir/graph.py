@@ -9,8 +9,8 @@ import enum
 import math
 import threading
 import weakref
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -243,6 +243,15 @@ class Graph:
         """Every node, operands first."""
         return topological([*(node for _, node in self.named), *self.next_states, self.output])
 
+    def mapped(self, change: Callable[[Node], Node]) -> "Graph":
+        """The same graph with each of its results replaced."""
+        return replace(
+            self,
+            next_states=tuple(change(node) for node in self.next_states),
+            output=change(self.output),
+            named=tuple((name, change(node)) for name, node in self.named),
+        )
+
     @cached_property
     def state_names(self) -> tuple[str, ...]:
         """The names of the states in order."""
@@ -259,8 +268,11 @@ class Graph:
         return any(mixed) or any(node.size == "I" for node in (*self.next_states, self.output))
 
 
-def topological(roots: Iterable[Node]) -> tuple[Node, ...]:
-    """All nodes that ``roots`` need, each once and after its operands."""
+def topological(roots: Iterable[Node], stops: Container[Node] = frozenset()) -> tuple[Node, ...]:
+    """All nodes that ``roots`` need, each once and after its operands; nothing behind ``stops``.
+
+    The order is the same in each process, since code and the cache's keys follow it.
+    """
     found: dict[Node, None] = {}
     # An explicit stack: a long chain of ops would overflow Python's own.
     pending = [(root, False) for root in reversed(list(roots))]
@@ -268,12 +280,21 @@ def topological(roots: Iterable[Node]) -> tuple[Node, ...]:
         node, operands_done = pending.pop()
         if node in found:
             continue
-        if operands_done or not node.inputs:
+        if operands_done or not node.inputs or node in stops:
             found[node] = None
             continue
         pending.append((node, True))
         pending.extend((operand, False) for operand in reversed(node.inputs))
     return tuple(found)
+
+
+def depending(nodes: Iterable[Node], ops: Container[Op]) -> frozenset[Node]:
+    """Of ``nodes``, operands first, those of these ops and those that depend on them."""
+    found: set[Node] = set()
+    for node in nodes:
+        if node.op in ops or any(operand in found for operand in node.inputs):
+            found.add(node)
+    return frozenset(found)
 
 
 def sum_terms(node: Node, most: int = 64) -> list[Node]:

@@ -24,12 +24,7 @@ def rewrite(graph: Graph, rules: Sequence[Rule]) -> Graph:
     done: dict[Node, Node] = {}
     for node in graph.nodes:
         done[node] = _settle(with_operands(node, tuple(done[one] for one in node.inputs)), rules)
-    changed = replace(
-        graph,
-        next_states=tuple(done[node] for node in graph.next_states),
-        output=done[graph.output],
-        named=tuple((name, done[node]) for name, node in graph.named),
-    )
+    changed = graph.mapped(done.__getitem__)
     used = {node.attr for node in changed.nodes if node.op in (Op.PARAMETER, Op.PRODUCT)}
     kept = tuple(parameter for parameter in graph.parameters if parameter.name in used)
     drawn = {node.attr for node in changed.nodes if node.op is Op.MASK}
@@ -151,6 +146,6 @@ def expected(graph: Graph) -> Graph:
     return rewrite(graph, [rule, *SIMPLIFY])
 
 
-def settle(node: Node) -> Node:
-    """The same value without operations that do nothing; its operands are left as they are."""
-    return _settle(node, SIMPLIFY)
+def simplified(op: Op, *operands: Node) -> Node:
+    """``apply``, without operations that do nothing; the operands are left as they are."""
+    return _settle(apply(op, *operands), SIMPLIFY)

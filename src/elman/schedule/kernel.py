@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from elman.ir.graph import PRODUCTS, Node, Op
+from elman.ir.graph import PRODUCTS, Node, Op, topological
 
 Kind = Literal["token", "indexed", "row", "parameter", "scalar", "total"]
 
@@ -152,82 +152,83 @@ def build(
         stores: what is written for each token.
         totals: what is summed over all tokens.
     """
-    carried = {now for _, now, _ in states}
     roots = [*(node for node, _ in (*stores, *totals)), *(after for _, _, after in states)]
-    reached = _in_order(roots, frozenset(leaves) | carried)
-    level, cheap = _levels(reached, frozenset(leaves), carried)
-    nodes = [node for node in reached if node not in leaves and node not in carried]
-    accumulators = _accumulators(nodes, level, roots)
-    averaged = {node.inputs[0]: level[node] - 1 for node in nodes if node.op is Op.MEAN}
-
-    def planned(homes: Mapping[Node, int]) -> _Plan:
-        ends = frozenset(leaves) | carried
-        plan = _Plan(level, cheap, {one.node for one in accumulators}, ends, homes)
-        for node in nodes:
-            if node.op in PRODUCTS and node.inputs[0] not in carried:
-                plan.keep(node.inputs[0], level[node] - 1)
-        for root in roots:
-            plan.need(root, level[root])
-        for node, at in averaged.items():
-            plan.need(node, at)
-        plan.settle()
-        return plan
-
+    draft = _draft(roots, frozenset(leaves), frozenset(now for _, now, _ in states))
     # Once to see where costly values are computed first, and once to keep them from there on.
-    costs = _costs(reached, frozenset(leaves) | carried)
-    first = planned({}).first
-    plan = planned({node: at for node, at in first.items() if costs[node] > _CHEAP})
-    reads = plan.reads
-    operands = {node.inputs[0] for node in nodes if node.op in PRODUCTS}
-    made = tuple(
-        State(
-            label,
-            now,
-            after,
-            double=now in operands or any(at > level[after] for at in reads.get(now, ())),
-        )
-        for label, now, after in states
-    )
-    count = 1 + max(
-        [level[node] for node in roots] + [one.level for one in plan.kept_at] + [0],
-    )
+    first = _planned(draft, {}).first
+    costs = _costs(draft)
+    plan = _planned(draft, {node: at for node, at in first.items() if costs[node] > _CHEAP})
+    made = _states(draft, states, plan.reads)
+    level = draft.level
+    count = 1 + max([level[root] for root in roots] + [*plan.kept.values()] + [0])
     phases = tuple(
         Phase(
-            accumulators=tuple(one for one in accumulators if level[one.node] == at),
+            accumulators=tuple(one for one in draft.accumulators if level[one.node] == at),
             stores=tuple(one for one in stores if level[one[0]] == at),
             totals=tuple(one for one in totals if level[one[0]] == at),
-            kept=tuple(one.node for one in plan.kept_at if one.level == at),
-            averaged=tuple(node for node, when in averaged.items() if when == at),
+            kept=tuple(node for node, when in plan.kept.items() if when == at),
+            averaged=tuple(node for node, when in draft.averaged.items() if when == at),
             states=tuple(state for state in made if level[state.next] == at),
         )
         for at in range(count)
     )
-    last = {node: max(when) for node, when in reads.items()}
+    last = {node: max(when) for node, when in plan.reads.items()}
     return Kernel(name, tuple(arrays), dict(leaves), made, phases, level, last)
 
 
-def _in_order(roots: Iterable[Node], stops: frozenset[Node]) -> list[Node]:
-    found: dict[Node, None] = {}
-    pending = [(root, False) for root in reversed(list(roots))]
-    while pending:
-        node, ready = pending.pop()
-        if node in found:
-            continue
-        if ready or not node.inputs or node in stops:
-            found[node] = None
-            continue
-        pending.append((node, True))
-        pending.extend((operand, False) for operand in reversed(node.inputs))
-    return list(found)
+# ---------------------------------------------------------------------------------------------
+# When a value can be computed first
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """The values of a loop, and the first phase that each can be computed in."""
+
+    roots: Sequence[Node]
+    reached: Sequence[Node]
+    """All that the roots need, operands first, from the leaves on."""
+    leaves: frozenset[Node]
+    """Among them the states as the step before left them."""
+    carried: frozenset[Node]
+    """These states."""
+    level: Mapping[Node, int]
+    cheap: frozenset[Node]
+    """Made of leaves alone: computed wherever they are read."""
+    accumulators: tuple[Accumulator, ...]
+    averaged: Mapping[Node, int]
+    """The arguments of means, and the phase that sums each: the one before the mean is read."""
+
+    @property
+    def nodes(self) -> list[Node]:
+        """What is computed."""
+        return [node for node in self.reached if node not in self.leaves]
+
+
+def _draft(roots: Sequence[Node], leaves: frozenset[Node], carried: frozenset[Node]) -> _Draft:
+    ends = leaves | carried
+    reached = topological(roots, ends)
+    level, cheap = _levels(reached, ends, carried)
+    nodes = [node for node in reached if node not in ends]
+    return _Draft(
+        roots=roots,
+        reached=reached,
+        leaves=ends,
+        carried=carried,
+        level=level,
+        cheap=cheap,
+        accumulators=_accumulators(nodes, level, roots),
+        averaged={node.inputs[0]: level[node] - 1 for node in nodes if node.op is Op.MEAN},
+    )
 
 
 def _levels(
-    nodes: Iterable[Node], leaves: frozenset[Node], carried: set[Node]
+    nodes: Iterable[Node], leaves: frozenset[Node], carried: frozenset[Node]
 ) -> tuple[dict[Node, int], frozenset[Node]]:
+    """For each of the nodes, operands first, its level, and which are made of leaves alone."""
     level: dict[Node, int] = {}
     cheap: set[Node] = set()
     for node in nodes:
-        if node in leaves or node in carried or not node.inputs:
+        if node in leaves or not node.inputs:
             level[node] = 0
             cheap.add(node)
         elif node.op in PRODUCTS:
@@ -245,6 +246,7 @@ def _levels(
 def _accumulators(
     nodes: Sequence[Node], level: Mapping[Node, int], roots: Iterable[Node]
 ) -> tuple[Accumulator, ...]:
+    """Each product, or the whole of a sum of products that one phase can add up for it alone."""
     uses = Counter(operand for node in nodes for operand in node.inputs)
     uses.update(roots)
     made: dict[Node, Accumulator] = {}
@@ -260,10 +262,8 @@ def _accumulators(
     return tuple(made.values())
 
 
-@dataclass(frozen=True)
-class _Kept:
-    node: Node
-    level: int
+# ---------------------------------------------------------------------------------------------
+# What is kept from phase to phase
 
 
 _CHEAP = 6
@@ -272,47 +272,57 @@ _COSTLY = {
     **dict.fromkeys((Op.SIGMOID, Op.TANH, Op.EXP, Op.LOG, Op.SOFTPLUS), 15),
     **dict.fromkeys((Op.DIV, Op.SQRT), 5),
 }
+"""About how many instructions an operation takes; the others take one."""
+_MOST_COST = 1_000
+"""A limit on costs: what is shared counts each time, which doubles them at every square."""
 
 
-def _costs(nodes: Iterable[Node], ends: frozenset[Node]) -> dict[Node, int]:
+def _costs(draft: _Draft) -> Mapping[Node, int]:
     """About how many instructions a value takes from leaves on."""
     costs: dict[Node, int] = {}
-    for node in nodes:
-        own = 0 if node in ends or not node.inputs else _COSTLY.get(node.op, 1)
-        below = 0 if node in ends else sum(costs[operand] for operand in node.inputs)
-        costs[node] = min(own + below, 1_000)
+    for node in draft.reached:
+        if node in draft.leaves or not node.inputs:
+            costs[node] = 0
+        else:
+            below = sum(costs[operand] for operand in node.inputs)
+            costs[node] = min(_COSTLY.get(node.op, 1) + below, _MOST_COST)
     return costs
+
+
+def _planned(draft: _Draft, homes: Mapping[Node, int]) -> "_Plan":
+    """The plan that meets all needs."""
+    plan = _Plan(draft, homes)
+    for node in draft.nodes:
+        if node.op in PRODUCTS and node.inputs[0] not in draft.carried:
+            plan.keep(node.inputs[0], draft.level[node] - 1)
+    for root in draft.roots:
+        plan.need(root, draft.level[root])
+    for node, at in draft.averaged.items():
+        plan.need(node, at)
+    plan.settle()
+    return plan
 
 
 class _Plan:
     """Works out what must be kept from phase to phase."""
 
-    def __init__(
-        self,
-        level: Mapping[Node, int],
-        cheap: frozenset[Node],
-        accumulators: set[Node],
-        leaves: frozenset[Node],
-        homes: Mapping[Node, int],
-    ) -> None:
-        self.level = level
-        self.cheap = cheap
+    def __init__(self, draft: _Draft, homes: Mapping[Node, int]) -> None:
+        self.draft = draft
         self.homes = homes
         """For values of leaves alone that are not worth computing twice: in which phase once."""
+        self.sums = {one.node for one in draft.accumulators}
         self.first: dict[Node, int] = {}
         """For each value the first phase that computes it."""
-        self.accumulators = accumulators
-        self.leaves = leaves
-        self.kept_at: list[_Kept] = []
+        self.kept: dict[Node, int] = {}
+        """For each value in scratch memory the phase that writes it."""
         self.reads: dict[Node, set[int]] = {}
-        self._kept: dict[Node, int] = {}
+        """For each leaf the phases that read it."""
         self._pending: list[tuple[Node, int]] = []
 
     def keep(self, node: Node, at: int) -> None:
         """Have the node written to scratch in this phase."""
-        if node not in self._kept:
-            self._kept[node] = at
-            self.kept_at.append(_Kept(node, at))
+        if node not in self.kept:
+            self.kept[node] = at
             self.need(node, at)
 
     def need(self, node: Node, at: int) -> None:
@@ -323,19 +333,45 @@ class _Plan:
         """Follow all needs to their ends."""
         seen: set[tuple[Node, int]] = set()
         while self._pending:
-            node, at = self._pending.pop()
-            if (node, at) in seen:
-                continue
-            seen.add((node, at))
-            if node in self.leaves:
-                self.reads.setdefault(node, set()).add(at)
-            elif node.op is Op.MEAN or node in self.accumulators:
-                if self.level[node] < at and node.op is not Op.MEAN:
-                    self.keep(node, self.level[node])
-            elif self.level[node] < at and node not in self.cheap:
-                self.keep(node, self.level[node])
-            elif self.homes.get(node, at) < at or self._kept.get(node, at) < at:
-                self.keep(node, self.homes.get(node, at))
-            else:
-                self.first[node] = min(at, self.first.get(node, at))
-                self._pending.extend((operand, at) for operand in node.inputs)
+            need = self._pending.pop()
+            if need not in seen:
+                seen.add(need)
+                self._meet(*need)
+
+    def _meet(self, node: Node, at: int) -> None:
+        level, home = self.draft.level[node], self.homes.get(node, at)
+        if node in self.draft.leaves:
+            self.reads.setdefault(node, set()).add(at)
+        elif node.op is Op.MEAN:
+            return  # it stands in scratch memory for all phases that follow
+        elif node in self.sums:
+            if level < at:
+                self.keep(node, level)
+        elif level < at and node not in self.draft.cheap:
+            self.keep(node, level)
+        elif home < at or self.kept.get(node, at) < at:
+            self.keep(node, home)
+        else:
+            self.first[node] = min(at, self.first.get(node, at))
+            self._pending.extend((operand, at) for operand in node.inputs)
+
+
+def _states(
+    draft: _Draft,
+    states: Iterable[tuple[str, Node, Node]],
+    reads: Mapping[Node, Iterable[int]],
+) -> tuple[State, ...]:
+    """The states; those are double that are operands of products, or read after they are written.
+
+    A product reads all units of a state while blocks of its next value are written.
+    """
+    operands = {node.inputs[0] for node in draft.nodes if node.op in PRODUCTS}
+    return tuple(
+        State(
+            name,
+            now,
+            after,
+            double=now in operands or any(at > draft.level[after] for at in reads.get(now, ())),
+        )
+        for name, now, after in states
+    )

@@ -1,11 +1,12 @@
 """What leaves the time loop, and how the sums that stay are bracketed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import reduce
 
-from elman.ir.graph import PRODUCTS, Graph, Node, Op, apply, product, transposed
+from elman.ir.graph import PRODUCTS, Graph, Node, Op, apply, depending, topological
+from elman.ir.rewrite import with_operands
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ def hoist(graph: Graph) -> Recurrence:
 
     Elementwise work on their results stays inside, where it is done in registers.
     """
-    stepped = _depending(graph)
+    # What cannot be known before the loop.
+    stepped = depending(graph.nodes, {Op.STATE, Op.MASK})
     outside: dict[Node, None] = {}
     pending = [
         node
@@ -44,22 +46,13 @@ def hoist(graph: Graph) -> Recurrence:
     read = {operand for node in inside for operand in node.inputs} | set(results)
     ahead = (*graph.inputs, *outside)
     order = [node for node in graph.nodes if node in ahead and node in read]
-    needed = _reaching(results, frozenset(order))
+    needed = set(topological(results, frozenset(order)))
     return Recurrence(
         graph=graph,
         outside=tuple(node for node in graph.nodes if node in outside),
         streams=tuple(node for node in order if node in needed),
         inside=tuple(node for node in inside if node.inputs and node in needed),
     )
-
-
-def _depending(graph: Graph) -> set[Node]:
-    """What cannot be known before the loop: all that depends on states, and masks."""
-    found: set[Node] = set()
-    for node in graph.nodes:
-        if node.op in (Op.STATE, Op.MASK) or any(operand in found for operand in node.inputs):
-            found.add(node)
-    return found
 
 
 def _narrow(node: Node) -> bool:
@@ -69,17 +62,6 @@ def _narrow(node: Node) -> bool:
     return bool(node.inputs) and node.size == "I"
 
 
-def _reaching(roots: Iterable[Node], stops: frozenset[Node]) -> set[Node]:
-    found: set[Node] = set()
-    pending = list(roots)
-    while pending:
-        node = pending.pop()
-        if node not in found:
-            found.add(node)
-            pending.extend(() if node in stops else node.inputs)
-    return found
-
-
 # ---------------------------------------------------------------------------------------------
 # Brackets
 
@@ -87,13 +69,7 @@ def _reaching(roots: Iterable[Node], stops: frozenset[Node]) -> set[Node]:
 def regroup(graph: Graph, stops: frozenset[Node] = frozenset()) -> Graph:
     """The same step with the products of each sum first: they share one accumulator."""
     roots = [*graph.next_states, graph.output, *(node for _, node in graph.named)]
-    done = products_first(roots, stops)
-    return replace(
-        graph,
-        next_states=tuple(done[node] for node in graph.next_states),
-        output=done[graph.output],
-        named=tuple((name, done[node]) for name, node in graph.named),
-    )
+    return graph.mapped(products_first(roots, stops).__getitem__)
 
 
 def products_first(roots: Iterable[Node], stops: frozenset[Node]) -> Mapping[Node, Node]:
@@ -101,7 +77,7 @@ def products_first(roots: Iterable[Node], stops: frozenset[Node]) -> Mapping[Nod
 
     Only sums that nothing else reads are taken apart, so no product is computed twice.
     """
-    nodes = list(_in_order(roots, stops))
+    nodes = topological(roots, stops)
     uses = Counter(operand for node in nodes if node not in stops for operand in node.inputs)
     uses.update(roots)
     inner = {
@@ -121,7 +97,7 @@ def products_first(roots: Iterable[Node], stops: frozenset[Node]) -> Mapping[Nod
             rest = [term for term in terms if term not in first]
             done[node] = reduce(lambda left, right: apply(Op.ADD, left, right), [*first, *rest])
         else:
-            done[node] = with_operands(node, [done[operand] for operand in node.inputs])
+            done[node] = with_operands(node, tuple(done[operand] for operand in node.inputs))
     return done
 
 
@@ -135,31 +111,3 @@ def _terms(node: Node, inner: set[Node], stops: frozenset[Node]) -> list[Node]:
         else:
             terms.append(one)
     return terms
-
-
-def _in_order(roots: Iterable[Node], stops: frozenset[Node]) -> Iterable[Node]:
-    found: dict[Node, None] = {}
-    pending = [(root, False) for root in reversed(list(roots))]
-    while pending:
-        node, ready = pending.pop()
-        if node in found:
-            continue
-        if ready or not node.inputs or node in stops:
-            found[node] = None
-            continue
-        pending.append((node, True))
-        pending.extend((operand, False) for operand in reversed(node.inputs))
-    return found
-
-
-_MATRIX: dict[Op, Callable[[str, Node], Node]] = {
-    Op.PRODUCT: product,
-    Op.TRANSPOSED: transposed,
-}
-
-
-def with_operands(node: Node, operands: list[Node]) -> Node:
-    """The same operation on other operands."""
-    if node.op in PRODUCTS:
-        return _MATRIX[node.op](str(node.attr), operands[0])
-    return apply(node.op, *operands)

@@ -7,7 +7,7 @@ that a sigmoid is kept rather than its argument.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import pairwise
 
 from elman.ir.graph import PRODUCTS, Node, Op
@@ -110,13 +110,3 @@ class _Flow:
                     found.add(start)
                     queue.append(start)
         return found
-
-
-def gradient_free(nodes: Iterable[Node]) -> Mapping[Node, bool]:
-    """For each node, operands first, whether no gradient stands below it."""
-    found: dict[Node, bool] = {}
-    for node in nodes:
-        found[node] = node.op is not Op.GRADIENT and all(
-            found.get(operand, True) for operand in node.inputs
-        )
-    return found

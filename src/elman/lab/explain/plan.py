@@ -4,11 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from elman.autodiff.backward import adjoint as derive
 from elman.compiler import Compilation, compile
-from elman.ir.graph import PRODUCTS, Graph, Node, Op
-from elman.lab.explain.words import Line, Words, in_order
+from elman.ir.graph import PRODUCTS, Graph, Node, Op, depending, topological
+from elman.lab.explain.words import Line, Words
 from elman.schedule.kernel import Accumulator, Kernel, Phase, Slot
 from elman.schedule.recurrence import products_first
-from elman.schedule.residuals import gradient_free
 
 
 def named(program: Compilation) -> Words:
@@ -62,16 +61,16 @@ def adjoint(graph: Graph) -> str:
 
 def _forward_values(words: Words, roots: Iterable[Node]) -> list[Node]:
     """Values of the forward step that have a name, which the adjoint takes as they are."""
-    nodes = in_order(roots, frozenset())
-    free = gradient_free(nodes)
-    found = {node for node in nodes if free[node] and node.inputs}
+    nodes = topological(roots)
+    later = depending(nodes, {Op.GRADIENT})
+    found = {node for node in nodes if node not in later and node.inputs}
     return [node for node in words.graph.nodes if node in found and words.has_name(node)]
 
 
 def _given(words: Words, roots: Iterable[Node]) -> list[str]:
     roots = list(roots)
     ready = frozenset(_forward_values(words, roots))
-    nodes = in_order(roots, ready)
+    nodes = topological(roots, ready)
     gradients = [node for node in nodes if node.op is Op.GRADIENT]
     values = [
         node
@@ -226,7 +225,7 @@ def _ready(kernel: Kernel, at: int) -> set[Node]:
     ready = set(kernel.leaves) | {state.now for state in kernel.states}
     for phase in kernel.phases[:at]:
         ready |= set(phase.kept)
-    means = (node for phase in kernel.phases for node in in_order(phase.roots, frozenset(ready)))
+    means = (node for phase in kernel.phases for node in topological(phase.roots, frozenset(ready)))
     return ready | {node for node in means if node.op is Op.MEAN and kernel.level[node] <= at}
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from elman.ir.graph import LEAVES, PRODUCTS, Graph, Node, Op
+from elman.ir.graph import LEAVES, PRODUCTS, Graph, Node, Op, topological
 
 _WIDEST = 72
 """Characters of an expression from which it is given a name of its own."""
@@ -93,7 +93,7 @@ class Words:
         make a long line.
         """
         known, roots = frozenset(ready), list(roots)
-        order = in_order(roots, known)
+        order = topological(roots, known)
         uses = Counter(operand for node in order for operand in node.inputs)
         shown = {node: self[node] for node in known}
         shown |= {node: self._leaf(node) for node in order if node.op in LEAVES}
@@ -200,22 +200,6 @@ def _binding(node: Node, name: str) -> int:
 
 def _bracketed(text: str, binding: int, needed: int) -> str:
     return text if binding >= needed else f"({text})"
-
-
-def in_order(roots: Iterable[Node], stops: frozenset[Node]) -> list[Node]:
-    """What the roots need, each once and after its operands; nothing behind ``stops``."""
-    found: dict[Node, None] = {}
-    pending = [(root, False) for root in reversed(list(roots))]
-    while pending:
-        node, ready = pending.pop()
-        if node in found:
-            continue
-        if ready or node in stops or not node.inputs:
-            found[node] = None
-            continue
-        pending.append((node, True))
-        pending.extend((operand, False) for operand in reversed(node.inputs))
-    return list(found)
 
 
 def _leaf_name(node: Node) -> str:
