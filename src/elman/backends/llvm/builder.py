@@ -152,8 +152,8 @@ class Function:
         return self.emit(value.type, f"fneg {value.type} {value}")
 
     def fma(self, left: Value, right: Value, addend: Value) -> Value:
-        """left * right + addend, rounded once."""
-        return self.intrinsic("fma", left, right, addend)
+        """Left * right + addend, rounded once where the processor can (else fma is a call)."""
+        return self.intrinsic("fmuladd", left, right, addend)
 
     def intrinsic(self, name: str, *values: Value) -> Value:
         """An intrinsic of LLVM that is overloaded on one float type, such as ``sqrt``."""

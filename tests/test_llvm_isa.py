@@ -1,0 +1,44 @@
+"""Kernels for processors with fewer and narrower registers than this one may have."""
+
+import pytest
+import torch
+
+from checks import Problem, check_forward, check_gradients
+from elman.backends import compiled
+from elman.backends.llvm import engine, function
+from elman.backends.llvm.executable import emitter
+from elman.cells import find
+
+HOSTS = {
+    "avx2": engine.Host("haswell", "", 32, 16),
+    "sse2": engine.Host("x86-64", "", 16, 16),
+}
+runs_x86 = pytest.mark.skipif(not engine.is_x86(), reason="code for x86 runs on x86 alone")
+
+
+@pytest.fixture(params=HOSTS)
+def other_host(request, monkeypatch):
+    if request.param == "avx2" and not engine.host().vector_bytes >= 32:
+        pytest.skip("this processor has no AVX2")
+    monkeypatch.setattr(engine, "host", lambda: HOSTS[request.param])
+    function.plan.cache_clear()
+    yield request.param
+    function.plan.cache_clear()
+
+
+@runs_x86
+@pytest.mark.parametrize("name", ["lstm", "gru", "mut1", "layer_norm(lstm)", "mingru"])
+def test_kernels_of_other_instruction_sets(name, other_host):
+    graph = find(name).graph
+    for size in (4, 20):
+        problem = Problem(graph, hidden_size=size, lengths=(3, 1, 4, 4, 2, 6, 1))
+        check_forward(compiled, problem, torch.float32, reverse=size == 20)
+        check_forward(compiled, problem, torch.float64)
+    check_gradients(compiled, Problem(graph, hidden_size=3, lengths=(2, 3, 1)))
+
+
+@runs_x86
+def test_no_kernel_calls_a_library_where_fma_is_missing(other_host):
+    program = function.plan(find("lstm").graph).program
+    text = emitter(program.forward, program.place, 20, torch.float32).text()
+    assert "fmaf" not in engine.assembly(text)
