@@ -230,14 +230,16 @@ def _gather(graph: Graph, weights: Weights, rows: _Rows, like: Tensor) -> Tensor
 @lru_cache(maxsize=256)
 def _twin(graph: Graph) -> _Twin | None:
     for pattern, kernel in _KERNELS:
-        for form in (pattern, _without_biases(pattern)):
+        for form in (pattern, without_biases(pattern)):
             for bound in _bindings(form, graph):
                 order = tuple(graph.states.index(bound[state]) for state in form.states)
                 return _Twin(kernel, order, tuple(_rows(form, bound)))
     return None
 
 
-def _without_biases(graph: Graph) -> Graph:
+def without_biases(graph: Graph) -> Graph:
+    """The same step without what ends a sum as a bias does."""
+
     def rule(node: Node) -> Node | None:
         ends = node.op is Op.ADD and node.inputs[1].op is Op.PARAMETER
         return node.inputs[0] if ends else None

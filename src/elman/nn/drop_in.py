@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.backends import operators
-from elman.backends.builtin import _without_biases
+from elman.backends.builtin import without_biases
 from elman.cells.elman import elman, elman_relu
 from elman.cells.gru import gru
 from elman.cells.lstm import lstm
@@ -29,7 +29,7 @@ _CELLS = {"LSTM": lstm, "GRU": gru, "RNN_TANH": elman, "RNN_RELU": elman_relu}
 _GRAPHS: dict[tuple[str, bool], tuple[Graph, str]] = {
     (mode, bias): (graph, write(graph))
     for mode, cell in _CELLS.items()
-    for bias, graph in ((True, cell.graph), (False, _without_biases(cell.graph)))
+    for bias, graph in ((True, cell.graph), (False, without_biases(cell.graph)))
 }
 """By torch's name for the equations and whether they have biases; with the text."""
 _KERNELS: dict[str, Callable[..., Any]] = {
