@@ -84,6 +84,14 @@ def test_an_index_outside_of_the_table_is_torchs_own_error(index):
         layer(ragged.replace(packed, data), table=table)
 
 
+def test_indices_changed_before_the_backward_pass_are_refused():
+    layer, table, packed = problem("lstm", torch.float64)
+    loss = layer(packed, table=table)[0].data.sum()
+    packed.data.fill_(1_000_000)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
 def test_what_is_no_table_or_no_tokens_is_refused():
     layer, table, packed = problem("lstm", torch.float64)
     with pytest.raises(ConfigError, match="token ids"):
