@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch.nn.utils.rnn import pack_sequence
 
+from elman.errors import ConfigError
 from elman.models.classifier import Classifier
 from elman.models.config import POOLINGS, ClassifierConfig
-from elman.text.vocabulary import UNKNOWN_ID
+from elman.nn import ragged
+from elman.text.vocabulary import PADDING_ID, UNKNOWN_ID
 
 # Rows in an order of their own, as users pack them, and in the order of the trainer.
 ROWS = {"own order": [[5, 2], [3, 4, 5, 6, 7], [2], [7, 7, 3]], "sorted": [[4, 5, 6], [3, 2], [7]]}
@@ -44,6 +46,35 @@ def test_pooling(pooling, bidirectional, order):
     expected = torch.stack([pooled_by_hand(model, row) for row in rows])
     torch.testing.assert_close(model.pooled(packed), expected)
     torch.testing.assert_close(model(packed), model.output(expected))
+
+
+@pytest.mark.parametrize("pairs", [64, 13])
+def test_pairs_add_a_vector_for_the_token_and_the_one_before(pairs):
+    model = classifier(pairs=pairs)
+    for rows in ROWS.values():
+        packed = pack_sequence([torch.tensor(row) for row in rows], enforce_sorted=False)
+        found, lengths = ragged.unpack(ragged.replace(packed, model.vectors(packed)))
+        by_row = found.split(lengths.tolist())
+        for row, vectors in zip(rows, by_row, strict=True):
+            for before, token, vector in zip([PADDING_ID, *row], row, vectors, strict=False):
+                pair = model.pairs.table.weight[(before * 8 + token) % pairs]
+                torch.testing.assert_close(vector, model.embedding.weight[token] + pair)
+
+
+def test_pairs_learn_and_are_read_in_training_and_after():
+    model = classifier(pairs=64)
+    packed = pack_sequence([torch.tensor(row) for row in ROWS["sorted"]])
+    before = model(packed)
+    torch.testing.assert_close(model.train()(packed), before)
+    model(packed).sum().backward()
+    seen = model.pairs.table.weight.grad.any(1).nonzero().flatten().tolist()
+    assert seen == sorted([0 * 8 + 4, 4 * 8 + 5, 5 * 8 + 6, 3, 3 * 8 + 2, 7])
+
+
+def test_without_pairs_there_is_no_table():
+    assert classifier().pairs is None
+    with pytest.raises(ConfigError, match="pairs is -1; it must be 0 or more"):
+        classifier(pairs=-1)
 
 
 def test_token_dropout_reads_unknown_in_training_alone():

@@ -63,6 +63,15 @@ def test_rows_and_lengths(lengths):
     assert ragged.lengths(packed).tolist() == list(lengths)
 
 
+@every
+def test_previous(lengths):
+    rows = make_rows(lengths)
+    packed = ragged.pack(torch.cat(rows), torch.tensor(lengths))
+    values, _ = ragged.unpack(ragged.replace(packed, ragged.previous(packed, -1.0)))
+    expected = [torch.cat([torch.full_like(row[:1], -1.0), row[:-1]]) for row in rows]
+    assert torch.equal(values, torch.cat(expected))
+
+
 POOLS = {
     "last": (ragged.last, lambda row: row[-1]),
     "sum": (ragged.sum, lambda row: row.sum(0)),

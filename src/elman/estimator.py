@@ -35,8 +35,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         validation_fraction: share of the training texts that early stopping looks at.
         random_state: seed; None is 0, as everywhere in Elman.
         min_count, max_length, embedding_size, hidden_size, num_layers, bidirectional, pooling,
-            dropout, token_dropout, label_smoothing, logit_adjustment, batch_size, epochs, patience,
-            learning_rate, weight_decay, balance, backend: as in
+            pairs, dropout, token_dropout, label_smoothing, logit_adjustment, batch_size, epochs,
+            patience, learning_rate, weight_decay, balance, backend: as in
             ``elman.training.config.TrainConfig``.
 
     Attributes:
@@ -57,6 +57,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         num_layers: int = 1,
         bidirectional: bool = True,
         pooling: str | None = None,
+        pairs: int | None = None,
         dropout: float | None = None,
         token_dropout: float | None = None,
         label_smoothing: float = 0.05,
@@ -80,6 +81,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.num_layers = num_layers
         self.bidirectional = bidirectional
         self.pooling = pooling
+        self.pairs = pairs
         self.dropout = dropout
         self.token_dropout = token_dropout
         self.label_smoothing = label_smoothing

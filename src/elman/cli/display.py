@@ -75,9 +75,10 @@ class TrainingScreen:
             say(f"  · {plain(note)}")
         directions = "two directions" if config.bidirectional else "one direction"
         layers = f"{config.num_layers} layers, " if config.num_layers > 1 else ""
+        pairs = " and their pairs" if config.pairs else ""
         say(
             f"[bold]{plain(config.cell_name)}[/]: {layers}{directions} of {config.hidden_size} "
-            f"units over {prepared.tokenizer.vocab_size:,} {config.tokens}; pooling "
+            f"units over {prepared.tokenizer.vocab_size:,} {config.tokens}{pairs}; pooling "
             f"{config.pooling}; batches of {config.batch_size}; at most "
             f"{_counted(config.epochs or 0, 'epoch')}"
         )

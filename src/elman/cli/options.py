@@ -51,6 +51,8 @@ class ModelOptions:
     "Read each text in both directions."
     pooling: Pooling | None = None
     "How the steps become one vector."
+    pairs: int | None = None
+    "Vectors for pairs of neighbouring tokens (2,039 for characters, none for words)."
     dropout: float | None = None
     "Share of values left out in training."
     token_dropout: float | None = None

@@ -1,6 +1,6 @@
 """Many-to-one: one label for a whole text.
 
-tokens -> embedding -> Recurrent -> pooling over steps -> linear -> logits
+tokens -> embedding (of tokens and of pairs) -> Recurrent -> pooling over steps -> linear -> logits
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from elman.cell import Cell
 from elman.models.config import ClassifierConfig
 from elman.nn import ragged
 from elman.nn.recurrent import Recurrent
-from elman.text.vocabulary import UNKNOWN_ID
+from elman.text.vocabulary import PADDING_ID, UNKNOWN_ID
 
 
 class Classifier(nn.Module):
@@ -24,6 +24,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
+        self.pairs = PairEmbedding(config) if config.pairs else None
         self.recurrent = Recurrent(
             cell,
             config.embedding_size,
@@ -56,11 +57,17 @@ class Classifier(nn.Module):
         assert self.attention is not None
         return self.attention(outputs)
 
+    def vectors(self, tokens: PackedSequence) -> Tensor:
+        """Return what the first layer reads, (N, I), without dropout."""
+        vectors: Tensor = self.embedding(tokens.data)
+        return vectors if self.pairs is None else vectors + self.pairs(tokens)
+
     def _recur(self, tokens: PackedSequence) -> tuple[PackedSequence, dict[str, Tensor]]:
         tokens = self._with_unknown(tokens)
-        if not (self.training and self.config.dropout):
+        dropout = self.config.dropout / 2 if self.training else 0.0
+        if not dropout and self.pairs is None:
             return self.recurrent(tokens, table=self.embedding.weight)
-        vectors = functional.dropout(self.embedding(tokens.data), self.config.dropout / 2)
+        vectors = functional.dropout(self.vectors(tokens), dropout)
         return self.recurrent(ragged.replace(tokens, vectors))
 
     def _with_unknown(self, tokens: PackedSequence) -> PackedSequence:
@@ -69,6 +76,30 @@ class Classifier(nn.Module):
         ids = tokens.data
         hidden = torch.rand(ids.shape, device=ids.device) < self.config.token_dropout
         return ragged.replace(tokens, ids.masked_fill(hidden, UNKNOWN_ID))
+
+
+class PairEmbedding(nn.Module):
+    """A vector for each pair of a token and the one before it, as linear models have n-grams.
+
+    The network need not find out first which neighbours belong together (Chen et al. 2015, "Long
+    Short-Term Memory Neural Networks for Chinese Word Segmentation", section 3.4). Where there are
+    more pairs than vectors, several share one (Weinberger et al. 2009, "Feature Hashing for Large
+    Scale Multitask Learning").
+    """
+
+    def __init__(self, config: ClassifierConfig):
+        super().__init__()
+        self.vocab_size = config.vocab_size
+        self.table = nn.Embedding(config.pairs, config.embedding_size)
+        # Small beside those of the tokens, which come first.
+        nn.init.normal_(self.table.weight, std=0.1)
+
+    def forward(self, tokens: PackedSequence) -> Tensor:
+        """Return (N, I), the first token's with padding before it."""
+        before = ragged.previous(tokens, PADDING_ID)
+        pairs = before.long() * self.vocab_size + tokens.data
+        vectors: Tensor = self.table(pairs % self.table.num_embeddings)
+        return vectors
 
 
 class AttentionPooling(nn.Module):

@@ -23,6 +23,8 @@ class ClassifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """I of the first layer."""
     hidden_size: int
     """H of each direction."""
+    pairs: int = 0
+    """Vectors for pairs of a token and the one before it; 0 for none."""
     num_layers: int = 1
     bidirectional: bool = True
     pooling: Pooling = "last"
@@ -36,6 +38,8 @@ class ClassifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         for name in ("vocab_size", "num_classes", "embedding_size", "hidden_size", "num_layers"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        if self.pairs < 0:
+            raise ConfigError(f"pairs is {self.pairs}; it must be 0 or more")
         for name in ("dropout", "token_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(

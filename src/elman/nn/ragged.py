@@ -19,6 +19,7 @@ __all__ = [
     "max",
     "mean",
     "pack",
+    "previous",
     "replace",
     "rows",
     "softmax",
@@ -98,6 +99,16 @@ def rows(packed: PackedSequence) -> Tensor:
 def replace(packed: PackedSequence, data: Tensor) -> PackedSequence:
     """The same rows with other values: ``data`` is (N, ...) in the layout of ``packed.data``."""
     return PackedSequence(data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices)
+
+
+def previous(packed: PackedSequence, first: float) -> Tensor:
+    """The value before each token in its row, and ``first`` before a row's first: (N, ...)."""
+    sizes, data = packed.batch_sizes, packed.data
+    rows = int(sizes[0])
+    back = torch.repeat_interleave(sizes[:-1], sizes[1:])  # (N - B,)
+    at = torch.arange(rows, len(data)) - back
+    known = data.index_select(0, at.to(data.device))
+    return torch.cat([torch.full_like(data[:rows], first), known])
 
 
 def last(packed: PackedSequence) -> Tensor:

@@ -198,15 +198,18 @@ def make_trainer(prepared: Prepared) -> Trainer:
     assert config.embedding_size is not None
     assert config.hidden_size is not None
     assert config.pooling is not None
+    assert config.pairs is not None
     assert config.dropout is not None
     assert config.token_dropout is not None
+    vocab_size = prepared.tokenizer.vocab_size
     sizes = ClassifierConfig(
-        vocab_size=prepared.tokenizer.vocab_size,
+        vocab_size=vocab_size,
         num_classes=len(prepared.classes),
         embedding_size=config.embedding_size,
         hidden_size=config.hidden_size,
         num_layers=config.num_layers,
         bidirectional=config.bidirectional,
+        pairs=min(config.pairs, vocab_size**2),
         pooling=config.pooling,
         dropout=config.dropout,
         token_dropout=config.token_dropout,

@@ -28,7 +28,7 @@ def where_not_finite(model: Classifier, tokens: PackedSequence) -> str:
 
 
 def _first_value(model: Classifier, tokens: PackedSequence) -> str:
-    vectors = model.embedding(tokens.data)
+    vectors = model.vectors(tokens)
     if not torch.isfinite(vectors).all():
         return f"the embedding is not finite at step {_bad_steps(vectors, tokens)[0]}"
     for trace in model.recurrent.trace(ragged.replace(tokens, vectors)):
