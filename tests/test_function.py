@@ -13,6 +13,7 @@ import elman.nn
 from checks import TOLERANCES, Problem, packed_masks, tensors
 from elman import backends
 from elman.backends.llvm import backend, engine, function, library
+from elman.backends.llvm.plan import Tensors, before_the_loop, plan
 from elman.cells import find
 from elman.errors import BackendError, ConfigError
 from elman.ir.rewrite import expected
@@ -182,7 +183,7 @@ def test_what_is_kept_goes_through_hooks_for_saved_tensors():
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         layer(batch)
-    width = function.plan(layer.cell.graph).program.width
+    width = plan(layer.cell.graph).program.width
     assert len(batch.data) * width * H in sizes
 
 
@@ -300,7 +301,7 @@ def operator_call(name, *, reverse=False, grad=True, lengths=(2, 4, 3)):
     weights = {name: leaves[name] for name in problem.weights}
     states = tuple(leaves[f"state {name}"] for name in graph.state_names)
     masks = packed_masks(problem, batch)
-    parts = function.before_the_loop(function.plan(graph), weights, data, masks, states)
+    parts = before_the_loop(plan(graph), weights, data, masks, states)
     groups = [list(group) for group in (parts.weights, parts.masks, parts.states, parts.given)]
     return (data, batch.batch_sizes, *groups, library._write(graph), reverse, grad)
 
@@ -340,7 +341,7 @@ def _kept(arguments):
 def test_gradients_of_the_operator_are_those_of_autograd(name, lengths):
     arguments = operator_call(name, lengths=lengths)
     data, batch_sizes, weights, masks, states, given, cell, reverse, _ = arguments
-    parts = function.Tensors(data, tuple(weights), tuple(masks), tuple(states), tuple(given))
+    parts = Tensors(data, tuple(weights), tuple(masks), tuple(states), tuple(given))
     leaves = [data, *weights, *states]
     call = library._call(cell, data, batch_sizes, states, reverse)
     wanted = function.recurrence(call, *parts.flat())

@@ -22,8 +22,11 @@ from checks import (
 from elman import compiler
 from elman.autodiff.rules import RULES, mul
 from elman.backends import BACKENDS, eager
-from elman.backends.llvm import function, math, threads
+from elman.backends.llvm import math, threads
+from elman.backends.llvm import plan as plans
 from elman.backends.llvm.builder import number
+from elman.backends.llvm.call import Call
+from elman.backends.llvm.plan import plan
 from elman.cell import cell, tanh
 from elman.cells import find
 from elman.errors import BackendError
@@ -333,9 +336,7 @@ THREADED = ("lstm", "gru_v1", "mlstm", "slstm", "layer_norm(lstm)")
 @pytest.mark.parametrize("lengths", [(40,) * 17, tuple(range(1, 40))], ids=["dense", "ragged"])
 def test_two_threads_as_one(name, lengths, two_threads):
     layer, batch = layer_of(name), batch_of(lengths)
-    call = function.Call(
-        function.plan(layer.cell.graph), 20, batch.batch_sizes, sum(lengths), reverse=False
-    )
+    call = Call(plan(layer.cell.graph), 20, batch.batch_sizes, sum(lengths), reverse=False)
     assert call.threads() == 2
     found, grads = results(layer.eval(), batch)
     again, grads_again = results(layer, batch)
@@ -357,16 +358,16 @@ def test_more_threads_than_rows(rows, count, pool, monkeypatch):
     if pool:
         monkeypatch.setattr(threads, "team", lambda: None)
     problem = rounded(find("layer_norm(gru)").graph, tuple(1 + row % 4 for row in range(rows)))
-    monkeypatch.setattr(function.Call, "threads", lambda call: count)
+    monkeypatch.setattr(Call, "threads", lambda call: count)
     compared(problem, torch.float64)
     compared(problem, torch.float64, reverse=True)
 
 
 def test_few_rows_stay_in_one_thread(two_threads):
-    plan = function.plan(find("lstm").graph)
+    known = plan(find("lstm").graph)
     for rows, size, expected in ((3, 512, 1), (8, 4, 1), (8, 512, 2), (1000, 512, 2)):
         sizes = torch.full((10,), rows)
-        call = function.Call(plan, size, sizes, 10 * rows, reverse=False)
+        call = Call(known, size, sizes, 10 * rows, reverse=False)
         assert call.threads() == expected, (rows, size)
 
 
@@ -468,7 +469,7 @@ def test_saturated_gates(name):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_subnormal_numbers_are_flushed_inside_alone(count, monkeypatch):
-    monkeypatch.setattr(function.Call, "threads", lambda call: count)
+    monkeypatch.setattr(Call, "threads", lambda call: count)
     problem = rounded(find("elman").graph, (3, 2, 4, 4))
     for leaf in problem.leaves().values():
         leaf *= 1e-42
@@ -571,7 +572,7 @@ def anew(monkeypatch, tmp_path):
 
 def clear():
     compiler.compile.cache_clear()
-    function.plan.cache_clear()
+    plan.cache_clear()
 
 
 def caught():
@@ -622,7 +623,7 @@ def changed_kernel(monkeypatch, kind, change):
         program = right(graph)
         return replace(program, **{kind: change(getattr(program, kind))})
 
-    monkeypatch.setattr(function, "compile", wrong)
+    monkeypatch.setattr(plans, "compile", wrong)
 
 
 def without(slots: Iterable, array: str):

@@ -5,8 +5,9 @@ import torch
 
 from checks import Problem, check_forward, check_gradients
 from elman.backends import compiled
-from elman.backends.llvm import engine, function
+from elman.backends.llvm import engine
 from elman.backends.llvm.executable import emitter
+from elman.backends.llvm.plan import plan
 from elman.cells import find
 
 HOSTS = {
@@ -21,9 +22,9 @@ def other_host(request, monkeypatch):
     if request.param == "avx2" and not engine.host().vector_bytes >= 32:
         pytest.skip("this processor has no AVX2")
     monkeypatch.setattr(engine, "host", lambda: HOSTS[request.param])
-    function.plan.cache_clear()
+    plan.cache_clear()
     yield request.param
-    function.plan.cache_clear()
+    plan.cache_clear()
 
 
 @runs_x86
@@ -39,6 +40,6 @@ def test_kernels_of_other_instruction_sets(name, other_host):
 
 @runs_x86
 def test_no_kernel_calls_a_library_where_fma_is_missing(other_host):
-    program = function.plan(find("lstm").graph).program
+    program = plan(find("lstm").graph).program
     text = emitter(program.forward, program.place, 20, torch.float32).text()
     assert "fmaf" not in engine.assembly(text)

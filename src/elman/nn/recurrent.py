@@ -310,8 +310,7 @@ class Recurrent(nn.Module):
         finals: list[tuple[Tensor, ...]] = []
         traces: list[Trace] = []
         data, parts = packed.data, []
-        for index, (layer, suffix) in enumerate(self._parts()):
-            states = tuple(state[index] for state in first)
+        for (layer, suffix), states in zip(self._parts(), first, strict=True):
             read = table if layer == 0 else None
             output, final, values = self._run_part(
                 data, packed.batch_sizes, states, suffix, read, traced
@@ -371,20 +370,25 @@ class Recurrent(nn.Module):
 
     def _first_states(
         self, packed: PackedSequence, hx: Mapping[str, Tensor] | None, like: Tensor
-    ) -> list[Tensor]:
+    ) -> list[tuple[Tensor, ...]]:
+        """The states of each layer in each direction, (B, H) each, in sorted order."""
         order = packed.sorted_indices
         # The same number, without looking into a tensor where that can be spared.
         rows = int(packed.batch_sizes[0]) if order is None else order.shape[0]
-        shape = (self.num_layers * self.num_directions, rows, self.hidden_size)
+        parts = self.num_layers * self.num_directions
         if hx is None:
-            return [like.new_zeros(shape)] * len(self.cell.states)
+            zeros = like.new_zeros(rows, self.hidden_size)
+            return [(zeros,) * len(self.cell.states)] * parts
+        shape = (parts, rows, self.hidden_size)
         if set(hx) != set(self.cell.states):
             raise ConfigError(self._wrong_states(hx))
         for name, state in hx.items():
             if tuple(state.shape) != shape:
                 raise ConfigError(f"hx[{name!r}] has shape {tuple(state.shape)}; must be {shape}")
         found = [hx[name] for name in self.cell.states]
-        return found if order is None else [state.index_select(1, order) for state in found]
+        if order is not None:
+            found = [state.index_select(1, order) for state in found]
+        return list(zip(*(state.unbind(0) for state in found), strict=True))
 
     def _wrong_states(self, hx: Mapping[str, Tensor]) -> str:
         return (

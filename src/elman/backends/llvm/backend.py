@@ -15,7 +15,9 @@ from elman.backends.base import (
     is_watched,
 )
 from elman.backends.llvm import engine, library
-from elman.backends.llvm.function import Call, before_the_loop, forward, plan, recurrence
+from elman.backends.llvm.call import Call, forward
+from elman.backends.llvm.function import recurrence
+from elman.backends.llvm.plan import before_the_loop, plan
 from elman.backends.llvm.stepper import LlvmStepper
 from elman.ir.graph import Graph
 

@@ -65,7 +65,12 @@ class Executable:
         writer = emitter(kernel, place, hidden_size, dtype)
         self.kernel = kernel
         self.words = writer.words
-        self.stacks = writer.stacks
+        # What the words end with.
+        self._arrays = [
+            *(array.name for array in kernel.arrays),
+            *(f"weights.{name}" for name in writer.stacks),
+        ]
+        self._has_matrices = bool(writer.stacks)
         self.scratch_bytes = writer.scratch_bytes
         self.packed_bytes = writer.packed_bytes
         self.total_width = writer.shape.blocks * writer.lanes.count
@@ -85,7 +90,6 @@ class Executable:
         first: Sequence[Tensor],
         last: Sequence[Tensor],
         arrays: Mapping[str, Tensor | None],
-        matrices: Mapping[str, Tensor],
         count: int,
         indices: int = 0,
     ) -> "Prepared":
@@ -98,31 +102,30 @@ class Executable:
             layout: addresses of the batch sizes, where each step starts, and the rows' lengths.
             first: each state's first values, (B, H).
             last: where its last values go, (B, H).
-            arrays: the kernel's arrays by name, contiguous.
-            matrices: the stacks of matrices by name, contiguous.
+            arrays: the kernel's arrays by name, contiguous, and ``weights.NAME`` for each stack of
+                matrices; None for what is left out.
             count: how many threads.
             indices: the address of the tokens' indices (N,), int64, where a table is read.
         """
-        scratch = torch.empty(self.scratch_bytes * count, dtype=torch.uint8)
-        packed = torch.empty(self.packed_bytes, dtype=torch.uint8)
+        memory = torch.empty(self.packed_bytes + self.scratch_bytes * count, dtype=torch.uint8)
+        packed = memory.data_ptr()
         team = threads.team() if count > 1 else None
         words = self._words(
             steps,
             rows,
             turn,
             *layout,
-            scratch.data_ptr(),
-            packed.data_ptr(),
+            packed + self.packed_bytes,
+            packed,
             team.thread if team else 0,
             team.threads if team else 0,
             indices,
-            *(state.data_ptr() for state in first),
-            *(state.data_ptr() for state in last),
-            *(_address(arrays[array.name]) for array in self.kernel.arrays),
-            *(matrices[name].data_ptr() for name in self.stacks),
+            *[state.data_ptr() for state in first],
+            *[state.data_ptr() for state in last],
+            *[0 if (one := arrays[name]) is None else one.data_ptr() for name in self._arrays],
         )
-        prepared = Prepared(self, words, count, team, (scratch, packed))
-        if self.stacks:
+        prepared = Prepared(self, words, count, team, memory)
+        if self._has_matrices:
             prepared.start("pack", self._pack, self._pack_team)
         return prepared
 
@@ -138,7 +141,7 @@ class Prepared:
         words: Any,
         count: int,
         team: threads.Team | None,
-        alive: tuple[Tensor, ...],
+        alive: Tensor,
     ) -> None:
         self.words = words
         """The arguments, to be changed between runs: see `Executable.words`."""
@@ -173,7 +176,3 @@ class Prepared:
 
 def _share(entry: Any, address: int, count: int, index: int) -> None:
     entry(address, index, count)
-
-
-def _address(array: Tensor | None) -> int:
-    return 0 if array is None else array.data_ptr()

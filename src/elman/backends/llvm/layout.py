@@ -90,7 +90,7 @@ class Layout:
     def packed_bytes(self) -> int:
         """Memory for the packed weights: never none, so that a call always has its address."""
         numbers = sum(chunk.packed(self.shape) for chunks in self.chunks for chunk in chunks)
-        return numbers * self.lanes.bytes_each + _LINE
+        return -(-numbers * self.lanes.bytes_each // _LINE) * _LINE + _LINE
 
     # Scratch memory --------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from elman.backends.base import RUNS, States
-from elman.backends.llvm import function
-from elman.backends.llvm.function import Call, Kept, Tensors, plan
+from elman.backends.llvm.call import Call, Kept, backward, forward
+from elman.backends.llvm.plan import Tensors, plan
 from elman.ir.graph import Graph
 from elman.ir.text import parse, write
 
@@ -75,7 +75,7 @@ def recurrence(
     call = _call(cell, data, batch_sizes, states, reverse)
     parts = Tensors(data, tuple(weights), tuple(masks), tuple(states), tuple(given))
     # What an operator returns must not share memory.
-    made = function.forward(call, parts, keep=keep, share=False)
+    made = forward(call, parts, keep=keep, share=False)
     if made.kept is None:
         return [made.output, *made.finals]
     buffer, scalar, previous = made.kept
@@ -125,7 +125,7 @@ def recurrence_backward(
     parts = Tensors(data, tuple(weights), tuple(masks), tuple(states), tuple(given))
     buffer, scalar, previous = kept
     # An operator leaves its arguments as they are; this one is written over.
-    found = function.backward(
+    found = backward(
         call,
         parts,
         Kept(buffer.clone(), scalar, previous if call.plan.previous else None),

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from elman.backends.base import RUNS, Backend, Stepper, Weights
-from elman.backends.llvm.function import Call, Tensors, outside, plan
+from elman.backends.llvm.call import Call
+from elman.backends.llvm.plan import Tensors, outside, plan
 from elman.ir.graph import Graph
 
 
@@ -19,20 +20,20 @@ class LlvmStepper(Stepper):
         ahead = known.stacked(weights, size)
         # One row times this reads it in a straight line.
         self._ahead = None if ahead is None else ahead.t().contiguous()
-        self._buffer = some.new_empty(rows, len(known.ahead) * size)
+        columns = 0 if ahead is None else len(ahead)
+        self._buffer = some.new_empty(rows, columns)
         # Matrices are packed below; what the kernel reads as it is, or torch for it, is kept.
         keep = bool(known.given) and not known.takes_input
         self._weights = {name: weight.clone() for name, weight in weights.items()} if keep else {}
         self._call = Call(known, size, torch.tensor([rows]), rows, reverse=False)
         parts = Tensors(some, tuple(weights.values()), (), (), tuple(some for _ in known.given))
         kernel = known.executable("inference", size, some.dtype)
+        found = self._call.arrays(parts)
         read = {array.name for array in kernel.kernel.arrays}
-        self._arrays: dict[str, Tensor | None] = {
-            name: None if one is None else one.clone()
-            for name, one in self._call.arrays(parts).items()
-            if name in read
+        self._arrays = {
+            name: one.clone() for name, one in found.items() if one is not None and name in read
         }
-        self._arrays |= {"buffer": self._buffer, "output": self._buffer}
+        own = {"buffer": self._buffer, "output": self._buffer}
         nothing = [self._buffer] * len(graph.states)
         self._run = kernel.prepare(
             steps=1,
@@ -41,8 +42,7 @@ class LlvmStepper(Stepper):
             layout=self._call.layout,
             first=nothing,
             last=nothing,
-            arrays=self._arrays,
-            matrices={name: weights[name].contiguous() for name in kernel.stacks},
+            arrays=found | self._arrays | own,
             count=self._call.threads(),
         )
         at = {word: place for place, word in enumerate(kernel.words)}

@@ -1,0 +1,339 @@
+"""One layer in one direction: the products before the loop, the kernels, the products after it.
+
+Kernels read memory, so they run on plain tensors only: inside the function of ``function`` for
+autograd, or inside the operators of ``library`` where torch.compile or torch.export look on.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from elman.backends.base import Weights
+from elman.backends.llvm.plan import Block, Plan, Tensors
+from elman.backends.llvm.scatter import sum_by_index
+from elman.errors import BackendError
+
+
+class Call:
+    """One layer in one direction over one batch."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        size: int,
+        batch_sizes: Tensor,
+        tokens: int,
+        *,
+        reverse: bool,
+        indices: Tensor | None = None,
+    ) -> None:
+        self.plan = plan
+        self.indices = indices
+        """(N,): where it is given, the data are a table (V, I), and tokens are rows of it."""
+        self.size = size
+        self.batch_sizes = batch_sizes
+        self.reverse = reverse
+        self.tokens = tokens
+        sizes = batch_sizes.numpy()
+        steps = self.steps = len(sizes)
+        rows = self.rows = int(sizes[0])
+        self.dense = steps * rows == tokens
+        # Sizes, where each step starts, and the rows' lengths, in one piece of memory.
+        self._layout = np.empty(2 * steps + rows, np.int64)
+        self._layout[:steps] = sizes
+        if self.dense:
+            self._layout[steps : 2 * steps] = np.arange(0, tokens, rows)
+            self._layout[2 * steps :] = steps
+        else:
+            np.cumsum(sizes, out=self._layout[steps : 2 * steps])
+            self._layout[steps : 2 * steps] -= sizes
+            self._layout[2 * steps :] = np.searchsorted(-sizes, -np.arange(rows), side="left")
+            if self._layout[2 * steps - 1] + sizes[-1] != tokens:
+                raise BackendError(
+                    f"the batch sizes add up to {int(sizes.sum())} and the data has {tokens} tokens"
+                )
+
+    @property
+    def layout(self) -> tuple[int, int, int]:
+        """The addresses of the batch sizes, the starts and the lengths."""
+        address = int(self._layout.__array_interface__["data"][0])
+        return address, address + 8 * self.steps, address + 16 * self.steps
+
+    def threads(self) -> int:
+        """No more than there are rows, or than are worth waking for the work."""
+        work = self.tokens * self.size * self.size
+        return max(1, min(torch.get_num_threads(), self.rows // 4, work // 100_000))
+
+    def launch(
+        self,
+        kind: str,
+        arrays: dict[str, Tensor | None],
+        first: Sequence[Tensor],
+        last: Sequence[Tensor],
+        *,
+        count: int,
+        back: bool = False,
+    ) -> None:
+        """Run one of the kernels."""
+        self.plan.executable(kind, self.size, first[0].dtype).prepare(
+            steps=self.steps,
+            rows=self.rows,
+            turn=-1 if self.reverse != back else 1,
+            layout=self.layout,
+            first=first,
+            last=last,
+            arrays=arrays,
+            count=count,
+            indices=0 if self.indices is None else self.indices.data_ptr(),
+        )()
+
+    def arrays(self, parts: Tensors) -> dict[str, Tensor | None]:
+        """What each kernel reads besides states, by the kernels' names, contiguous."""
+        plan = self.plan
+        given = (parts.data,) if plan.takes_input else parts.given
+        found: dict[str, Tensor | None] = {
+            name: parts.weights[at].contiguous() for name, at in plan.inside
+        }
+        for name, one in zip(plan.drawn + plan.streams, parts.masks + given, strict=True):
+            found[name] = one.contiguous()
+        return found
+
+
+def _there(tensor: Tensor | None) -> Tensor:
+    assert tensor is not None
+    return tensor
+
+
+class Kept(NamedTuple):
+    """What waits for the backward pass."""
+
+    buffer: Tensor
+    """The input's products, then the residuals, then the gradients, (N, columns * H)."""
+    scalar: Tensor
+    previous: Tensor | None
+    """The output of the step before for each token, (N, H)."""
+
+
+class Made(NamedTuple):
+    """What the forward pass gives."""
+
+    output: Tensor
+    finals: list[Tensor]
+    kept: Kept | None
+
+
+def forward(call: Call, parts: Tensors, *, keep: bool, share: bool = True) -> Made:
+    """Run the loop from its first step to its last.
+
+    Args:
+        call: the layer and the batch.
+        parts: its tensors.
+        keep: whether a backward pass may follow.
+        share: whether what is kept may be the memory of the output.
+    """
+    _check(call, parts)
+    plan, size, tokens = call.plan, call.size, call.tokens
+    program = plan.program
+    first = [state.contiguous() for state in parts.states]
+    like = first[0]
+    finals = [torch.empty_like(state) for state in first]
+    by_table = call.indices is not None
+    columns = program.width if keep else 0 if by_table else len(program.products)
+    buffer = like.new_empty(tokens, columns * size)
+    weights = dict(zip(plan.stacks, parts.weights, strict=True))
+    ahead = plan.stacked(weights, size)
+    arrays = call.arrays(parts)
+    if by_table:
+        arrays["table"] = parts.data @ _there(ahead).t()
+    elif ahead is not None:
+        column = program.first_product * size if keep else 0
+        torch.mm(parts.data, ahead.t(), out=buffer[:, column : column + len(ahead)])
+    shared = keep and share and call.dense and bool(plan.previous)
+    kept = None
+    if shared:
+        output, before = _shifted(call, like, first[plan.before])
+        kept = Kept(buffer, like.new_empty(tokens, len(program.scalars)), before)
+    else:
+        output = like.new_empty(tokens, size)
+        if keep:
+            previous = like.new_empty(tokens, size) if plan.previous else None
+            kept = Kept(buffer, like.new_empty(tokens, len(program.scalars)), previous)
+    arrays |= {"output": output, "buffer": buffer}
+    if kept is not None:
+        arrays["scalar"] = kept.scalar
+        arrays |= dict.fromkeys(plan.previous, None if shared else kept.previous)
+    kind = ("forward" if keep else "inference") + ("_table" if by_table else "")
+    call.launch(kind, arrays, first, finals, count=call.threads())
+    return Made(output, finals, kept)
+
+
+def _check(call: Call, parts: Tensors) -> None:
+    """Kernels find numbers by their addresses: what is not as they expect must not reach them."""
+    plan, size, dtype = call.plan, call.size, parts.states[0].dtype
+    for one in parts.flat():
+        if one.dtype is not dtype or not one.is_cpu:
+            raise BackendError(
+                f"the cell {plan.graph.name} was given {one.dtype} on {one.device} beside states "
+                f"of {dtype}; its data, weights, masks and states must be of one type on the CPU"
+            )
+    for state in parts.states:
+        if state.shape != (call.rows, size):
+            raise BackendError(
+                f"the cell {plan.graph.name} was given a state of shape {tuple(state.shape)}; "
+                f"it must be {(call.rows, size)}"
+            )
+    for name, weight in zip(plan.stacks, parts.weights, strict=True):
+        shape = weight.shape
+        square = name in plan.square and shape[-1] != size
+        if shape[0] != plan.sizes[name] * size or square:
+            raise BackendError(
+                f"the cell {plan.graph.name} was given {name} of shape {tuple(weight.shape)} "
+                f"for {size} units"
+            )
+    if plan.takes_input and parts.data.shape[1] != size:
+        raise BackendError(
+            f"the cell {plan.graph.name} adds its input to {size} units, "
+            f"and the input has {parts.data.shape[1]}"
+        )
+
+
+def _shifted(call: Call, like: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Memory for the output, and the same shifted by one step.
+
+    The first state stands before the outputs (behind them, in the other direction), so that the
+    output of the step before is there without being written twice.
+    """
+    rows, tokens = call.rows, call.tokens
+    whole = like.new_empty(rows + tokens, call.size)
+    early, late = whole[:tokens], whole[rows:]
+    if call.reverse:
+        whole[tokens:].copy_(state)
+        return early, late
+    whole[:rows].copy_(state)
+    return late, early
+
+
+class Gradients(NamedTuple):
+    """Of everything that has one, by the roles of `Tensors`."""
+
+    data: Tensor | None
+    weights: list[Tensor]
+    states: list[Tensor]
+    given: list[Tensor]
+
+
+def backward(
+    call: Call,
+    parts: Tensors,
+    kept: Kept,
+    output: Tensor,
+    grad_output: Tensor,
+    grad_finals: Sequence[Tensor],
+    *,
+    data: bool,
+) -> Gradients:
+    """Run the loop back; the gradients take the place of the residuals in ``kept.buffer``.
+
+    Args:
+        call: as in the forward pass.
+        parts: as in the forward pass.
+        kept: what the forward pass kept, used up by this.
+        output: what the forward pass gave.
+        grad_output: the gradient of that, (N, H).
+        grad_finals: of each last state, (B, H).
+        data: whether the gradient of the data is wanted.
+    """
+    plan, size = call.plan, call.size
+    program = plan.program
+    count = call.threads()
+    run = plan.executable("backward", size, output.dtype)
+    total = output.new_zeros(count, len(program.totals), run.total_width)
+    arrays = call.arrays(parts)
+    arrays |= {
+        "buffer": kept.buffer,
+        "scalar": kept.scalar,
+        "output": output,
+        "grad_output": grad_output.contiguous(),
+        "total": total,
+    }
+    arrays |= dict.fromkeys(plan.previous, kept.previous)
+    first = [grad.contiguous() for grad in grad_finals]
+    lasts = [torch.empty_like(grad) for grad in first]
+    call.launch("backward", arrays, first, lasts, count=count, back=True)
+    given = [kept.buffer[:, at * size : (at + 1) * size] for at in plan.given]
+    weights = dict(zip(plan.stacks, parts.weights, strict=True))
+    products = _product_gradient(call, kept, len(parts.data))
+    grad_data = None
+    if data and products is not None:
+        grad_data = products @ _there(plan.stacked(weights, size))
+    if plan.takes_input:
+        if data:
+            grad_data = given[0].clone() if grad_data is None else grad_data.add_(given[0])
+        given = []
+    blocks: list[tuple[Block, Tensor]] = []
+    if products is not None and plan.ahead is not None:
+        blocks.append((plan.ahead, _outer(products, parts.data)))
+    blocks += _after_the_loop(plan, kept, total.sum(0) if count > 1 else total[0], size)
+    return Gradients(grad_data, _by_stack(weights, blocks, size), lasts, given)
+
+
+def _product_gradient(call: Call, kept: Kept, count: int) -> Tensor | None:
+    """Of the products before the loop: (N, G*H), or (V, G*H) where they are those of a table."""
+    plan, size = call.plan, call.size
+    if plan.ahead is None:
+        return None
+    column = plan.program.first_product * size
+    block = kept.buffer[:, column : column + len(plan.ahead.places) * size]
+    return block if call.indices is None else sum_by_index(block, call.indices, count)
+
+
+def _after_the_loop(
+    plan: Plan, kept: Kept, totals: Tensor, size: int
+) -> Iterator[tuple[Block, Tensor]]:
+    """One matrix product for all products of an operand; sums of the loop for the rest."""
+    for outer, block in plan.outers:
+        if outer.operand.array == "buffer":
+            at = outer.operand.column
+            operand = kept.buffer[:, at * size : (at + 1) * size]
+        else:
+            operand = _there(kept.previous)
+        at = outer.gradients
+        columns = kept.buffer[:, at * size : (at + len(outer.products)) * size]
+        yield block, _outer(columns, operand)
+    done = 0
+    for block in plan.totals:
+        end = done + len(block.places)
+        yield block, totals[done:end, :size].flatten()
+        done = end
+
+
+def _by_stack(weights: Weights, blocks: Sequence[tuple[Block, Tensor]], size: int) -> list[Tensor]:
+    """The gradient of each stack: one block as it is, or the sum of what blocks have of it."""
+    found: dict[str, Tensor] = {}
+    for block, gradient in blocks:
+        if block.whole and block.stack not in found:
+            found[block.stack] = gradient
+            continue
+        for (name, at), part in zip(block.places, torch.split(gradient, size), strict=True):
+            if name not in found:
+                found[name] = torch.zeros_like(weights[name])
+            found[name][at * size : (at + 1) * size] += part
+    return [
+        found[name] if name in found else torch.zeros_like(weight)
+        for name, weight in weights.items()
+    ]
+
+
+def _outer(columns: Tensor, operand: Tensor) -> Tensor:
+    """The sum over tokens of the outer products, (G*H, K), from (N, G*H) and (N, K).
+
+    Measured (MKL, AVX-512, H = 64..512): with many tokens the transposed product and a copy are 5
+    to 15 % faster, with few they are slower.
+    """
+    tokens, width = operand.shape
+    if tokens >= 4 * width and columns.shape[1] >= 2 * width:
+        return (operand.t() @ columns).t().contiguous()
+    return columns.t() @ operand
