@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from elman.backends import BACKENDS, Backend
+from elman.backends.base import Run
 from elman.cells import ALL_CELLS, find
 from elman.ir import reference
 from elman.ir.graph import Graph
@@ -131,15 +132,9 @@ def run_backend(
     )
     weights = {name: leaves[name] for name in problem.weights}
     before = backend.runs
-    output, finals = backend.run(
-        problem.graph,
-        weights,
-        packed.data,
-        packed.batch_sizes,
-        states,
-        reverse=reverse,
-        masks=packed_masks(problem, packed),
-    )
+    masks = packed_masks(problem, packed)
+    run = Run(problem.graph, weights, packed.data, packed.batch_sizes, states, reverse, masks)
+    output, finals = backend.run(run)
     assert backend.runs == before + 1
     values, lengths = ragged.unpack(ragged.replace(packed, output))
     finals = [final[packed.unsorted_indices] for final in finals]

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 import elman.nn
 from checks import TOLERANCES, Problem, packed_masks, tensors
 from elman import backends
+from elman.backends.base import Run
 from elman.backends.llvm import backend, engine, function, library
 from elman.backends.llvm.plan import Tensors, before_the_loop, plan
 from elman.cells import find
@@ -61,15 +62,16 @@ def problem_call(name, *, reverse, lengths=(2, 4, 3)):
         rows = torch.cat([found[f"row {at}"] for at in range(len(lengths))])
         batch = ragged.pack(rows, torch.tensor(lengths))
         states = [found[f"state {name}"] for name in problem.graph.state_names]
-        output, finals = backend.run(
+        run = Run(
             problem.graph,
             {name: found[name] for name in problem.weights},
             batch.data,
             batch.batch_sizes,
             tuple(state[batch.sorted_indices] for state in states),
-            reverse=reverse,
-            masks=packed_masks(problem, batch),
+            reverse,
+            packed_masks(problem, batch),
         )
+        output, finals = backend.run(run)
         return output, *finals
 
     return call, tuple(leaves.values())
@@ -301,7 +303,8 @@ def operator_call(name, *, reverse=False, grad=True, lengths=(2, 4, 3)):
     weights = {name: leaves[name] for name in problem.weights}
     states = tuple(leaves[f"state {name}"] for name in graph.state_names)
     masks = packed_masks(problem, batch)
-    parts = before_the_loop(plan(graph), weights, data, masks, states)
+    run = Run(graph, weights, data, batch.batch_sizes, states, reverse, masks)
+    parts = before_the_loop(plan(graph), run)
     groups = [list(group) for group in (parts.weights, parts.masks, parts.states, parts.given)]
     return (data, batch.batch_sizes, *groups, library._write(graph), reverse, grad)
 
@@ -653,14 +656,15 @@ def test_nan_comes_out_where_it_went_in(name, reverse):
             if bad:
                 data[1, 2, 0] = torch.nan
             batch = pack_padded_sequence(data, [5, 5, 3], batch_first=True)
-            output, finals = one.run(
+            run = Run(
                 graph,
                 {name: leaves[name] for name in problem.weights},
                 batch.data,
                 batch.batch_sizes,
                 tuple(leaves[f"state {name}"] for name in graph.state_names),
-                reverse=reverse,
+                reverse,
             )
+            output, finals = one.run(run)
             values, _ = ragged.unpack(ragged.replace(batch, output))
             results.append((values, finals))
         (good, good_finals), (values, finals) = results

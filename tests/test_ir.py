@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from checks import Problem, check_forward
 from elman.backends import BACKENDS, compiled, eager
+from elman.backends.base import Run
 from elman.cells import find
 from elman.errors import BackendError, CellError
 from elman.ir import graph as ir
@@ -419,21 +420,21 @@ def test_masks_that_are_not_the_graphs_are_refused():
     weights = {"weight_ih": torch.zeros(4, 3), "weight_hh": torch.zeros(4, 4)}
     run = (graph, weights, torch.zeros(3, 3), torch.tensor([2, 1]), (torch.zeros(2, 4),))
     with pytest.raises(BackendError, match=r"given the masks \(none\) and has keep; draw them"):
-        eager.run(*run)
+        eager.run(Run(*run))
     with pytest.raises(BackendError, match="given the masks keep, more and has keep"):
-        eager.run(*run, masks={"keep": torch.ones(3, 4), "more": torch.ones(3, 4)})
+        eager.run(Run(*run, masks={"keep": torch.ones(3, 4), "more": torch.ones(3, 4)}))
     with pytest.raises(BackendError, match=r"mask keep has shape \(2, 4\); it must be \(3, 4\)"):
-        eager.run(*run, masks={"keep": torch.ones(2, 4)})
+        eager.run(Run(*run, masks={"keep": torch.ones(2, 4)}))
     with pytest.raises(BackendError, match="given the masks keep and has none"):
-        eager.run(LSTM, *run[1:], masks={"keep": torch.ones(3, 4)})
+        eager.run(Run(LSTM, *run[1:], masks={"keep": torch.ones(3, 4)}))
 
 
 def test_masks_get_no_gradient():
     graph, keep = masked_elman(), torch.ones(3, 4, requires_grad=True)
     weights = {"weight_ih": torch.ones(4, 3, requires_grad=True), "weight_hh": torch.ones(4, 4)}
     states = (torch.ones(2, 4),)
-    output, _ = eager.run(
-        graph, weights, torch.ones(3, 3), torch.tensor([2, 1]), states, masks={"keep": keep}
-    )
+    sizes = torch.tensor([2, 1])
+    run = Run(graph, weights, torch.ones(3, 3), sizes, states, masks={"keep": keep})
+    output, _ = eager.run(run)
     output.sum().backward()
     assert keep.grad is None

@@ -22,6 +22,7 @@ from checks import (
 from elman import compiler
 from elman.autodiff.rules import RULES, mul
 from elman.backends import BACKENDS, eager
+from elman.backends.base import Run
 from elman.backends.llvm import math, threads
 from elman.backends.llvm import plan as plans
 from elman.backends.llvm.builder import number
@@ -282,7 +283,7 @@ def test_what_would_be_read_past_its_end_is_refused(wrong):
         "weight_hh": torch.zeros(5, 5),
     }
     with pytest.raises(BackendError, match=message):
-        LLVM.run(added.graph, weights, data, torch.tensor([3, 2, 1]), (h,))
+        LLVM.run(Run(added.graph, weights, data, torch.tensor([3, 2, 1]), (h,)))
 
 
 def test_weights_of_another_shape_are_refused():
@@ -293,7 +294,7 @@ def test_weights_of_another_shape_are_refused():
     }
     data, h = torch.zeros(6, 5), torch.zeros(3, 5)
     with pytest.raises(BackendError, match=r"weight_hh of shape \(5, 4\) for 5 units"):
-        LLVM.run(added.graph, weights, data, torch.tensor([3, 2, 1]), (h,))
+        LLVM.run(Run(added.graph, weights, data, torch.tensor([3, 2, 1]), (h,)))
 
 
 # ---------------------------------------------------------------------------------------------

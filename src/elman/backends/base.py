@@ -8,7 +8,7 @@ its first ``batch_sizes[t]`` rows.
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,41 @@ Masks = Mapping[str, Tensor]
 
 RUNS: Counter[str] = Counter()
 """How often each backend ran, by name."""
+
+
+class Run(NamedTuple):
+    """What a backend is asked for: one layer in one direction over one ragged batch."""
+
+    graph: Graph
+    """Verified, of one input."""
+    weights: Weights
+    """Its stacks by name (``elman.ir.stacks``), in its order."""
+    data: Tensor
+    """(N, I)."""
+    batch_sizes: Tensor
+    """(T,), int64, on the CPU, never rising."""
+    states: States
+    """(B, H) for each state of the graph, rows in sorted order."""
+    reverse: bool = False
+    """Whether each row runs from its own last step back to its first."""
+    masks: Masks | None = None
+    """For each mask of the graph its numbers, (N, H) in the layout of ``data`` where it is drawn
+    for each step, (B, H) in sorted order where for each sequence."""
+    table: Tensor | None = None
+    """(V, I), where the data are (N,) indices of its rows, int64: tokens of a vocabulary and their
+    vectors."""
+
+    @property
+    def read(self) -> Tensor:
+        """What holds the vectors: the data, or the table."""
+        return self.data if self.table is None else self.table
+
+    @property
+    def looked_up(self) -> "Run":
+        """The same with the tokens' vectors as data."""
+        if self.table is None:
+            return self
+        return self._replace(data=nn.functional.embedding(self.data, self.table), table=None)
 
 
 class Backend(ABC):
@@ -44,61 +79,26 @@ class Backend(ABC):
     ) -> str | None:
         """Why it cannot run this graph here, as the end of a sentence; None when it can."""
 
-    def run(
-        self,
-        graph: Graph,
-        weights: Weights,
-        data: Tensor,
-        batch_sizes: Tensor,
-        states: States,
-        *,
-        reverse: bool = False,
-        masks: Masks | None = None,
-        table: Tensor | None = None,
-    ) -> tuple[Tensor, States]:
+    def run(self, run: Run) -> tuple[Tensor, States]:
         """Run the cell from the first step to the last, or from the last to the first.
 
-        Args:
-            graph: a verified graph of one input.
-            weights: its stacks by name (``elman.ir.stacks``).
-            data: (N, I).
-            batch_sizes: (T,), int64, on the CPU, never rising.
-            states: (B, H) for each state of the graph, rows in sorted order.
-            reverse: whether each row runs from its own last step back to its first.
-            masks: for each mask of the graph its numbers, (N, H) in the layout of ``data`` where
-                it is drawn for each step, (B, H) in sorted order where for each sequence.
-            table: (V, I), where the data are (N,) indices of its rows, int64: tokens of a
-                vocabulary and their vectors.
-
         Returns:
-            The output (N, H) in the layout of ``data``, and each state (B, H) after the last
+            The output (N, H) in the layout of the data, and each state (B, H) after the last
             step that each row has. Both are differentiable by autograd; masks get no gradient.
 
         Raises:
             BackendError: the masks are not those of the graph.
         """
-        if table is not None:
-            data = nn.functional.embedding(data, table)
-        drawn = checked_masks(graph, masks, data.shape[0], states[0])
+        run = checked(run.looked_up)
         RUNS[self.name] += 1
-        return self._run(graph, weights, data, batch_sizes, states, reverse=reverse, masks=drawn)
+        return self._run(run)
 
     def stepper(self, graph: Graph, weights: Weights, rows: int) -> "Stepper":
         """What runs a graph without masks one step a call, for streaming."""
         return Stepper(self, graph, weights, rows)
 
     @abstractmethod
-    def _run(
-        self,
-        graph: Graph,
-        weights: Weights,
-        data: Tensor,
-        batch_sizes: Tensor,
-        states: States,
-        *,
-        reverse: bool,
-        masks: Masks,
-    ) -> tuple[Tensor, States]: ...
+    def _run(self, run: Run) -> tuple[Tensor, States]: ...
 
 
 class Stepper:
@@ -123,27 +123,32 @@ class Stepper:
             after: where this one writes the same, in other memory.
         """
         states = before[1:].unbind(0)
-        output, finals = self.backend.run(self.graph, self.weights, data, self.batch_sizes, states)
+        run = Run(self.graph, self.weights, data, self.batch_sizes, states)
+        output, finals = self.backend.run(run)
         torch.stack([output, *finals], out=after)
 
 
-def checked_masks(graph: Graph, masks: Masks | None, tokens: int, state: Tensor) -> Masks:
-    """The masks of ``graph`` by name, cut off from autograd; ``state`` is any (B, H) of the run."""
-    given = masks or {}
+def checked(run: Run) -> Run:
+    """The same with the graph's masks by name, cut off from autograd.
+
+    Raises:
+        BackendError: they are not those of the graph, or of another shape.
+    """
+    graph, given = run.graph, run.masks or {}
     wanted = {mask.name: mask for mask in graph.masks}
     if given.keys() != wanted.keys():
         raise BackendError(
             f"the cell {graph.name} was given the masks {', '.join(given) or '(none)'} and has "
             f"{', '.join(wanted) or 'none'}; draw them, or run expected(graph) of elman.ir.rewrite"
         )
-    rows, size = state.shape
+    rows, size = run.states[0].shape
     for name, mask in wanted.items():
-        shape = (tokens if mask.per == "step" else rows, size)
+        shape = (len(run.data) if mask.per == "step" else rows, size)
         if tuple(given[name].shape) != shape:
             raise BackendError(
                 f"the mask {name} has shape {tuple(given[name].shape)}; it must be {shape}"
             )
-    return {name: given[name].detach() for name in wanted}
+    return run._replace(masks={name: given[name].detach() for name in wanted})
 
 
 _PLAIN = (Tensor, nn.Parameter)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.backends.base import Backend, Masks, States, Weights
+from elman.backends.base import Backend, Run, States, Weights
 from elman.cells.elman import elman, elman_relu
 from elman.cells.gru import gru
 from elman.cells.lstm import lstm
@@ -51,26 +51,17 @@ class Builtin(Backend):
             return f"torch's kernels on the CPU take float32 and float64, not {dtype}"
         return None
 
-    def _run(
-        self,
-        graph: Graph,
-        weights: Weights,
-        data: Tensor,
-        batch_sizes: Tensor,
-        states: States,
-        *,
-        reverse: bool,
-        masks: Masks,
-    ) -> tuple[Tensor, States]:
-        twin = _twin(graph)
+    def _run(self, run: Run) -> tuple[Tensor, States]:
+        twin = _twin(run.graph)
         assert twin is not None, "choose() lets no other graph through"
-        call = _Call(twin, twin.weights(graph, weights, states[0]))
+        states, data = run.states, run.data
+        call = _Call(twin, twin.weights(run.graph, run.weights, states[0]))
         ordered = tuple(states[at] for at in twin.states)
-        segments = _segments(batch_sizes.tolist())
+        segments = _segments(run.batch_sizes.tolist())
         if _worth_cutting(twin, data, segments, states[0].shape[-1]):
-            output, finals = call.segments(data, segments, ordered, reverse)
+            output, finals = call.segments(data, segments, ordered, run.reverse)
         else:
-            output, finals = call.packed(data, batch_sizes, ordered, reverse)
+            output, finals = call.packed(data, run.batch_sizes, ordered, run.reverse)
         return output, tuple(finals[twin.states.index(at)] for at in range(len(states)))
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.backends.base import RUNS, Backend, Masks, States, Weights, checked_masks
+from elman.backends.base import RUNS, Backend, Run, States, Weights, checked
 from elman.ir.graph import Graph, Node, Op, apply, mask_node, sum_terms, topological
 from elman.ir.rewrite import rewrite
 from elman.ir.stacks import places
@@ -55,36 +55,15 @@ class Eager(Backend):
         """None: it runs everything everywhere."""
         return None
 
-    def _run(
-        self,
-        graph: Graph,
-        weights: Weights,
-        data: Tensor,
-        batch_sizes: Tensor,
-        states: States,
-        *,
-        reverse: bool,
-        masks: Masks,
-    ) -> tuple[Tensor, States]:
-        run = _Run(_plan(graph, False), weights, data, batch_sizes, states, reverse, masks)
-        output, finals, _ = run()
+    def _run(self, run: Run) -> tuple[Tensor, States]:
+        output, finals, _ = _Loop(_plan(run.graph, False), run)()
         return output, finals
 
-    def trace(
-        self,
-        graph: Graph,
-        weights: Weights,
-        data: Tensor,
-        batch_sizes: Tensor,
-        states: States,
-        *,
-        reverse: bool = False,
-        masks: Masks | None = None,
-    ) -> tuple[Tensor, States, dict[str, Tensor]]:
+    def trace(self, run: Run) -> tuple[Tensor, States, dict[str, Tensor]]:
         """As `run`, with every named value of the graph for each token, (N, H) each."""
-        drawn = checked_masks(graph, masks, len(data), states[0])
+        run = checked(run.looked_up)
         RUNS[self.name] += 1
-        return _Run(_plan(graph, True), weights, data, batch_sizes, states, reverse, drawn)()
+        return _Loop(_plan(run.graph, True), run)()
 
 
 eager = Eager()
@@ -201,33 +180,24 @@ def _sum(terms: list[Node]) -> Node:
     return reduce(partial(apply, Op.ADD), terms)
 
 
-class _Run:
+class _Loop:
     """One call of the backend."""
 
-    def __init__(
-        self,
-        plan: _Plan,
-        weights: Weights,
-        data: Tensor,
-        batch_sizes: Tensor,
-        states: States,
-        reverse: bool,
-        masks: Masks,
-    ) -> None:
+    def __init__(self, plan: _Plan, run: Run) -> None:
         self.plan = plan
-        self.data = data
-        self.sizes: list[int] = batch_sizes.tolist()
-        self.states = states
-        self.reverse = reverse
-        self.masks = masks
-        self.hidden_size = states[0].shape[-1]
-        self.matrices = {key: self._joint(weights, key) for key in plan.weights}
-        self.whole = self._leaves(weights)
+        self.data = run.data
+        self.sizes: list[int] = run.batch_sizes.tolist()
+        self.states = run.states
+        self.reverse = run.reverse
+        self.masks = run.masks or {}
+        self.hidden_size = run.states[0].shape[-1]
+        self.matrices = {key: self._joint(run.weights, key) for key in plan.weights}
+        self.whole = self._leaves(run.weights)
         self._evaluate(plan.once, self.whole)
         self._evaluate(plan.per_token, self.whole)
 
     def __call__(self) -> tuple[Tensor, States, dict[str, Tensor]]:
-        collected, finals = self._loop()
+        collected, finals = self._steps()
         results = {node: self._all_tokens(node, collected) for node in self.plan.results}
         graph = self.plan.graph
         named = {name: results[node] for name, node in graph.named if node in results}
@@ -267,7 +237,7 @@ class _Run:
             parts = joint.chunk(len(one.outputs), -1)
             values.update(zip(one.outputs, parts, strict=True))
 
-    def _loop(self) -> tuple[dict[Node, list[Tensor]], States]:
+    def _steps(self) -> tuple[dict[Node, list[Tensor]], States]:
         plan, sizes = self.plan, self.sizes
         slices = {node: torch.split(self.whole[node], sizes) for node in plan.sliced}
         collected: dict[Node, list[Tensor]] = {

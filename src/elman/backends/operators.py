@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from elman import backends
-from elman.backends.base import Masks, States, Weights, is_watched
+from elman.backends.base import Run, States, is_watched
 from elman.errors import BackendError
 from elman.ir.graph import Graph
 from elman.ir.stacks import stacks
@@ -52,71 +52,45 @@ def _run(
             f"{backends.compiled.reason_against_machine()}; run the layer without compiling it"
         )
     output, finals = found.run(
-        graph,
-        dict(zip(names, weights, strict=True)),
-        data,
-        batch_sizes,
-        tuple(states),
-        reverse=reverse,
-        masks={mask.name: one for mask, one in zip(graph.masks, masks, strict=True)},
+        Run(
+            graph,
+            dict(zip(names, weights, strict=True)),
+            data,
+            batch_sizes,
+            tuple(states),
+            reverse,
+            {mask.name: one for mask, one in zip(graph.masks, masks, strict=True)},
+        )
     )
     return [output, *finals]
 
 
-def run(
-    backend: str,
-    graph: Graph,
-    text: str,
-    weights: Weights,
-    data: Tensor,
-    batch_sizes: Tensor,
-    states: States,
-    *,
-    reverse: bool = False,
-    masks: Masks | None = None,
-    table: Tensor | None = None,
-) -> tuple[Tensor, States]:
+def run(backend: str, text: str, run: Run) -> tuple[Tensor, States]:
     """Choose a backend and run it, also where torch.compile or torch.export look on.
 
     Args:
         backend: its name, or ``auto``.
-        graph: a verified graph.
-        text: the same graph as text.
-        weights: as for `Backend.run`, and so are the others; the weights and the masks are in
-            the graph's order.
-        data: (N, I).
-        batch_sizes: (T,).
-        states: (B, H) each.
-        reverse: whether each row runs from its end to its start.
-        masks: by name.
-        table: as for `Backend.run`; not where torch.compile looks on.
+        text: the graph of ``run`` as text.
+        run: without a table where torch.compile looks on; the masks in the graph's order.
 
     Raises:
         BackendError: the backend asked for by name cannot run this cell.
     """
-    options: dict[str, Any] = {"reverse": reverse, "masks": masks}
     if not torch.compiler.is_compiling():
-        options["table"] = table
-        return _plain(backend, graph, weights, data, batch_sizes, states, **options)
-    if not _is_compiled(backend, data):
-        return _apart(backend, graph, weights, data, batch_sizes, states, **options)
-    groups = [list(group) for group in (weights.values(), (masks or {}).values(), states)]
-    output, *finals = torch.ops.elman.run(data, batch_sizes, *groups, text, reverse, backend)
+        return _plain(backend, run)
+    if not _is_compiled(backend, run.data):
+        return _apart(backend, run)
+    groups = [list(group) for group in (run.weights.values(), (run.masks or {}).values())]
+    output, *finals = torch.ops.elman.run(
+        run.data, run.batch_sizes, *groups, list(run.states), text, run.reverse, backend
+    )
     return output, tuple(finals)
 
 
-def _plain(
-    backend: str,
-    graph: Graph,
-    weights: Weights,
-    data: Tensor,
-    batch_sizes: Tensor,
-    states: States,
-    **options: Any,
-) -> tuple[Tensor, States]:
-    like = data if options.get("table") is None else options["table"]
-    found = backends.choose(backend, graph, device=like.device, dtype=like.dtype)
-    return found.run(graph, weights, data, batch_sizes, states, **options)
+def _plain(backend: str, run: Run) -> tuple[Tensor, States]:
+    like = run.read
+    found = backends.choose(backend, run.graph, device=like.device, dtype=like.dtype)
+    return found.run(run)
 
 
 _disabled: Any = torch._disable_dynamo  # type: ignore[attr-defined]

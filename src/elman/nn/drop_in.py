@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.backends import operators
+from elman.backends.base import Run
 from elman.backends.builtin import without_biases
 from elman.cells.elman import elman, elman_relu
 from elman.cells.gru import gru
@@ -163,16 +164,9 @@ class _DropIn(nn.RNNBase):
                 data = functional.dropout(data, self.dropout, training=True)
             outputs = []
             for part in range(at, at + step):
-                output, final = operators.run(
-                    "auto",
-                    graph,
-                    text,
-                    self._stacks(weights[part]),
-                    data,
-                    batch_sizes,
-                    starts[part],
-                    reverse=part > at,
-                )
+                stacks = self._stacks(weights[part])
+                run = Run(graph, stacks, data, batch_sizes, starts[part], reverse=part > at)
+                output, final = operators.run("auto", text, run)
                 outputs.append(output)
                 finals.append(final)
             data = torch.cat(outputs, -1) if self.bidirectional else outputs[0]

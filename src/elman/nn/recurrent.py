@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.backends import choose, eager
-from elman.backends.operators import run
+from elman.backends import choose, eager, operators
+from elman.backends.base import Run
 from elman.cell import Cell
 from elman.cells import find
 from elman.errors import ConfigError
@@ -338,13 +338,11 @@ class Recurrent(nn.Module):
             data = functional.linear(data, projection)
         graph = self._graphs[self.training]
         weights, masks = self._weights(suffix), self._masks(graph, data.shape[0], states[0])
-        options: dict[str, Any] = {"reverse": suffix.endswith("_reverse"), "masks": masks}
+        reverse = suffix.endswith("_reverse")
+        run = Run(graph, weights, data, batch_sizes, states, reverse, masks, table)
         if traced:
-            return eager.trace(graph, weights, data, batch_sizes, states, **options)
-        text = self._texts[self.training]
-        output, final = run(
-            self.backend, graph, text, weights, data, batch_sizes, states, table=table, **options
-        )
+            return eager.trace(run)
+        output, final = operators.run(self.backend, self._texts[self.training], run)
         return output, final, {}
 
     def _masks(self, graph: Graph, tokens: int, state: Tensor) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elman.backends.base import Run
 from elman.backends.eager import eager
 from elman.backends.llvm.call import Call, Kept, backward, forward
 from elman.backends.llvm.plan import Tensors, tensors
@@ -61,13 +62,15 @@ def _differentiable(
     views = tensors(call.plan, [one.view_as(one) for one in parts.flat()])
     plan = call.plan
     output, finals = eager.run(
-        plan.graph,
-        dict(zip(plan.stacks, views.weights, strict=True)),
-        views.data if call.indices is None else views.data[call.indices],
-        call.batch_sizes,
-        views.states,
-        reverse=call.reverse,
-        masks=dict(zip(plan.masks, views.masks, strict=True)),
+        Run(
+            plan.graph,
+            dict(zip(plan.stacks, views.weights, strict=True)),
+            views.data if call.indices is None else views.data[call.indices],
+            call.batch_sizes,
+            views.states,
+            call.reverse,
+            dict(zip(plan.masks, views.masks, strict=True)),
+        )
     )
     wanted = [one for one, need in zip(views.flat(), needed, strict=True) if need]
     pairs = [

@@ -10,30 +10,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.backends.base import RUNS, States
+from elman.backends.base import RUNS, Run, States
 from elman.backends.llvm.call import Call, Kept, backward, forward
 from elman.backends.llvm.plan import Tensors, plan
-from elman.ir.graph import Graph
 from elman.ir.text import parse, write
 
 _write = lru_cache(maxsize=256)(write)
 _parse = lru_cache(maxsize=256)(parse)
 
 
-def run(
-    graph: Graph, parts: Tensors, batch_sizes: Tensor, *, reverse: bool
-) -> tuple[Tensor, States]:
-    """One layer in one direction: the output and the last states."""
+def run(run: Run, parts: Tensors) -> tuple[Tensor, States]:
+    """The output and the last states, of the tensors as `before_the_loop` has them."""
     keep = torch.is_grad_enabled() and any(one.requires_grad for one in parts.flat())
     output, *rest = recurrence(
         parts.data,
-        batch_sizes,
+        run.batch_sizes,
         list(parts.weights),
         list(parts.masks),
         list(parts.states),
         list(parts.given),
-        _write(graph),
-        reverse,
+        _write(run.graph),
+        run.reverse,
         keep,
     )
     return output, tuple(rest[: len(parts.states)])

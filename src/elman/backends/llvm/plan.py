@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from elman.backends.base import Masks, States, Weights
+from elman.backends.base import Run, States, Weights
 from elman.backends.eager import FUNCTIONS
 from elman.backends.llvm.executable import Executable
 from elman.compiler import Compilation, compile
@@ -130,15 +130,14 @@ def tensors(plan: Plan, flat: Sequence[Any]) -> Tensors:
     return Tensors(data, weights, *others)
 
 
-def before_the_loop(
-    plan: Plan, weights: Weights, data: Tensor, masks: Masks, states: States
-) -> Tensors:
-    """The tensors of a call, differentiable, from what a backend is given.
+def before_the_loop(plan: Plan, run: Run) -> Tensors:
+    """The tensors of a call, differentiable, from what a backend is given, its masks checked.
 
     Streams other than products of the input come from torch's own operations, with their own
     gradients: a cell that squares its input before it multiplies it, say.
     """
-    program, size = plan.program, states[0].shape[-1]
+    program, size = plan.program, run.states[0].shape[-1]
+    weights, data, masks = run.weights, run.read, run.masks or {}
     given: tuple[Tensor, ...] = ()
     if plan.given and not plan.takes_input:
         values = outside(program, weights, data, size)
@@ -146,7 +145,7 @@ def before_the_loop(
         whole = (values[node].to(data.dtype) for node in program.given)
         given = tuple(one.expand(data.shape[0], size) for one in whole)
     kept = tuple(weights[name] for name in plan.stacks)
-    return Tensors(data, kept, tuple(masks[name] for name in plan.masks), states, given)
+    return Tensors(data, kept, tuple(masks[name] for name in plan.masks), run.states, given)
 
 
 def outside(program: Compilation, weights: Weights, data: Tensor, size: int) -> dict[Node, Tensor]:
