@@ -24,6 +24,8 @@ from elman.training.config import Backend, TrainConfig, settle
         ({"cell": 3}, "cell is 3; it must be the name of a cell"),
         ({"dropout": 1.0}, "dropout is 1.0; it must be at least 0 and under 1"),
         ({"logit_adjustment": 2}, "logit_adjustment is 2; it must be 0 to 1"),
+        ({"pairs": -1}, "pairs is -1; it must be 0 or more"),
+        ({"pairs": 0.5}, "pairs is 0.5; it must be a whole number"),
         ({"pooling": "first"}, "pooling is 'first'; it must be one of last, max"),
         ({"backend": "cuda"}, "backend is 'cuda'; it must be one of auto"),
         ({"seed": -1}, "seed is -1; it must be 0 or more"),

@@ -234,6 +234,21 @@ def test_every_shape_trains_saves_and_loads(tmp_path, pooling, bidirectional, nu
     assert loaded.embed(["ab"]).shape == (1, 8 * (2 if bidirectional else 1))
 
 
+@pytest.mark.parametrize(("pairs", "vectors"), [(0, 0), (7, 7), (None, "all")])
+def test_pairs_as_many_as_there_are_at_most(tmp_path, pairs, vectors):
+    trained = run(tiny.parts(), config(pairs=pairs, epochs=2), out=tmp_path / "model")
+    sizes = trained.model.module.config
+    assert sizes.pairs == (sizes.vocab_size**2 if vectors == "all" else vectors)
+    loaded = bundle.load(tmp_path / "model")
+    expected = trained.model.predict_proba(tiny.NAMES)
+    assert loaded.predict_proba(tiny.NAMES).tobytes() == expected.tobytes()
+
+
+def test_words_have_no_pairs_unless_they_are_asked_for():
+    assert trainer(tokens="words").model.pairs is None
+    assert trainer(tokens="words", pairs=5).model.pairs.table.num_embeddings == 5
+
+
 def test_all_weights_are_trained():
     for pooling in ("last", "attention"):
         one = trainer(pooling=pooling, num_layers=2, epochs=1)

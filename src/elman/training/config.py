@@ -157,7 +157,7 @@ def settle(config: TrainConfig, *, level: Level, count: int, num_classes: int) -
     defaults: dict[str, Any] = {
         "min_count": 2,
         "max_length": 512 if characters else 256,
-        "embedding_size": 48 if characters else 128,
+        "embedding_size": 64 if characters else 128,
         "hidden_size": 112 if characters else 128,
         "pooling": "last" if characters else "max",
         "pairs": PAIRS if characters else 0,
