@@ -56,11 +56,22 @@ class Call:
                     f"the batch sizes add up to {int(sizes.sum())} and the data has {tokens} tokens"
                 )
 
-    @property
-    def layout(self) -> tuple[int, int, int]:
-        """The addresses of the batch sizes, the starts and the lengths."""
-        address = int(self._layout.__array_interface__["data"][0])
-        return address, address + 8 * self.steps, address + 16 * self.steps
+    def layout(self, count: int) -> tuple[int, ...]:
+        """The addresses of the sizes, the starts, the lengths and the shares of ``count`` threads.
+
+        All shares have nearly the same number of tokens; the first ones have fewer and longer rows.
+        """
+        steps, rows = self.steps, self.rows
+        self._shares = np.empty(count + 1, np.int64)
+        self._shares[[0, -1]] = 0, rows
+        if count > 1:
+            ends = np.cumsum(self._layout[2 * steps :])
+            wanted = np.arange(1, count) * (self.tokens / count)
+            self._shares[1:-1] = np.searchsorted(ends, wanted, side="left") + 1
+        address, shares = (
+            int(one.__array_interface__["data"][0]) for one in (self._layout, self._shares)
+        )
+        return address, address + 8 * steps, address + 16 * steps, shares
 
     def threads(self) -> int:
         """No more than there are rows, or than are worth waking for the work."""
@@ -82,7 +93,7 @@ class Call:
             steps=self.steps,
             rows=self.rows,
             turn=-1 if self.reverse != back else 1,
-            layout=self.layout,
+            layout=self.layout(count),
             first=first,
             last=last,
             arrays=arrays,

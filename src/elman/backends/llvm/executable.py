@@ -99,7 +99,8 @@ class Executable:
             steps: T.
             rows: B.
             turn: 1 from the first step to the last, -1 from the last to the first.
-            layout: addresses of the batch sizes, where each step starts, and the rows' lengths.
+            layout: addresses of the batch sizes, where each step starts, the rows' lengths, and
+                each thread's first row with the end of the last one's behind them.
             first: each state's first values, (B, H).
             last: where its last values go, (B, H).
             arrays: the kernel's arrays by name, contiguous, and ``weights.NAME`` for each stack of

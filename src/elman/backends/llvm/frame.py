@@ -46,12 +46,11 @@ class Frame(Entry):
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout, "run")
         self._mode = subnormals.flush(self.f)
-        self.steps, self.rows, self.turn = (
-            self.word(name, "i64") for name in ("steps", "rows", "turn")
-        )
+        self.steps, self.turn = (self.word(name, "i64") for name in ("steps", "turn"))
         self.sizes, self.starts, self.lengths = (
             self.word(name, "ptr") for name in ("sizes", "starts", "lengths")
         )
+        self._first, self.rows = self._own_rows()
         self.packed = self.word("packed", "ptr")
         scratch = self.word("scratch", "ptr")
         own = self.f.mul(self.thread, integer("i64", layout.scratch_bytes))
@@ -68,6 +67,17 @@ class Frame(Entry):
         self.f.do("ret void")
         return self.f
 
+    def _own_rows(self) -> tuple[Value, Value]:
+        """This thread's first row of the batch, and how many it has.
+
+        They lie side by side: of rows by turns, one thread's lines of memory would be fetched ahead
+        by the other's processor, too.
+        """
+        f = self.f
+        place = f.at(self.word("shares", "ptr"), self.thread, "i64")
+        first, end = (f.load("i64", one, 8) for one in (place, f.at(place, 8)))
+        return first, f.sub(end, first)
+
     def _own_totals(self) -> None:
         """Each thread sums into memory of its own; the caller adds them up in a fixed order."""
         for array in self.kernel.arrays:
@@ -83,20 +93,12 @@ class Frame(Entry):
         return self.f.select(self.f.compare("slt", left, right), left, right)
 
     def share(self, count: Value) -> Value:
-        """How many of ``count`` rows are this thread's.
-
-        Thread j has the rows j, j + threads, ...: the longest rows come first in a batch, so all
-        threads have nearly the same number of tokens.
-        """
-        f = self.f
-        more = f.add(f.sub(count, self.thread), f.sub(self.threads, integer("i64", 1)))
-        positive = f.select(f.compare("sgt", more, ZERO), more, ZERO)
-        return f.emit("i64", f"udiv {positive.typed}, {self.threads}")
+        """How many of the batch's first ``count`` rows are this thread's; under 0 is none."""
+        return self.least(self.f.sub(count, self._first), self.rows)
 
     def row(self, group: RowGroup, index: Value) -> Value:
         """The number in the batch of a row of the group."""
-        own = self.f.add(group.first, index)
-        return self.f.add(self.thread, self.f.mul(own, self.threads))
+        return self.f.add(self._first, self.f.add(group.first, index))
 
     # Scratch memory --------------------------------------------------------------------------
 

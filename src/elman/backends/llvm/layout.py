@@ -18,6 +18,7 @@ HEADER = (
     "sizes",
     "starts",
     "lengths",
+    "shares",
     "scratch",
     "packed",
     "thread",

@@ -57,7 +57,6 @@ class _Tile:
             ("ptr", "w"),
             ("ptr", "out"),
             *(("ptr", f"line{index}") for index in range(len(fetches))),
-            *(("i64", f"next{index}") for index in range(len(fetches))),
         ]
         self.f = Function(name, arguments, attributes="nounwind noinline")
 
@@ -65,13 +64,13 @@ class _Tile:
         """The function; what is carried from unit to unit is the weights' pointer and the sums."""
         f, bytes_ = self.f, self.lanes.bytes
         operands = f.arguments[: len(self.chunk.sweeps)]
-        weights, out, *memory = f.arguments[len(operands) :]
+        weights, out, *lines = f.arguments[len(operands) :]
         sums = self.rows * self.blocks * len(self.chunk.accumulators)
         carried = [weights, *[number(self.lanes.type, 0.0)] * sums]
         for index, (sweep, operand) in enumerate(zip(self.chunk.sweeps, operands, strict=True)):
             done = 0
             if index == 0 and self.fetches:
-                done, carried = self._fetching(sweep, operand, carried, memory)
+                done, carried = self._fetching(sweep, operand, carried, lines)
             if done < self.size:
                 end = integer("i64", self.size)
                 carried = self._units(sweep, operand, carried, done, end)
@@ -87,12 +86,13 @@ class _Tile:
         return self.f.loop(end, multiply, carried, start=start, stem="k")
 
     def _fetching(
-        self, sweep: Sweep, operand: Value, carried: list[Value], memory: Sequence[Value]
+        self, sweep: Sweep, operand: Value, carried: list[Value], lines: Sequence[Value]
     ) -> tuple[int, list[Value]]:
         """A part of the units for each row, and before it the lines that the row will need."""
         f, count = self.f, len(self.fetches)
-        lines, strides = memory[:count], memory[count:]
         part = self.size // self.rows
+        arrays = (self.layout.arrays[fetch.array] for fetch in self.fetches)
+        strides = [array.columns * self.size * self.lanes.bytes_each for array in arrays]
 
         def each(row: Value, carried: list[Value]) -> list[Value]:
             lines = carried[:count]

@@ -131,18 +131,16 @@ class PhaseLoops:
         return self.frame.scratch(("kept", node))
 
     def _lines(self, asked: Sequence[Fetch], block: Value, start: Value) -> list[Value]:
-        """For each array its place in the tile's first row, then the bytes to the next row."""
-        f, threads = self.f, self.frame.threads
-        row = f.mul(start, threads)
+        """For each array its place in the tile's first row."""
+        f = self.f
         unit = f.mul(block, integer("i64", self.lanes.count))
-        firsts, strides = [], []
+        found = []
         for fetch in asked:
-            token = f.add(self.place.following if fetch.following else self.place.token, row)
+            token = f.add(self.place.following if fetch.following else self.place.token, start)
             width = self.frame.layout.arrays[fetch.array].columns * self.shape.hidden_size
             offset = f.add(f.mul(token, integer("i64", width)), unit)
-            firsts.append(self.frame.move(self.frame.arrays[fetch.array], offset))
-            strides.append(f.mul(threads, integer("i64", width * self.lanes.bytes_each)))
-        return [*firsts, *strides]
+            found.append(self.frame.move(self.frame.arrays[fetch.array], offset))
+        return found
 
     # Elementwise work ------------------------------------------------------------------------
 

@@ -58,9 +58,8 @@ class Pointwise:
         """One row; what is carried from row to row are the sums over all of them."""
         f, bytes_ = self.f, self.lanes.bytes
         self.row = row
-        ahead = f.mul(row, self.frame.threads)
-        self.token = f.add(self.place.token, ahead)
-        self.batch_row = f.add(self.place.row, ahead)
+        self.token = f.add(self.place.token, row)
+        self.batch_row = f.add(self.place.row, row)
         self.pointers: dict[str, Value] = {}
         self.values: dict[Node, Value] = dict(self.fixed)
         results = {root: self._value(root) for root in self.phase.roots}

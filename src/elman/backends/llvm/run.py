@@ -27,8 +27,7 @@ class Run:
 
     def functions(self) -> list[Function]:
         """The tiles' functions, and the one that calls them."""
-        self.mine = self.frame.share(self.frame.rows)
-        self.f.loop(self.mine, self._group, step=self.frame.layout.group, stem="group")
+        self.f.loop(self.frame.rows, self._group, step=self.frame.layout.group, stem="group")
         run = self.frame.finish()
         return [*self.tiles.functions.values(), run]
 
@@ -36,7 +35,7 @@ class Run:
         """All steps of a group; both halves of a double state change places from step to step."""
         f, frame = self.f, self.frame
         size = integer("i64", frame.layout.group)
-        group = RowGroup(first, frame.least(f.sub(self.mine, first), size))
+        group = RowGroup(first, frame.least(f.sub(frame.rows, first), size))
         states = States(frame, group)
         states.begin()
         doubles = [state for state in self.kernel.states if state.double]
