@@ -1,5 +1,7 @@
 """Compiled kernels beside eager PyTorch in float64: every size, batch and way through a kernel."""
 
+import ctypes
+import itertools
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -267,7 +269,7 @@ WRONG = {
     "double data": (lambda data, h: (data.double(), h), "of one type"),
     "whole numbers": (lambda data, h: (data, h.long()), "of one type"),
     "too few rows": (lambda data, h: (data, h[:1]), r"state of shape \(1, 5\); it must be \(3, 5"),
-    "too few tokens": (lambda data, h: (data[:5], h), "add up to 6 and the data has 5 tokens"),
+    "too few tokens": (lambda data, h: (data[:5], h), "add up to the 5 tokens of the data"),
     "other units": (lambda data, h: (data, h.new_zeros(3, 4)), "for 4 units"),
     "a narrow input": (lambda data, h: (data[:, :4], h), "input has 4"),
 }
@@ -284,6 +286,70 @@ def test_what_would_be_read_past_its_end_is_refused(wrong):
     }
     with pytest.raises(BackendError, match=message):
         LLVM.run(Run(added.graph, weights, data, torch.tensor([3, 2, 1]), (h,)))
+
+
+SIZES = {
+    "rising": [1, 2, 3],
+    "rising later": [3, 1, 2],
+    "an empty step": [3, 3, 0],
+    "under 0": [3, 4, -1],
+    "too many": [3] * 9,
+    "far too many": [1 << 40, -(1 << 40), 6],
+}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("wrong", SIZES)
+def test_sizes_of_no_ragged_batch_are_refused(wrong, count, monkeypatch):
+    monkeypatch.setattr(Call, "threads", lambda call: count)
+    sizes = SIZES[wrong]
+    weights = {
+        "vector_gain": torch.zeros(5),
+        "bias": torch.zeros(5),
+        "weight_hh": torch.zeros(5, 5),
+    }
+    run = Run(added.graph, weights, torch.zeros(6, 5), torch.tensor(sizes), (torch.zeros(3, 5),))
+    listed = ", ".join(map(str, sizes[:8]))
+    message = f"must be above 0 and never rise.* they are {listed}|state of shape"
+    with pytest.raises(BackendError, match=message):
+        LLVM.run(run)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("lengths", [(5,) * 6, (9, 4, 4, 2, 1, 1, 1), (1,), (3, 2)])
+def test_shares_are_whole_and_nearly_even(lengths, count):
+    batch = ragged.pack(torch.zeros(sum(lengths), 2), torch.tensor(lengths))
+    program = plan(find("elman").graph)
+    run = program.executable("inference", 3, torch.float32)
+    rows, tokens = len(lengths), sum(lengths)
+    some = [torch.zeros(rows, 3)]
+    arrays = dict.fromkeys(("weights.weight_hh", "weights.bias", "buffer", "output"), some[0])
+    arrays["weights.weight_hh"] = torch.zeros(3, 3)
+    prepared = run.prepare(
+        batch_sizes=batch.batch_sizes,
+        rows=rows,
+        tokens=tokens,
+        turn=1,
+        first=some,
+        last=some,
+        arrays=arrays,
+        count=count,
+    )
+    at = {word: place for place, word in enumerate(run.words)}
+
+    def read(name, size):
+        return list((ctypes.c_int64 * size).from_address(prepared.words[at[name]]))
+
+    starts = batch.batch_sizes.cumsum(0) - batch.batch_sizes
+    assert read("starts", len(starts)) == starts.tolist()
+    falling = sorted(lengths, reverse=True)
+    assert read("lengths", rows) == falling
+    shares = read("shares", count + 1)
+    assert shares[0] == 0
+    assert shares[-1] == rows
+    assert shares == sorted(shares)
+    for begin, end in itertools.pairwise(shares):
+        assert sum(falling[begin:end]) < tokens / count + max(lengths)
 
 
 def test_weights_of_another_shape_are_refused():

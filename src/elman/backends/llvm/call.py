@@ -7,7 +7,6 @@ autograd, or inside the operators of ``library`` where torch.compile or torch.ex
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,44 +33,11 @@ class Call:
         self.indices = indices
         """(N,): where it is given, the data are a table (V, I), and tokens are rows of it."""
         self.size = size
-        self.batch_sizes = batch_sizes
+        self.batch_sizes = batch_sizes = batch_sizes.long().contiguous()
         self.reverse = reverse
         self.tokens = tokens
-        sizes = batch_sizes.numpy()
-        steps = self.steps = len(sizes)
-        rows = self.rows = int(sizes[0])
-        self.dense = steps * rows == tokens
-        # Sizes, where each step starts, and the rows' lengths, in one piece of memory.
-        self._layout = np.empty(2 * steps + rows, np.int64)
-        self._layout[:steps] = sizes
-        if self.dense:
-            self._layout[steps : 2 * steps] = np.arange(0, tokens, rows)
-            self._layout[2 * steps :] = steps
-        else:
-            np.cumsum(sizes, out=self._layout[steps : 2 * steps])
-            self._layout[steps : 2 * steps] -= sizes
-            self._layout[2 * steps :] = np.searchsorted(-sizes, -np.arange(rows), side="left")
-            if self._layout[2 * steps - 1] + sizes[-1] != tokens:
-                raise BackendError(
-                    f"the batch sizes add up to {int(sizes.sum())} and the data has {tokens} tokens"
-                )
-
-    def layout(self, count: int) -> tuple[int, ...]:
-        """The addresses of the sizes, the starts, the lengths and the shares of ``count`` threads.
-
-        All shares have nearly the same number of tokens; the first ones have fewer and longer rows.
-        """
-        steps, rows = self.steps, self.rows
-        self._shares = np.empty(count + 1, np.int64)
-        self._shares[[0, -1]] = 0, rows
-        if count > 1:
-            ends = np.cumsum(self._layout[2 * steps :])
-            wanted = np.arange(1, count) * (self.tokens / count)
-            self._shares[1:-1] = np.searchsorted(ends, wanted, side="left") + 1
-        address, shares = (
-            int(one.__array_interface__["data"][0]) for one in (self._layout, self._shares)
-        )
-        return address, address + 8 * steps, address + 16 * steps, shares
+        self.rows = int(batch_sizes[0])
+        self.dense = len(batch_sizes) * self.rows == tokens
 
     def threads(self) -> int:
         """No more than there are rows, or than are worth waking for the work."""
@@ -90,10 +56,10 @@ class Call:
     ) -> None:
         """Run one of the kernels."""
         self.plan.executable(kind, self.size, first[0].dtype).prepare(
-            steps=self.steps,
+            batch_sizes=self.batch_sizes,
             rows=self.rows,
+            tokens=self.tokens,
             turn=-1 if self.reverse != back else 1,
-            layout=self.layout(count),
             first=first,
             last=last,
             arrays=arrays,

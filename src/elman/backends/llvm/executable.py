@@ -13,12 +13,16 @@ from torch import Tensor
 from elman.backends.llvm import cache, engine, threads
 from elman.backends.llvm.builder import Lanes
 from elman.backends.llvm.emit import Emitter
+from elman.backends.llvm.entry import WORD
+from elman.backends.llvm.layout import HEADER
 from elman.backends.llvm.tiles import Shape
+from elman.errors import BackendError
 from elman.schedule.kernel import Kernel
 
 _SCALARS = {torch.float32: "float", torch.float64: "double"}
-_ENTRIES = ("run", "run_team", "pack", "pack_team")
+_ENTRIES = ("outline", "run", "run_team", "pack", "pack_team")
 _Entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+_TOKENS = HEADER.index("tokens")
 
 
 _watch: list[tuple[str, float]] | None = None
@@ -76,17 +80,19 @@ class Executable:
         self.total_width = writer.shape.blocks * writer.lanes.count
         text = cache.Source(writer)
         self._alive, addresses = cache.load(text, _ENTRIES)
-        self._run, self._pack = (_Entry(addresses[name]) for name in ("run", "pack"))
+        self._outline, self._run, self._pack = (
+            _Entry(addresses[name]) for name in ("outline", "run", "pack")
+        )
         self._run_team, self._pack_team = addresses["run_team"], addresses["pack_team"]
         self._words = ctypes.c_int64 * len(self.words)
 
     def prepare(
         self,
         *,
-        steps: int,
+        batch_sizes: Tensor,
         rows: int,
+        tokens: int,
         turn: int,
-        layout: Sequence[int],
         first: Sequence[Tensor],
         last: Sequence[Tensor],
         arrays: Mapping[str, Tensor | None],
@@ -96,28 +102,39 @@ class Executable:
         """Lay out the arguments and pack the weights, for one run or many in ``count`` threads.
 
         Args:
-            steps: T.
+            batch_sizes: (T,), int64, contiguous.
             rows: B.
+            tokens: N.
             turn: 1 from the first step to the last, -1 from the last to the first.
-            layout: addresses of the batch sizes, where each step starts, the rows' lengths, and
-                each thread's first row with the end of the last one's behind them.
             first: each state's first values, (B, H).
             last: where its last values go, (B, H).
             arrays: the kernel's arrays by name, contiguous, and ``weights.NAME`` for each stack of
                 matrices; None for what is left out.
             count: how many threads.
             indices: the address of the tokens' indices (N,), int64, where a table is read.
+
+        Raises:
+            BackendError: the batch sizes are not those of a ragged batch of so many tokens.
         """
-        memory = torch.empty(self.packed_bytes + self.scratch_bytes * count, dtype=torch.uint8)
-        packed = memory.data_ptr()
+        steps = batch_sizes.shape[0]
+        scratch = self.packed_bytes
+        starts = scratch + self.scratch_bytes * count
+        lengths = starts + WORD * steps
+        shares = lengths + WORD * rows
+        memory = torch.empty(shares + WORD * (count + 1), dtype=torch.uint8)
+        base = memory.data_ptr()
         team = threads.team() if count > 1 else None
         words = self._words(
             steps,
             rows,
+            tokens,
             turn,
-            *layout,
-            packed + self.packed_bytes,
-            packed,
+            batch_sizes.data_ptr(),
+            base + starts,
+            base + lengths,
+            base + shares,
+            base + scratch,
+            base,
             team.thread if team else 0,
             team.threads if team else 0,
             indices,
@@ -125,7 +142,13 @@ class Executable:
             *[state.data_ptr() for state in last],
             *[0 if (one := arrays[name]) is None else one.data_ptr() for name in self._arrays],
         )
-        prepared = Prepared(self, words, count, team, memory)
+        self._outline(ctypes.addressof(words), 0, count)
+        if words[_TOKENS] != tokens:
+            raise BackendError(
+                "the batch sizes must be above 0 and never rise, and add up to the "
+                f"{tokens} tokens of the data; they are {_shown(batch_sizes)}"
+            )
+        prepared = Prepared(self, words, count, team, (memory, batch_sizes))
         if self._has_matrices:
             prepared.start("pack", self._pack, self._pack_team)
         return prepared
@@ -142,7 +165,7 @@ class Prepared:
         words: Any,
         count: int,
         team: threads.Team | None,
-        alive: Tensor,
+        alive: tuple[Tensor, ...],
     ) -> None:
         self.words = words
         """The arguments, to be changed between runs: see `Executable.words`."""
@@ -177,3 +200,8 @@ class Prepared:
 
 def _share(entry: Any, address: int, count: int, index: int) -> None:
     entry(address, index, count)
+
+
+def _shown(batch_sizes: Tensor) -> str:
+    some = [str(size) for size in batch_sizes[:8].tolist()]
+    return ", ".join([*some, "..."] if len(batch_sizes) > len(some) else some)

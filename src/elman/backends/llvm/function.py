@@ -23,14 +23,14 @@ class _Recurrence(torch.autograd.Function):
         made = forward(call, tensors(call.plan, flat), keep=True)
         assert made.kept is not None
         ctx.call, ctx.fresh = call, True
-        # The indices too, so that torch refuses what was changed in place since.
-        ctx.save_for_backward(made.output, *made.kept, call.indices, *flat)
+        # What kernels find their way by too, so that torch refuses what was changed in place since.
+        ctx.save_for_backward(made.output, *made.kept, call.indices, call.batch_sizes, *flat)
         return made.output, *made.finals
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor, *grad_finals: Tensor) -> Any:
         call: Call = ctx.call
-        output, buffer, scalar, previous, _, *flat = ctx.saved_tensors
+        output, buffer, scalar, previous, _, _, *flat = ctx.saved_tensors
         needed = ctx.needs_input_grad[1:]
         parts = tensors(call.plan, flat)
         if torch.is_grad_enabled():

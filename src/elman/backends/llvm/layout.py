@@ -14,6 +14,7 @@ from elman.schedule.kernel import Kernel
 HEADER = (
     "steps",
     "rows",
+    "tokens",
     "turn",
     "sizes",
     "starts",

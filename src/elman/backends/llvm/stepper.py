@@ -34,16 +34,16 @@ class LlvmStepper(Stepper):
             name: one.clone() for name, one in found.items() if one is not None and name in read
         }
         own = {"buffer": self._buffer, "output": self._buffer}
-        nothing, threads = [self._buffer] * len(graph.states), self._call.threads()
+        nothing = [self._buffer] * len(graph.states)
         self._run = kernel.prepare(
-            steps=1,
+            batch_sizes=self._call.batch_sizes,
             rows=rows,
+            tokens=rows,
             turn=1,
-            layout=self._call.layout(threads),
             first=nothing,
             last=nothing,
             arrays=found | self._arrays | own,
-            count=threads,
+            count=self._call.threads(),
         )
         at = {word: place for place, word in enumerate(kernel.words)}
         self._first = at[f"first.{graph.state_names[0]}"]
