@@ -33,13 +33,13 @@ def choose(name: str, graph: Graph, *, device: torch.device, dtype: torch.dtype)
     Raises:
         BackendError: there is none of this name, or it cannot run this cell, and why.
     """
+    if name == "auto":
+        return eager if is_transformed() else _first(graph, device, dtype)
     found = {backend.name: backend for backend in BACKENDS}
-    if name not in ("auto", *found):
+    if name not in found:
         raise BackendError(f"there is no backend {name!r}; there are auto, {', '.join(found)}")
     if is_transformed():
         return eager
-    if name == "auto":
-        return _first(graph, device, dtype)
     reason = found[name].reason_against(graph, device=device, dtype=dtype)
     if reason is not None:
         raise BackendError(
