@@ -289,12 +289,11 @@ def test_what_would_be_read_past_its_end_is_refused(wrong):
 
 
 SIZES = {
-    "rising": [1, 2, 3],
-    "rising later": [3, 1, 2],
+    "rising": [3, 1, 2],
     "an empty step": [3, 3, 0],
     "under 0": [3, 4, -1],
     "too many": [3] * 9,
-    "far too many": [1 << 40, -(1 << 40), 6],
+    "far too many": [3, 1 << 40, 3 - (1 << 40)],
 }
 
 
@@ -310,7 +309,7 @@ def test_sizes_of_no_ragged_batch_are_refused(wrong, count, monkeypatch):
     }
     run = Run(added.graph, weights, torch.zeros(6, 5), torch.tensor(sizes), (torch.zeros(3, 5),))
     listed = ", ".join(map(str, sizes[:8]))
-    message = f"must be above 0 and never rise.* they are {listed}|state of shape"
+    message = f"must be above 0 and never rise.* they are {listed}"
     with pytest.raises(BackendError, match=message):
         LLVM.run(run)
 
