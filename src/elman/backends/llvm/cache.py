@@ -17,7 +17,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -62,6 +62,19 @@ class Source:
     def text(self) -> str:
         """The assembly."""
         return self.writer.text()
+
+
+class Fixed:
+    """Assembly that depends on the machine alone."""
+
+    def __init__(self, name: str, text: Callable[[], str]) -> None:
+        self.name, self.text = name, text
+
+    @property
+    def key(self) -> str:
+        """As that of a kernel."""
+        whole = (_SOURCES, engine.versions(), engine.host(), sys.platform, self.name)
+        return hashlib.sha256(listing(whole).encode()).hexdigest()
 
 
 def listing(value: object) -> str:
@@ -256,7 +269,7 @@ def _only_mine(found: os.stat_result) -> bool:
 # Loading
 
 
-def load(source: Source, names: tuple[str, ...]) -> tuple[Any, dict[str, int]]:
+def load(source: Source | Fixed, names: tuple[str, ...]) -> tuple[Any, dict[str, int]]:
     """The addresses of the functions, from the cache or compiled now, and what keeps them alive."""
     store = _store()
     key = source.key if store else ""

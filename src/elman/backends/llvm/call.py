@@ -12,6 +12,7 @@ from torch import Tensor
 
 from elman.backends.base import Weights
 from elman.backends.llvm.plan import Block, Plan, Tensors
+from elman.backends.llvm.products import by_tiles, product
 from elman.backends.llvm.scatter import sum_by_index
 from elman.errors import BackendError
 
@@ -124,10 +125,10 @@ def forward(call: Call, parts: Tensors, *, keep: bool, share: bool = True) -> Ma
     ahead = plan.stacked(weights, size)
     arrays = call.arrays(parts)
     if by_table:
-        arrays["table"] = parts.data @ _there(ahead).t()
+        arrays["table"] = product(parts.data, _there(ahead).t())
     elif ahead is not None:
         column = program.first_product * size if keep else 0
-        torch.mm(parts.data, ahead.t(), out=buffer[:, column : column + len(ahead)])
+        product(parts.data, ahead.t(), out=buffer[:, column : column + len(ahead)])
     shared = keep and share and call.dense and bool(plan.previous)
     kept = None
     if shared:
@@ -245,7 +246,7 @@ def backward(
     products = _product_gradient(call, kept, len(parts.data))
     grad_data = None
     if data and products is not None:
-        grad_data = products @ _there(plan.stacked(weights, size))
+        grad_data = product(products, _there(plan.stacked(weights, size)))
     if plan.takes_input:
         if data:
             grad_data = given[0].clone() if grad_data is None else grad_data.add_(given[0])
@@ -311,6 +312,8 @@ def _outer(columns: Tensor, operand: Tensor) -> Tensor:
     to 15 % faster, with few they are slower.
     """
     tokens, width = operand.shape
+    if by_tiles(columns.t(), operand):
+        return product(columns.t(), operand)
     if tokens >= 4 * width and columns.shape[1] >= 2 * width:
         return (operand.t() @ columns).t().contiguous()
     return columns.t() @ operand

@@ -7,6 +7,7 @@ from functools import cache
 from itertools import count
 from typing import Any
 
+from elman.backends.llvm import amx
 from elman.backends.llvm.builder import Lanes
 
 _numbers = count()
@@ -23,6 +24,8 @@ class Host:
     vector_bytes: int
     registers: int
     """Vector registers."""
+    tiles: bool = False
+    """Whether it has matrix tiles: see ``amx``."""
 
     def lanes(self, scalar: str) -> Lanes:
         """The vectors of this machine for float or double."""
@@ -50,7 +53,8 @@ def host() -> Host:
             if needs_fma and not arm and not features.get("fma"):
                 continue
             registers = 32 if width == 64 or arm else 16
-            return Host(llvm.get_host_cpu_name(), features.flatten(), width, registers)
+            cpu, tiles = llvm.get_host_cpu_name(), amx.usable(features)
+            return Host(cpu, features.flatten(), width, registers, tiles)
     raise UnsupportedError(
         f"this machine ({platform.machine()}) has no vector instructions it knows"
     )

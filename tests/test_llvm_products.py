@@ -1,0 +1,127 @@
+"""Products of float32 on matrix tiles, which compute in parts of 8 bits."""
+
+import pytest
+import torch
+
+from elman.backends.llvm import amx, engine, products
+from elman.backends.llvm.products import by_tiles, product
+
+if engine.is_x86():
+    tiles = pytest.mark.skipif(not engine.host().tiles, reason="this processor has no matrix tiles")
+else:
+    tiles = pytest.mark.skip(reason="this processor has no matrix tiles")
+
+SIZES = [(64, 64, 256), (65, 130, 300), (437, 97, 650), (96, 1050, 70), (1000, 64, 511)]
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def error(found, exact):
+    return float((found.double() - exact).norm() / exact.norm())
+
+
+def lying(matrix, form):
+    """The same matrix, its rows or its columns each in one piece of memory."""
+    return matrix if form == "rows" else matrix.t().contiguous().t()
+
+
+@tiles
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("left", ["rows", "columns"])
+@pytest.mark.parametrize("right", ["rows", "columns"])
+def test_as_exact_as_float32_and_nothing_beside_it_is_touched(size, left, right, threads):
+    rows, columns, depth = size
+    generator = torch.Generator().manual_seed(rows + columns)
+    a = torch.randn(rows, depth, generator=generator)
+    b = torch.randn(depth, columns, generator=generator)
+    exact = a.double() @ b.double()
+    whole = torch.full((rows + 2, columns + 7), 7.0)
+    out = whole[1:-1, 3 : 3 + columns]
+    left_, right_ = lying(a, left), lying(b, right)
+    assert by_tiles(left_, right_)
+    product(left_, right_, out=out)
+    assert error(out, exact) < 1.1 * error(a @ b, exact)
+    around = whole.clone()
+    around[1:-1, 3 : 3 + columns] = 7.0
+    assert (around == 7.0).all()
+
+
+@tiles
+def test_the_same_whatever_the_number_of_threads():
+    a, b = torch.randn(500, 300), torch.randn(300, 200)
+    before = torch.get_num_threads()
+    found = []
+    for count in (1, 2, 3):
+        torch.set_num_threads(count)
+        found.append(product(a, b))
+    torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+@tiles
+def test_exact_where_float32_is_exact():
+    # Whole numbers of 12 bits: all products and sums fit in 24.
+    a = torch.randint(-2048, 2048, (128, 4)).float()
+    b = torch.randint(-512, 512, (4, 128)).float()
+    wide_a, wide_b = torch.zeros(128, 64), torch.zeros(64, 128)
+    wide_a[:, ::16], wide_b[::16] = a, b
+    assert torch.equal(product(wide_a, wide_b), (a.double() @ b.double()).float())
+
+
+@tiles
+def test_numbers_of_all_sizes():
+    scale = 10.0 ** torch.randint(-15, 15, (1, 200)).float()
+    a, b = torch.randn(100, 200) * scale, torch.randn(200, 100) / scale.t()
+    assert error(product(a, b), a.double() @ b.double()) < 1e-6
+
+
+@tiles
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_reaches_its_row_and_no_other(bad):
+    a, b = torch.randn(100, 200), torch.randn(200, 100)
+    a[7, 11] = bad
+    found = product(a, b)
+    assert not found[7].isfinite().any()
+    found[7] = 0.0
+    assert found.isfinite().all()
+
+
+@tiles
+def test_left_to_torch():
+    a = torch.randn(200, 200)
+    assert by_tiles(a, a)
+    assert not by_tiles(a.double(), a.double())
+    assert not by_tiles(a[:, :20], a[:20])
+    assert not by_tiles(a[:, ::2], a[::2])
+    assert not by_tiles(a[:1].expand(200, 200), a)
+    assert torch.equal(product(a[:, ::2], a[::2]), a[:, ::2] @ a[::2])
+
+
+def test_processors_without_tiles(monkeypatch):
+    monkeypatch.setattr(engine, "host", lambda: engine.Host("haswell", "", 32, 16))
+    a = torch.randn(200, 200)
+    assert not by_tiles(a, a)
+    assert torch.equal(product(a, a), a @ a)
+
+
+def test_the_system_is_asked_only_where_the_processor_has_tiles(monkeypatch):
+    def never():
+        raise AssertionError
+
+    monkeypatch.setattr(amx, "_permitted", never)
+    assert not amx.usable({"avx512f": True, "avx512bw": True, "amx-tile": True})
+
+
+@pytest.mark.skipif(not engine.is_x86(), reason="code for x86 is compiled on x86 alone")
+def test_the_code_compiles_on_any_x86(monkeypatch):
+    features = "+amx-tile,+amx-bf16"
+    here = engine.Host("sapphirerapids", features, 64, 32, tiles=True)
+    monkeypatch.setattr(engine, "host", lambda: here)
+    assert "tdpbf16ps" in engine.assembly(products.text())
