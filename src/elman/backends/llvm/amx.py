@@ -19,7 +19,7 @@ import platform
 import sys
 from functools import cache
 
-from elman.backends.llvm.builder import Function, Value
+from elman.backends.llvm.builder import Function, Value, integer
 
 ROWS = 16
 """Rows of a tile, and 32-bit words in each of its rows."""
@@ -61,11 +61,41 @@ def _permitted() -> bool:
 
 def configure(f: Function) -> None:
     """All eight tiles of this thread at their full size, to be released in the end."""
+    _sizes(f)
+    f.do("call void @llvm.x86.ldtilecfg(ptr @tile_sizes)")
+
+
+def _sizes(f: Function) -> None:
     sizes = [1] + [0] * 15 + [ROW, 0] * 8 + [0] * 16 + [ROWS] * 8 + [0] * 8
     text = "".join(f"\\{byte:02X}" for byte in sizes)
     f.declared.add(f'@tile_sizes = private constant [64 x i8] c"{text}", align 64')
     f.declared.add("declare void @llvm.x86.ldtilecfg(ptr)")
-    f.do("call void @llvm.x86.ldtilecfg(ptr @tile_sizes)")
+
+
+def lower(f: Function, memory: Value, rows: Value) -> None:
+    """Tiles no higher than so many rows (1 to 32) of a left operand and its sums need.
+
+    Rows are what a product takes time for. As in ``panels``: tiles 0, 1 and 4 are of the first 16
+    rows, 2, 3 and 5 of those behind them.
+
+    Args:
+        f: where to.
+        memory: 64 bytes, at a multiple of 64.
+        rows: how many.
+    """
+    most, least = integer("i64", ROWS), integer("i64", 1)
+    more = f.sub(rows, most)
+    top = f.select(f.compare("slt", rows, most), rows, most)
+    below = f.select(f.compare("sgt", more, least), more, least)
+    heights = f.mul(top, integer("i64", sum(1 << 8 * tile for tile in (0, 1, 4))))
+    heights = f.add(heights, f.mul(below, integer("i64", sum(1 << 8 * tile for tile in (2, 3, 5)))))
+    heights = f.add(heights, integer("i64", sum(ROWS << 8 * tile for tile in (6, 7))))
+    _sizes(f)
+    first = f.load("<48 x i8>", Value("ptr", "@tile_sizes"), 16)
+    f.store(first, memory, 16)
+    f.store(heights, f.at(memory, 48), 8)
+    f.store(integer("i64", 0), f.at(memory, 56), 8)
+    f.do(f"call void @llvm.x86.ldtilecfg({memory.typed})")
 
 
 def release(f: Function) -> None:

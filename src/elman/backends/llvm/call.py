@@ -11,10 +11,19 @@ import torch
 from torch import Tensor
 
 from elman.backends.base import Weights
+from elman.backends.llvm import engine
+from elman.backends.llvm.executable import Executable
 from elman.backends.llvm.plan import Block, Plan, Tensors
 from elman.backends.llvm.products import by_tiles, product
 from elman.backends.llvm.scatter import sum_by_index
 from elman.errors import BackendError
+
+_TILE_UNITS = 64
+_TILE_ROWS = 32
+_TILE_SHARE = 12
+"""Units, rows, and rows of each thread that fill matrix tiles well enough. (Measured: from 16 rows
+a thread on they are faster than vectors; with 20 in all they are not, since their weights take half
+as much memory again.) Few threads decide alike, so that results do not depend on their number."""
 
 
 class Call:
@@ -45,6 +54,13 @@ class Call:
         work = self.tokens * self.size * self.size
         return max(1, min(torch.get_num_threads(), self.rows // 4, work // 100_000))
 
+    def executable(self, kind: str, dtype: torch.dtype) -> Executable:
+        """The kernel, on matrix tiles where those are faster."""
+        rows = max(_TILE_ROWS, _TILE_SHARE * self.threads())
+        tiles = self.rows >= rows and self.size >= _TILE_UNITS and dtype is torch.float32
+        tiles = tiles and engine.host().tiles
+        return self.plan.executable(kind, self.size, dtype, tiles=tiles)
+
     def launch(
         self,
         kind: str,
@@ -56,7 +72,7 @@ class Call:
         back: bool = False,
     ) -> None:
         """Run one of the kernels."""
-        self.plan.executable(kind, self.size, first[0].dtype).prepare(
+        self.executable(kind, first[0].dtype).prepare(
             batch_sizes=self.batch_sizes,
             rows=self.rows,
             tokens=self.tokens,
@@ -227,7 +243,7 @@ def backward(
     plan, size = call.plan, call.size
     program = plan.program
     count = call.threads()
-    run = plan.executable("backward", size, output.dtype)
+    run = call.executable("backward", output.dtype)
     total = output.new_zeros(count, len(program.totals), run.total_width)
     arrays = call.arrays(parts)
     arrays |= {

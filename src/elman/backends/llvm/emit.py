@@ -4,6 +4,7 @@
 beside them stand the functions for tiles of products, and entries for teams of OpenMP threads.
 """
 
+from elman.backends.llvm import panels
 from elman.backends.llvm.builder import module
 from elman.backends.llvm.entry import team
 from elman.backends.llvm.layout import Layout
@@ -19,4 +20,5 @@ class Emitter(Layout):
         """The assembly."""
         teams = (team(name, self.words) for name in ("run", "pack"))
         once = Outline(self).function()
-        return module([*Run(self).functions(), Pack(self).function(), once, *teams])
+        shared = panels.functions() if self.shape.tiles else []
+        return module([*shared, *Run(self).functions(), Pack(self).function(), once, *teams])

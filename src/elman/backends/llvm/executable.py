@@ -49,11 +49,13 @@ def emitter(
     place: Mapping[str, tuple[str, int]],
     hidden_size: int,
     dtype: torch.dtype,
+    *,
+    tiles: bool = False,
 ) -> Emitter:
-    """What writes the kernel's assembly for this machine."""
+    """What writes the kernel's assembly for this machine; ``tiles``: for its matrix tiles."""
     here = engine.host()
     lanes: Lanes = here.lanes(_SCALARS[dtype])
-    return Emitter(kernel, Shape(hidden_size, lanes, here.registers), place, lanes.scalar)
+    return Emitter(kernel, Shape(hidden_size, lanes, here.registers, tiles), place, lanes.scalar)
 
 
 class Executable:
@@ -65,8 +67,10 @@ class Executable:
         place: Mapping[str, tuple[str, int]],
         hidden_size: int,
         dtype: torch.dtype,
+        *,
+        tiles: bool,
     ) -> None:
-        writer = emitter(kernel, place, hidden_size, dtype)
+        writer = emitter(kernel, place, hidden_size, dtype, tiles=tiles)
         self.kernel = kernel
         self.words = writer.words
         # What the words end with.

@@ -7,7 +7,7 @@ these loops is written in a module of its own; all are given this frame and appe
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from elman.backends.llvm import subnormals
+from elman.backends.llvm import amx, subnormals
 from elman.backends.llvm.builder import Function, Value, integer
 from elman.backends.llvm.entry import Entry
 from elman.backends.llvm.layout import Layout
@@ -46,6 +46,8 @@ class Frame(Entry):
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout, "run")
         self._mode = subnormals.flush(self.f)
+        if self.shape.tiles:
+            amx.configure(self.f)
         self.steps, self.turn = (self.word(name, "i64") for name in ("steps", "turn"))
         self.sizes, self.starts, self.lengths = (
             self.word(name, "ptr") for name in ("sizes", "starts", "lengths")
@@ -63,6 +65,8 @@ class Frame(Entry):
 
     def finish(self) -> Function:
         """The function, with its end."""
+        if self.shape.tiles:
+            amx.release(self.f)
         subnormals.restore(self.f, self._mode)
         self.f.do("ret void")
         return self.f

@@ -8,7 +8,9 @@ a call and the emitted code finds its way in them, both from here.
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
+from elman.backends.llvm.splits import LINES
 from elman.backends.llvm.tiles import Chunk, Shape, chunked
+from elman.ir.graph import Node
 from elman.schedule.kernel import Kernel
 
 HEADER = (
@@ -31,6 +33,8 @@ HEADER = (
 _ROW_GROUP = 48
 """Rows that go through time together: few enough that their states stay in the L1 and L2 caches,
 many enough that a block of weights is read once for several tiles."""
+_LARGE = 2 << 20
+"""Bytes of packed weights from which more rows share them, where there are matrix tiles."""
 
 _LINE = 64
 """Bytes of a cache line and of the widest vector: all in scratch memory begins at a multiple."""
@@ -55,7 +59,6 @@ class Layout:
         """For each matrix its stack and its position there."""
         self.scalar = scalar
         self.lanes = shape.lanes
-        self.group = _ROW_GROUP
         self.arrays = {array.name: array for array in kernel.arrays}
 
     @cached_property
@@ -74,6 +77,18 @@ class Layout:
             *(f"array.{array.name}" for array in self.kernel.arrays),
             *(f"matrix.{name}" for name in self.stacks),
         )
+
+    @cached_property
+    def group(self) -> int:
+        """Rows that go through time together."""
+        if not self.shape.tiles:
+            return _ROW_GROUP
+        return 2 * LINES if self.packed_bytes > _LARGE else LINES
+
+    @cached_property
+    def operands(self) -> tuple[Node, ...]:
+        """What the kernel's products multiply."""
+        return tuple(dict.fromkeys(product.inputs[0] for product in self.kernel.products))
 
     # Packed weights --------------------------------------------------------------------------
 
@@ -116,9 +131,16 @@ class Layout:
         for node in self.kernel.averaged:
             yield ("partial", node), self.group * self.lanes.count
             yield ("mean", node), self.group
+        if self.shape.tiles:
+            panels = self.group // LINES * self.shape.panel // self.lanes.bytes_each
+            for node in self.operands:
+                yield ("panels", node), panels
+            yield "heights", _LINE // self.lanes.bytes_each
         phases = zip(self.kernel.phases, self.chunks, strict=True)
         tiles = (
-            chunks[0].rows * chunks[0].blocks * len(phase.accumulators)
+            (self.group if self.shape.tiles else chunks[0].rows)
+            * chunks[0].blocks
+            * len(phase.accumulators)
             for phase, chunks in phases
             if chunks
         )

@@ -129,6 +129,6 @@ class _Tile:
             x = f.splat(f.load(self.layout.scalar, pointer, lanes.bytes_each), lanes.count)
             for block in range(self.blocks):
                 for member, (index, _) in enumerate(sweep.members):
-                    at = (row * self.blocks + block) * width + index
+                    at = (row * width + index) * self.blocks + block
                     sums[at] = f.fma(x, loaded[block * members + member], sums[at])
         return [f.at(weights, len(offsets) * lanes.bytes), *sums]

@@ -7,9 +7,11 @@ copied once a call, which all its steps and rows pay for together.
 
 from collections.abc import Mapping
 
+from elman.backends.llvm import panels
 from elman.backends.llvm.builder import Function, Value, integer, number
 from elman.backends.llvm.entry import Entry
 from elman.backends.llvm.layout import Layout
+from elman.backends.llvm.splits import LINES
 from elman.backends.llvm.tiles import BlockGroup, Chunk, Sweep, groups
 from elman.ir.graph import Node, Op
 
@@ -26,10 +28,37 @@ class Pack(Entry):
         matrices = {name: self.word(f"matrix.{name}", "ptr") for name in self.layout.stacks}
         for chunks in self.layout.chunks:
             for chunk in chunks:
+                if self.shape.tiles:
+                    self._panels(chunk, packed, matrices)
+                    continue
                 for group in groups(self.shape.blocks, chunk.blocks):
                     self._groups(chunk, group, packed, matrices)
         self.f.do("ret void")
         return self.f
+
+    def _panels(self, chunk: Chunk, packed: Value, matrices: Mapping[str, Value]) -> None:
+        """For matrix tiles: a panel of units after the other, and in each that of all products."""
+        f, size = self.f, self.shape.hidden_size
+        step, depth = integer("i64", size * self.lanes.bytes_each), integer("i64", size)
+
+        def each(index: Value, _: list[Value]) -> list[Value]:
+            unit = f.mul(index, integer("i64", LINES))
+            lines = f.sub(depth, unit)
+            to = f.at(packed, chunk.offset * self.lanes.bytes_each)
+            to = f.at(to, f.mul(index, integer("i64", chunk.depth * self.shape.panel)))
+            for product in chunk.products:
+                stack, position = self.layout.matrices[str(product.attr)]
+                matrix = f.at(matrices[stack], position * size * size * self.lanes.bytes_each)
+                across = product.op is Op.TRANSPOSED
+                start = self.move(matrix, unit if across else f.mul(unit, depth))
+                panels.pack(f, "across" if across else "along", start, step, lines, depth, to)
+                if not across:
+                    panels.exchange(f, to, depth)
+                to = f.at(to, self.shape.panel)
+            return []
+
+        count = integer("i64", self.shape.panels)
+        f.loop(count, each, start=self.thread, step=self.threads, stem="panel")
 
     def _groups(
         self, chunk: Chunk, group: BlockGroup, packed: Value, matrices: Mapping[str, Value]

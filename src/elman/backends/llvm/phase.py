@@ -11,6 +11,7 @@ from elman.backends.llvm.builder import Value, integer
 from elman.backends.llvm.fetches import Fetch, fetches
 from elman.backends.llvm.frame import ZERO, Frame, Place
 from elman.backends.llvm.micro import Tiles
+from elman.backends.llvm.panel_loops import PanelLoops
 from elman.backends.llvm.pointwise import Pointwise, Spot
 from elman.backends.llvm.tiles import BlockGroup, Chunk, groups
 from elman.ir.graph import Node
@@ -37,6 +38,9 @@ class PhaseLoops:
         if not self.chunks:
             self._strips()
             return
+        if self.shape.tiles:
+            PanelLoops(self, self.chunks[0]).emit()
+            return
         for group in groups(self.shape.blocks, self.chunks[0].blocks):
             self._groups(group)
 
@@ -48,7 +52,7 @@ class PhaseLoops:
 
         def strip(start: Value, _: list[Value]) -> list[Value]:
             end = self.frame.least(f.add(start, integer("i64", _STRIP)), self.active)
-            self._elementwise((ZERO, whole), (start, end), width=1)
+            self.elementwise((ZERO, whole), (start, end), width=1)
             return []
 
         f.loop(self.active, strip, step=_STRIP, stem="strip")
@@ -79,7 +83,7 @@ class PhaseLoops:
         self._accumulate(blocks, block, start, height)
         end = self.f.add(start, height)
         last = self.f.add(block, integer("i64", blocks))
-        self._elementwise((block, last), (start, end), width=blocks)
+        self.elementwise((block, last), (start, end), width=blocks)
         return end
 
     # Products --------------------------------------------------------------------------------
@@ -95,10 +99,10 @@ class PhaseLoops:
             weights = f.at(weights, f.mul(block, depth))
             stride = f.mul(start, integer("i64", self.shape.stride))
             operands = [
-                self.frame.move(self._operand(sweep.operand), stride) for sweep in chunk.sweeps
+                self.frame.move(self.operand(sweep.operand), stride) for sweep in chunk.sweeps
             ]
             out = f.at(tile, chunk.first * chunk.rows * blocks * self.lanes.bytes)
-            memory = self._lines(asked, block, start)
+            memory = self.lines(asked, block, start)
             self._call(chunk, blocks, height, asked, [*operands, weights, out, *memory])
             asked = ()
 
@@ -123,14 +127,14 @@ class PhaseLoops:
             f.jump(after)
         f.label(after)
 
-    def _operand(self, node: Node) -> Value:
+    def operand(self, node: Node) -> Value:
         """Where the rows of a product's operand begin."""
         for state in self.frame.kernel.states:
             if state.now is node:
                 return self.place.buffers[state.name][0]
         return self.frame.scratch(("kept", node))
 
-    def _lines(self, asked: Sequence[Fetch], block: Value, start: Value) -> list[Value]:
+    def lines(self, asked: Sequence[Fetch], block: Value, start: Value) -> list[Value]:
         """For each array its place in the tile's first row."""
         f = self.f
         unit = f.mul(block, integer("i64", self.lanes.count))
@@ -144,7 +148,7 @@ class PhaseLoops:
 
     # Elementwise work ------------------------------------------------------------------------
 
-    def _elementwise(
+    def elementwise(
         self, blocks: tuple[Value, Value], rows: tuple[Value, Value], *, width: int
     ) -> None:
         """The elementwise work of these blocks and rows, from the first up to the second."""

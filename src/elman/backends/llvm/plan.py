@@ -71,14 +71,18 @@ class Plan:
         """The biases and vectors whose gradients the loop sums, in the order of these sums."""
         self.given = [program.columns.index(node) for node in program.given]
         """The buffer's columns with the gradients of the other streams."""
-        self._executables: dict[tuple[str, int, torch.dtype], Executable] = {}
+        self._executables: dict[tuple[str, int, torch.dtype, bool], Executable] = {}
 
-    def executable(self, kind: str, size: int, dtype: torch.dtype) -> Executable:
-        """The compiled kernel: kind is inference, forward or backward."""
-        key = (kind, size, dtype)
+    def executable(
+        self, kind: str, size: int, dtype: torch.dtype, *, tiles: bool = False
+    ) -> Executable:
+        """The compiled kernel: kind is inference, forward or backward, ``tiles`` those of AMX."""
+        key = (kind, size, dtype, tiles)
         if key not in self._executables:
             kernel: Kernel = getattr(self.program, kind)
-            self._executables[key] = Executable(kernel, self.program.place, size, dtype)
+            self._executables[key] = Executable(
+                kernel, self.program.place, size, dtype, tiles=tiles
+            )
         return self._executables[key]
 
     def stacked(self, weights: Weights, size: int) -> Tensor | None:

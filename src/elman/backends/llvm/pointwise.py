@@ -128,13 +128,13 @@ class Pointwise:
         return self.f.load(self.lanes.type, self._in_scratch(start), self.lanes.bytes)
 
     def _accumulated(self, at: int) -> Value:
-        """One vector of the tile: [chunk][row][block][accumulator]."""
+        """One vector of the tile: [chunk][row][accumulator][block]."""
         f, lanes, spot = self.f, self.lanes, self.spot
         chunk = next(one for one in self.chunks if at < one.end)
         row = f.sub(self.row, spot.start)
-        index = f.add(f.mul(row, integer("i64", spot.width)), spot.side)
-        index = f.mul(index, integer("i64", len(chunk.accumulators)))
+        index = f.mul(row, integer("i64", len(chunk.accumulators)))
         index = f.add(index, integer("i64", at - chunk.first))
+        index = f.add(f.mul(index, integer("i64", spot.width)), spot.side)
         before = chunk.first * chunk.rows * spot.width * lanes.bytes
         tile = self.frame.scratch("tile", before)
         pointer = f.at(tile, f.mul(index, integer("i64", lanes.bytes)))

@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from elman.backends.llvm import amx, engine, splits, subnormals, threads
+from elman.backends.llvm import amx, engine, panels, splits, subnormals, threads
 from elman.backends.llvm import cache as kept
 from elman.backends.llvm.builder import Function, Value, integer, module
 from elman.backends.llvm.entry import WORD, team
-from elman.backends.llvm.splits import LANES, LINES, PART, PIECE
+from elman.backends.llvm.splits import LANES, LINES, PIECE
 
 _WORDS = (
     "m",
@@ -45,6 +45,8 @@ _PANEL = _DEPTH // amx.DEPTH * PIECE
 _EDGE = LINES * LINES * LANES.bytes_each
 _SCRATCH = _PANEL + _WIDTH // LINES * _PANEL + _EDGE + 64
 """Bytes of a thread's memory: a left panel, a block of right ones, tiles at the edges."""
+
+_ZERO = integer("i64", 0)
 
 _LEAST_WORK = 1 << 20
 _LEAST_SIDE = 64
@@ -137,160 +139,10 @@ def _compiled() -> dict[str, _Entries]:
 
 def text() -> str:
     """The assembly of the products in all forms."""
-    functions = [_tiles(), _pack_along(), _pack_across(), _turn()]
+    functions = panels.functions()
     for left, right in _FORMS:
         functions += [_Product(left, right).function(), team(f"product_{left}_{right}", _WORDS)]
     return module(functions)
-
-
-# ---------------------------------------------------------------------------------------------
-# Functions that all forms share
-
-
-def _tiles() -> Function:
-    """Two by two tiles of the result: a left panel times a right one."""
-    f = Function(
-        "tiles",
-        [
-            ("ptr", "a"),
-            ("ptr", "b"),
-            ("ptr", "c"),
-            ("i64", "step"),
-            ("i64", "pieces"),
-            ("i1", "add"),
-        ],
-        attributes="nounwind noinline",
-    )
-    a, b, c, step, pieces, add = f.arguments
-    row = integer("i64", amx.ROW)
-    below = f.at(c, f.mul(step, integer("i64", amx.ROWS)))
-    corners = [c, f.at(c, amx.ROW), below, f.at(below, amx.ROW)]
-    more, none, ready = (f.fresh(name) for name in ("more.", "none.", "ready."))
-    f.branch(add, more, none)
-    f.label(more)
-    for tile, corner in enumerate(corners):
-        amx.load(f, tile, corner, step)
-    f.jump(ready)
-    f.label(none)
-    for tile in range(4):
-        amx.zero(f, tile)
-    f.jump(ready)
-    f.label(ready)
-
-    def piece(_: Value, carried: list[Value]) -> list[Value]:
-        multiply_piece(f, carried[0], carried[1], row)
-        return [f.at(one, PIECE) for one in carried]
-
-    f.loop(pieces, piece, [a, b], stem="piece")
-    for tile, corner in enumerate(corners):
-        amx.store(f, tile, corner, step)
-    f.do("ret void")
-    return f
-
-
-def multiply_piece(f: Function, a: Value, b: Value, row: Value) -> None:
-    """The six products of parts of a piece, in an order that loads few tiles anew."""
-    now = {4: -1, 6: -1}
-    for count, (left, right) in enumerate(((2, 0), (1, 0), (1, 1), (0, 1), (0, 0), (0, 2))):
-        for first, pointer, part in ((4, a, left), (6, b, right)):
-            if now[first] != part:
-                now[first] = part
-                for side in range(2):
-                    offset = part * PART + side * amx.BYTES
-                    amx.load(f, first + side, f.at(pointer, offset), row)
-        for line in range(0, PART // 2, 64):
-            f.prefetch(f.at(b, PIECE + count * (PART // 2) + line), write=0)
-        for total in range(4):
-            amx.multiply(f, total, 4 + total // 2, 6 + total % 2)
-
-
-_PACK = [("ptr", "from"), ("i64", "step"), ("i64", "lines"), ("i64", "depth"), ("ptr", "to")]
-_NONE = integer("i64", 0)
-
-
-def _pack_along() -> Function:
-    """A panel of lines that lie one after the other: a line becomes a row of each piece."""
-    f = Function("pack_along", _PACK, attributes="nounwind noinline")
-    source, step, lines, depth, target = f.arguments
-
-    def line(index: Value, carried: list[Value]) -> list[Value]:
-        here, to = carried
-        there = f.select(f.compare("slt", index, lines), depth, _NONE)
-
-        def piece(at: Value, carried: list[Value]) -> list[Value]:
-            here, to = carried
-            left = f.sub(there, at)
-            pair = [
-                splits.parts(
-                    f,
-                    splits.some(
-                        f, f.at(here, amx.ROW * side), f.sub(left, integer("i64", 16 * side))
-                    ),
-                )
-                for side in range(2)
-            ]
-            for part in range(amx.PARTS):
-                f.store(splits.along(f, pair[0][part], pair[1][part]), f.at(to, part * PART), 64)
-            return [f.at(here, 2 * amx.ROW), f.at(to, PIECE)]
-
-        f.loop(depth, piece, [here, to], step=amx.DEPTH, stem="piece")
-        return [f.at(here, step), f.at(to, amx.ROW)]
-
-    f.loop(integer("i64", LINES), line, [source, target], stem="line")
-    f.do("ret void")
-    return f
-
-
-def _pack_across() -> Function:
-    """A panel of lines that lie side by side: two units of 16 lines become a row."""
-    f = Function("pack_across", _PACK, attributes="nounwind noinline")
-    source, step, lines, depth, target = f.arguments
-
-    def piece(at: Value, carried: list[Value]) -> list[Value]:
-        here, to = carried
-
-        def pair(row: Value, carried: list[Value]) -> list[Value]:
-            here, to = carried
-            first = f.add(at, f.mul(row, integer("i64", 2)))
-            for side in range(2):
-                beside = f.sub(lines, integer("i64", 16 * side))
-                found = []
-                for unit in range(2):
-                    inside = f.compare("slt", f.add(first, integer("i64", unit)), depth)
-                    count = f.select(inside, beside, _NONE)
-                    place = f.at(here if unit == 0 else f.at(here, step), amx.ROW * side)
-                    found.append(splits.parts(f, splits.some(f, place, count)))
-                for part in range(amx.PARTS):
-                    vector = splits.across(f, found[0][part], found[1][part])
-                    f.store(vector, f.at(to, part * PART + side * amx.BYTES), 64)
-            return [f.at(here, f.mul(step, integer("i64", 2))), f.at(to, amx.ROW)]
-
-        here, _ = f.loop(integer("i64", amx.ROWS), pair, [here, to], stem="pair")
-        return [here, f.at(to, PIECE)]
-
-    f.loop(depth, piece, [source, target], step=amx.DEPTH, stem="piece")
-    f.do("ret void")
-    return f
-
-
-def _turn() -> Function:
-    """Exchange rows and columns in each tile of a panel."""
-    f = Function("turn", [("ptr", "panel"), ("i64", "depth")], attributes="nounwind noinline")
-    panel, depth = f.arguments
-    pieces = f.emit("i64", f"lshr {f.add(depth, integer('i64', amx.DEPTH - 1)).typed}, 5")
-    tiles = f.mul(pieces, integer("i64", PIECE // amx.BYTES))
-
-    def tile(_: Value, carried: list[Value]) -> list[Value]:
-        (here,) = carried
-        places = [f.at(here, row * amx.ROW) for row in range(amx.ROWS)]
-        rows = [f.load("<16 x i32>", place, 64) for place in places]
-        for place, row in zip(places, splits.turned(f, rows), strict=True):
-            f.store(row, place, 64)
-        return [f.at(here, amx.BYTES)]
-
-    f.loop(tiles, tile, [panel], stem="tile")
-    f.do("ret void")
-    return f
 
 
 # ---------------------------------------------------------------------------------------------
@@ -339,7 +191,7 @@ class _Product:
             share = f.mul(panels, index)
             share = f.emit("i64", f"udiv {share.typed}, {threads}")
             ends.append(self._least(f.mul(share, integer("i64", LINES)), count))
-        return f.select(split, ends[0], _NONE), f.select(split, ends[1], count)
+        return f.select(split, ends[0], _ZERO), f.select(split, ends[1], count)
 
     def _least(self, left: Value, right: Value) -> Value:
         return self.f.select(self.f.compare("slt", left, right), left, right)
@@ -370,7 +222,7 @@ class _Product:
             self._pack(
                 0, self.a, self.a_step, (at, f.sub(self.bottom, at)), (unit, depth), self.panel
             )
-            add = f.compare("sgt", unit, _NONE)
+            add = f.compare("sgt", unit, _ZERO)
             self._row(at, column, end, pieces, add)
             return []
 
@@ -391,10 +243,9 @@ class _Product:
         (line, count), (unit, depth) = lines, units
         far, near = (line, unit) if form == "along" else (unit, line)
         start = f.at(f.at(operand, f.mul(far, step)), near, LANES.scalar)
-        values = (start, step, count, depth, to)
-        f.do(f"call void @pack_{form}({', '.join(value.typed for value in values)})")
+        panels.pack(f, form, start, step, count, depth, to)
         if (form == "along") == (side == 1):
-            f.do(f"call void @turn({to.typed}, {depth.typed})")
+            panels.exchange(f, to, depth)
 
     def _row(self, row: Value, column: Value, end: Value, pieces: Value, add: Value) -> None:
         """A panel of the left operand by all of the block."""
@@ -425,8 +276,7 @@ class _Product:
         f.loop(end, each, [self.block], start=column, step=LINES, stem="each")
 
     def _multiply(self, b: Value, c: Value, step: Value, pieces: Value, add: Value) -> None:
-        values = (self.panel, b, c, step, pieces, add)
-        self.f.do(f"call void @tiles({', '.join(value.typed for value in values)})")
+        panels.call(self.f, "multiply", self.panel, b, c, step, pieces, add)
 
     def _copy(
         self, source: tuple[Value, Value], target: tuple[Value, Value], height: Value, width: Value

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from elman.backends.llvm import amx, splits
 from elman.backends.llvm.builder import Lanes
 from elman.ir.graph import Node
 from elman.schedule.kernel import Accumulator
@@ -25,6 +26,8 @@ class Shape:
     hidden_size: int
     lanes: Lanes
     registers: int
+    tiles: bool = False
+    """Whether products are those of matrix tiles."""
 
     @property
     def blocks(self) -> int:
@@ -40,6 +43,16 @@ class Shape:
     def whole(self) -> int:
         """Units with those that fill the last vector."""
         return self.blocks * self.lanes.count
+
+    @property
+    def panels(self) -> int:
+        """Panels that hold one row of units: see ``splits``."""
+        return -(-self.hidden_size // splits.LINES)
+
+    @property
+    def panel(self) -> int:
+        """Bytes of a panel that is as deep as there are units."""
+        return -(-self.hidden_size // amx.DEPTH) * splits.PIECE
 
     @property
     def stride(self) -> int:
@@ -83,12 +96,19 @@ class Chunk:
         return sum(len(sweep.members) for sweep in self.sweeps)
 
     @property
+    def products(self) -> tuple[Node, ...]:
+        """All products, accumulator after accumulator."""
+        return tuple(product for one in self.accumulators for product in one.products)
+
+    @property
     def end(self) -> int:
         """Of the phase's accumulators the index behind the last."""
         return self.first + len(self.accumulators)
 
     def packed(self, shape: Shape) -> int:
         """Its packed weights, in numbers."""
+        if shape.tiles:
+            return self.depth * shape.panels * shape.panel // shape.lanes.bytes_each
         return self.depth * shape.hidden_size * shape.whole
 
 
@@ -105,6 +125,9 @@ def chunked(accumulators: Sequence[Accumulator], shape: Shape, offset: int) -> t
     """
     if not accumulators:
         return ()
+    if shape.tiles:
+        members, blocks = tuple(accumulators), splits.LINES // shape.lanes.count
+        return (Chunk(0, members, _sweeps(members), blocks, splits.LINES, offset, far=False),)
     products = sum(len(one.products) for one in accumulators)
     weights = products * shape.hidden_size * shape.blocks * shape.lanes.bytes
     tile = _tile(len(accumulators), shape, tall=weights > _LARGE)

@@ -1,17 +1,28 @@
-"""Products of float32 on matrix tiles, which compute in parts of 8 bits."""
+"""Matrix tiles: products of float32 in parts of 8 bits, in kernels and beside them."""
 
 import pytest
 import torch
 
-from elman.backends.llvm import amx, engine, products
+from beside_eager import compared, rounded
+from checks import EVERY_CELL
+from elman.backends.llvm import amx, call, engine, executable, products
+from elman.backends.llvm.plan import plan
 from elman.backends.llvm.products import by_tiles, product
+from elman.cells import find
+from elman.nn import Recurrent, ragged
+from odd_cells import ODD_CELLS
 
 if engine.is_x86():
     tiles = pytest.mark.skipif(not engine.host().tiles, reason="this processor has no matrix tiles")
 else:
     tiles = pytest.mark.skip(reason="this processor has no matrix tiles")
 
+SAPPHIRE = engine.Host("sapphirerapids", "+amx-tile,+amx-bf16", 64, 32, tiles=True)
 SIZES = [(64, 64, 256), (65, 130, 300), (437, 97, 650), (96, 1050, 70), (1000, 64, 511)]
+
+
+# ---------------------------------------------------------------------------------------------
+# Products beside the loop
 
 
 @pytest.fixture(params=[1, 2])
@@ -121,7 +132,90 @@ def test_the_system_is_asked_only_where_the_processor_has_tiles(monkeypatch):
 
 @pytest.mark.skipif(not engine.is_x86(), reason="code for x86 is compiled on x86 alone")
 def test_the_code_compiles_on_any_x86(monkeypatch):
-    features = "+amx-tile,+amx-bf16"
-    here = engine.Host("sapphirerapids", features, 64, 32, tiles=True)
-    monkeypatch.setattr(engine, "host", lambda: here)
+    monkeypatch.setattr(engine, "host", lambda: SAPPHIRE)
     assert "tdpbf16ps" in engine.assembly(products.text())
+
+
+# ---------------------------------------------------------------------------------------------
+# Kernels
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """Tiles in every kernel, however few rows and units there are."""
+    for name in ("_TILE_UNITS", "_TILE_ROWS", "_TILE_SHARE"):
+        monkeypatch.setattr(call, name, 1)
+
+
+@tiles
+@pytest.mark.parametrize("cell", EVERY_CELL, ids=str)
+def test_every_cell(cell, always):
+    problem = rounded(cell.graph, (3, 1, 4, 4), 20)
+    compared(problem, torch.float32)
+    compared(problem, torch.float32, reverse=True)
+
+
+@tiles
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ODD_CELLS, ids=str)
+def test_odd_cells(cell, always):
+    compared(rounded(cell.graph, hidden_size=35), torch.float32)
+
+
+@tiles
+@pytest.mark.parametrize("size", [1, 16, 17, 31, 32, 33, 70, 100])
+@pytest.mark.parametrize("name", ["lstm", "gru_v1"])
+def test_hidden_sizes(name, size, always):
+    compared(rounded(find(name).graph, hidden_size=size), torch.float32, reverse=size == 33)
+
+
+@tiles
+@pytest.mark.parametrize("rows", [*range(1, 35), 47, 48, 49, 64, 65, 100])
+def test_every_number_of_rows(rows, always):
+    lengths = tuple(1 + (index * 5) % 3 for index in range(rows))
+    compared(rounded(find("lstm").graph, lengths, 20), torch.float32)
+
+
+@tiles
+def test_weights_beyond_the_second_cache(always):
+    # Two panels of rows go through time together there.
+    graph = find("lstm").graph
+    kernel = plan(graph).program.forward
+    place = plan(graph).program.place
+    groups = [
+        executable.emitter(kernel, place, size, torch.float32, tiles=True).group
+        for size in (64, 320)
+    ]
+    assert groups == [32, 64]
+    lengths = tuple(1 + index % 3 for index in range(70))
+    compared(rounded(graph, lengths, 320), torch.float32)
+
+
+@tiles
+def test_the_same_kernel_whatever_the_number_of_threads(threads):
+    layer = Recurrent("lstm", 10, 64)
+    texts = ragged.pack(torch.randn(200, 10), torch.full((40,), 5))
+    output = layer(texts)[0].data
+    torch.set_num_threads(3 - threads)
+    assert torch.equal(output, layer(texts)[0].data)
+
+
+@tiles
+def test_what_is_not_finite_stays_in_its_row(always):
+    layer = Recurrent("lstm", 10, 40)
+    data = torch.randn(60, 10)
+    data[3, 2] = float("nan")
+    output = layer(ragged.pack(data, torch.full((20,), 3)))[0].data.view(3, 20, 40)
+    row = int(output.isnan().any(2).any(0).nonzero())
+    assert output[:, [at for at in range(20) if at != row]].isfinite().all()
+
+
+@pytest.mark.skipif(not engine.is_x86(), reason="code for x86 is compiled on x86 alone")
+@pytest.mark.parametrize("kind", ["inference", "forward", "backward"])
+def test_the_kernels_compile_on_any_x86(kind, monkeypatch):
+    monkeypatch.setattr(engine, "host", lambda: SAPPHIRE)
+    program = plan(find("mut1").graph).program
+    writer = executable.emitter(
+        getattr(program, kind), program.place, 70, torch.float32, tiles=True
+    )
+    assert "tdpbf16ps" in engine.assembly(writer.text())
