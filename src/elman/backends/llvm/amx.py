@@ -17,6 +17,7 @@ numbers below 1e-33 may be flushed to zero.
 import ctypes
 import platform
 import sys
+from collections.abc import Sequence
 from functools import cache
 
 from elman.backends.llvm.builder import Function, Value, integer
@@ -72,30 +73,52 @@ def _sizes(f: Function) -> None:
     f.declared.add("declare void @llvm.x86.ldtilecfg(ptr)")
 
 
-def lower(f: Function, memory: Value, rows: Value) -> None:
-    """Tiles no higher than so many rows (1 to 32) of a left operand and its sums need.
+def fit(f: Function, memory: Value, rows: Value, columns: Value) -> None:
+    """Tiles for so many rows and columns (1 to 32) of a result, as ``panels`` has them.
 
-    Rows are what a product takes time for. As in ``panels``: tiles 0, 1 and 4 are of the first 16
-    rows, 2, 3 and 5 of those behind them.
+    No number beyond them is read or written, and rows are what a product takes time for. Tiles 0
+    to 3 are the four corners of the result, 4 and 5 rows of the left operand, 6 and 7 columns of
+    the right one; a tile of which nothing is left must not be used.
 
     Args:
         f: where to.
         memory: 64 bytes, at a multiple of 64.
-        rows: how many.
+        rows: how many rows.
+        columns: how many columns.
     """
-    most, least = integer("i64", ROWS), integer("i64", 1)
-    more = f.sub(rows, most)
-    top = f.select(f.compare("slt", rows, most), rows, most)
-    below = f.select(f.compare("sgt", more, least), more, least)
-    heights = f.mul(top, integer("i64", sum(1 << 8 * tile for tile in (0, 1, 4))))
-    heights = f.add(heights, f.mul(below, integer("i64", sum(1 << 8 * tile for tile in (2, 3, 5)))))
-    heights = f.add(heights, integer("i64", sum(ROWS << 8 * tile for tile in (6, 7))))
+    top, below = _halves(f, rows)
+    left, right = _halves(f, f.mul(columns, integer("i64", 4)), ROW)
+    word = integer("i64", 0)
+    f.store(integer("i64", 1), memory, 8)
+    f.store(word, f.at(memory, 8), 8)
+    full = {4: integer("i64", ROW), 5: integer("i64", ROW)}
+    widths = full | {0: left, 2: left, 6: left, 1: right, 3: right, 7: right}
+    heights = {0: top, 1: top, 4: top, 2: below, 3: below, 5: below}
+    heights |= {6: integer("i64", ROWS), 7: integer("i64", ROWS)}
+    for half in range(2):
+        tiles = range(4 * half, 4 * half + 4)
+        f.store(_joined(f, [widths[tile] for tile in tiles], 16), f.at(memory, 16 + 8 * half), 8)
+    for at in (32, 40, 56):
+        f.store(word, f.at(memory, at), 8)
+    f.store(_joined(f, [heights[tile] for tile in range(8)], 8), f.at(memory, 48), 8)
     _sizes(f)
-    first = f.load("<48 x i8>", Value("ptr", "@tile_sizes"), 16)
-    f.store(first, memory, 16)
-    f.store(heights, f.at(memory, 48), 8)
-    f.store(integer("i64", 0), f.at(memory, 56), 8)
     f.do(f"call void @llvm.x86.ldtilecfg({memory.typed})")
+
+
+def _halves(f: Function, count: Value, most: int = ROWS) -> tuple[Value, Value]:
+    """What of the count is in the first tile and in the second; at least a word of each."""
+    limit, least = integer("i64", most), integer("i64", most // ROWS)
+    more = f.sub(count, limit)
+    first = f.select(f.compare("slt", count, limit), count, limit)
+    return first, f.select(f.compare("sgt", more, least), more, least)
+
+
+def _joined(f: Function, parts: Sequence[Value], bits: int) -> Value:
+    """One word of whole numbers, the first in its lowest bits."""
+    whole = integer("i64", 0)
+    for at, part in enumerate(parts):
+        whole = f.add(whole, f.mul(part, integer("i64", 1 << bits * at)))
+    return whole
 
 
 def release(f: Function) -> None:

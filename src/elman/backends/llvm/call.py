@@ -13,8 +13,9 @@ from torch import Tensor
 from elman.backends.base import Weights
 from elman.backends.llvm import engine
 from elman.backends.llvm.executable import Executable
+from elman.backends.llvm.memory import borrow
 from elman.backends.llvm.plan import Block, Plan, Tensors
-from elman.backends.llvm.products import by_tiles, product
+from elman.backends.llvm.products import by_tiles, product, two_products
 from elman.backends.llvm.scatter import sum_by_index
 from elman.errors import BackendError
 
@@ -136,7 +137,7 @@ def forward(call: Call, parts: Tensors, *, keep: bool, share: bool = True) -> Ma
     finals = [torch.empty_like(state) for state in first]
     by_table = call.indices is not None
     columns = program.width if keep else 0 if by_table else len(program.products)
-    buffer = like.new_empty(tokens, columns * size)
+    buffer = borrow(tokens, columns * size, like.dtype)
     weights = dict(zip(plan.stacks, parts.weights, strict=True))
     ahead = plan.stacked(weights, size)
     arrays = call.arrays(parts)
@@ -153,7 +154,7 @@ def forward(call: Call, parts: Tensors, *, keep: bool, share: bool = True) -> Ma
     else:
         output = like.new_empty(tokens, size)
         if keep:
-            previous = like.new_empty(tokens, size) if plan.previous else None
+            previous = borrow(tokens, size, like.dtype) if plan.previous else None
             kept = Kept(buffer, like.new_empty(tokens, len(program.scalars)), previous)
     arrays |= {"output": output, "buffer": buffer}
     if kept is not None:
@@ -267,10 +268,8 @@ def backward(
         if data:
             grad_data = given[0].clone() if grad_data is None else grad_data.add_(given[0])
         given = []
-    blocks: list[tuple[Block, Tensor]] = []
-    if products is not None and plan.ahead is not None:
-        blocks.append((plan.ahead, _outer(products, parts.data)))
-    blocks += _after_the_loop(plan, kept, total.sum(0) if count > 1 else total[0], size)
+    found = _outer_products(plan, parts.data, products, kept, size)
+    blocks = [*found, *_sums(plan, total.sum(0) if count > 1 else total[0], size)]
     return Gradients(grad_data, _by_stack(weights, blocks, size), lasts, given)
 
 
@@ -284,10 +283,13 @@ def _product_gradient(call: Call, kept: Kept, count: int) -> Tensor | None:
     return block if call.indices is None else sum_by_index(block, call.indices, count)
 
 
-def _after_the_loop(
-    plan: Plan, kept: Kept, totals: Tensor, size: int
+def _outer_products(
+    plan: Plan, data: Tensor, products: Tensor | None, kept: Kept, size: int
 ) -> Iterator[tuple[Block, Tensor]]:
-    """One matrix product for all products of an operand; sums of the loop for the rest."""
+    """One matrix product after the loop for all products of an operand before or in it."""
+    pairs: list[tuple[Block, Tensor, Tensor]] = []
+    if products is not None and plan.ahead is not None:
+        pairs.append((plan.ahead, products, data))
     for outer, block in plan.outers:
         if outer.operand.array == "buffer":
             at = outer.operand.column
@@ -296,7 +298,27 @@ def _after_the_loop(
             operand = _there(kept.previous)
         at = outer.gradients
         columns = kept.buffer[:, at * size : (at + len(outer.products)) * size]
-        yield block, _outer(columns, operand)
+        pairs.append((block, columns, operand))
+    while pairs:
+        block, columns, operand = pairs.pop()
+        for other in pairs:
+            if _same(columns, other[1]) and by_tiles(columns.t(), operand, other[2]):
+                pairs.remove(other)
+                one, two = two_products(columns.t(), (operand, other[2]))
+                yield block, one
+                yield other[0], two
+                break
+        else:
+            yield block, _outer(columns, operand)
+
+
+def _same(left: Tensor, right: Tensor) -> bool:
+    """Whether these are the same numbers in the same memory."""
+    return left.data_ptr() == right.data_ptr() and left.shape == right.shape
+
+
+def _sums(plan: Plan, totals: Tensor, size: int) -> Iterator[tuple[Block, Tensor]]:
+    """What the loop has summed up."""
     done = 0
     for block in plan.totals:
         end = done + len(block.places)

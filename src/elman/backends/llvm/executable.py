@@ -15,6 +15,7 @@ from elman.backends.llvm.builder import Lanes
 from elman.backends.llvm.emit import Emitter
 from elman.backends.llvm.entry import WORD
 from elman.backends.llvm.layout import HEADER
+from elman.backends.llvm.memory import borrow
 from elman.backends.llvm.tiles import Shape
 from elman.errors import BackendError
 from elman.schedule.kernel import Kernel
@@ -125,7 +126,7 @@ class Executable:
         starts = scratch + self.scratch_bytes * count
         lengths = starts + WORD * steps
         shares = lengths + WORD * rows
-        memory = torch.empty(shares + WORD * (count + 1), dtype=torch.uint8)
+        memory = borrow(1, shares + WORD * (count + 1), torch.uint8)
         base = memory.data_ptr()
         team = threads.team() if count > 1 else None
         words = self._words(

@@ -135,7 +135,7 @@ class Layout:
             panels = self.group // LINES * self.shape.panel // self.lanes.bytes_each
             for node in self.operands:
                 yield ("panels", node), panels
-            yield "heights", _LINE // self.lanes.bytes_each
+            yield "sizes", _LINE // self.lanes.bytes_each
         phases = zip(self.kernel.phases, self.chunks, strict=True)
         tiles = (
             (self.group if self.shape.tiles else chunks[0].rows)

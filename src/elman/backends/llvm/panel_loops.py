@@ -30,7 +30,7 @@ class PanelLoops:
         f, chunk, phase = self.f, self.chunk, self.phase
         layout = self.frame.layout
         if layout.group == LINES:
-            amx.lower(f, self.frame.scratch("heights"), phase.active)
+            amx.fit(f, self.frame.scratch("sizes"), phase.active, integer("i64", LINES))
         self._split()
         whole = integer("i64", self.shape.blocks)
         weights = f.at(self.frame.packed, chunk.offset * self.frame.lanes.bytes_each)
@@ -69,6 +69,9 @@ class PanelLoops:
         # Each piece asks for so many rows that all have been asked for in the end.
         rows = -(-LINES // (self.pieces * chunk.depth))
         name = self._function(asked, rows)
+        columns = f.sub(
+            integer("i64", self.shape.hidden_size), f.mul(block, integer("i64", amx.ROWS))
+        )
         done = 0
         for index, accumulator in enumerate(chunk.accumulators):
             to = self.frame.scratch("tile", index * chunk.blocks * self.frame.lanes.bytes)
@@ -77,7 +80,7 @@ class PanelLoops:
                 row = integer("i64", done * self.pieces * rows)
                 memory = [row, *lines] if lines else []
                 add = integer("i1", int(count > 0))
-                panels.call(f, name, operand, weights, to, add, self.phase.active, *memory)
+                panels.call(f, name, operand, weights, to, add, self.phase.active, columns, *memory)
                 weights = f.at(weights, self.shape.panel)
                 done += 1
         return weights
@@ -90,28 +93,22 @@ class PanelLoops:
             return name
         asks = tuple(map(self._ask, asked))
         own = f"multiply_{self.phase.index}"
-        for few in (False, True):
-            one = panels.multiply(own, few=few, asks=asks, rows=rows)
+        for one in panels.multiplications(own, asks, rows):
             known[one.name] = one
         arguments = [*(("ptr", one) for one in "abc"), ("i1", "add"), ("i64", "rows")]
+        arguments.append(("i64", "columns"))
         if asks:
             arguments += [("i64", "row"), *(("ptr", f"line{at}") for at in range(len(asks)))]
         f = known[name] = Function(name, arguments, attributes="nounwind noinline")
-        a, b, c, add, active, *memory = f.arguments
+        a, b, c, add, active, columns, *memory = f.arguments
         step = len(self.chunk.accumulators) * self.chunk.blocks * self.frame.lanes.bytes
         sizes = integer("i64", step), integer("i64", self.pieces)
 
         def panel(first: Value, carried: list[Value]) -> list[Value]:
             a, c = carried
-            few = f.compare("sle", f.sub(active, first), integer("i64", amx.ROWS))
-            some, many, after = (f.fresh(stem) for stem in ("few.", "many.", "after."))
             here = [f.add(memory[0], first), *memory[1:]] if memory else []
-            f.branch(few, some, many)
-            for label, ending in ((some, "_few"), (many, "")):
-                f.label(label)
-                panels.call(f, own + ending, a, b, c, *sizes, add, *here)
-                f.jump(after)
-            f.label(after)
+            size = f.sub(active, first), columns
+            panels.product(f, own, size, [a, b, c, *sizes, add, *here])
             return [f.at(a, self.shape.panel), f.at(c, LINES * step)]
 
         f.loop(active, panel, [a, c], step=LINES, stem="rows")

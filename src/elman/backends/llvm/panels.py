@@ -3,7 +3,7 @@
 How a panel lies in memory is told in ``splits``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from elman.backends.llvm import amx, splits
@@ -22,7 +22,7 @@ class Ask(NamedTuple):
 
 def functions() -> list[Function]:
     """Those that every module with panels has."""
-    return [multiply(), multiply(few=True), pack_along(), pack_across(), turn()]
+    return [*multiplications("multiply"), pack_along(), pack_across(), turn()]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -53,18 +53,46 @@ _PRODUCTS = ((2, 0), (1, 0), (1, 1), (0, 1), (0, 0), (0, 2))
 """The parts of the left and the right operand, in an order that loads few tiles anew."""
 
 
-def multiply(
-    name: str = "multiply", *, few: bool = False, asks: Sequence[Ask] = (), rows: int = 0
-) -> Function:
-    """A left panel times a right one: two by two tiles of sums.
+def multiplications(name: str, asks: Sequence[Ask] = (), rows: int = 0) -> list[Function]:
+    """What `product` calls: a function for each height and width of a result in tiles."""
+    return [
+        _multiply(f"{name}_{high}x{wide}", high, wide, asks, rows)
+        for high in (1, 2)
+        for wide in (1, 2)
+    ]
+
+
+def product(f: Function, name: str, size: tuple[Value, Value], arguments: Sequence[Value]) -> None:
+    """Multiply two panels into so many rows and columns of a result: see `_multiply`.
+
+    Tiles of which nothing is left are not touched.
+    """
+    after = f.fresh("multiplied.")
+    many, broad = (f.compare("sgt", count, integer("i64", amx.ROWS)) for count in size)
+    labels = {(high, wide): f.fresh(f"tiles{high}x{wide}.") for high in (1, 2) for wide in (1, 2)}
+    high, low = f.fresh("high."), f.fresh("low.")
+    f.branch(many, high, low)
+    for label, height in ((high, 2), (low, 1)):
+        f.label(label)
+        f.branch(broad, labels[height, 2], labels[height, 1])
+    for (height, width), label in labels.items():
+        f.label(label)
+        call(f, f"{name}_{height}x{width}", *arguments)
+        f.jump(after)
+    f.label(after)
+
+
+def _multiply(name: str, high: int, wide: int, asks: Sequence[Ask], rows: int) -> Function:
+    """A left panel times a right one, or the first tile alone of either.
 
     The function takes both panels, the result with the bytes of its rows, how many pieces there
     are, and whether to add to what stands there; then, where it asks for memory, the first row
     and the start of each array.
 
     Args:
-        name: its name; ``_few`` is added where ``few``.
-        few: whether the left panel has at most 16 lines: one tile above the other is enough.
+        name: its name.
+        high: tiles of the left panel.
+        wide: tiles of the right panel.
         asks: what to ask for on the way.
         rows: for how many rows in each piece.
     """
@@ -72,11 +100,14 @@ def multiply(
     arguments += [("i1", "add")]
     if asks:
         arguments += [("i64", "row"), *(("ptr", f"line{at}") for at in range(len(asks)))]
-    name += "_few" if few else ""
     f = Function(name, arguments, attributes="nounwind noinline")
     a, b, c, step, pieces, add, *asked = f.arguments
-    tops = [c] if few else [c, f.at(c, f.mul(step, integer("i64", amx.ROWS)))]
-    corners = [f.at(top, side * amx.ROW) for top in tops for side in range(2)]
+    tops = [c, f.at(c, f.mul(step, integer("i64", amx.ROWS)))][:high]
+    corners = {
+        2 * row + side: f.at(top, side * amx.ROW)
+        for row, top in enumerate(tops)
+        for side in range(wide)
+    }
     _begin(f, corners, step, add)
 
     def piece(index: Value, carried: list[Value]) -> list[Value]:
@@ -85,26 +116,26 @@ def multiply(
         if asks:
             first = f.add(asked[0], f.mul(index, integer("i64", rows)))
             wanted += _rows(f, first, asked[1:], asks, rows)
-        _piece(f, a, b, len(tops), wanted)
+        _piece(f, a, b, (high, wide), wanted)
         return [f.at(one, PIECE) for one in carried]
 
     f.loop(pieces, piece, [a, b], stem="piece")
-    for tile, corner in enumerate(corners):
+    for tile, corner in corners.items():
         amx.store(f, tile, corner, step)
     f.do("ret void")
     return f
 
 
-def _begin(f: Function, corners: list[Value], step: Value, add: Value) -> None:
+def _begin(f: Function, corners: Mapping[int, Value], step: Value, add: Value) -> None:
     """The sums begin at zero, or at what stands there."""
     more, none, ready = (f.fresh(name) for name in ("more.", "none.", "ready."))
     f.branch(add, more, none)
     f.label(more)
-    for tile, corner in enumerate(corners):
+    for tile, corner in corners.items():
         amx.load(f, tile, corner, step)
     f.jump(ready)
     f.label(none)
-    for tile in range(len(corners)):
+    for tile in corners:
         amx.zero(f, tile)
     f.jump(ready)
     f.label(ready)
@@ -124,15 +155,16 @@ def _rows(
 
 
 def _piece(
-    f: Function, a: Value, b: Value, heights: int, wanted: Sequence[tuple[Value, int]]
+    f: Function, a: Value, b: Value, size: tuple[int, int], wanted: Sequence[tuple[Value, int]]
 ) -> None:
     """The six products of parts of a piece, and between them lines that are wanted soon.
 
     Sums are in the first four tiles, lines of the left operand in 4 and 5, of the right in 6 and 7.
     """
     now: dict[int, int] = {}
+    high, wide = size
     for count, (left, right) in enumerate(_PRODUCTS):
-        for first, panel, part, sides in ((4, a, left, heights), (6, b, right, 2)):
+        for first, panel, part, sides in ((4, a, left, high), (6, b, right, wide)):
             if now.get(first) != part:
                 now[first] = part
                 for side in range(sides):
@@ -140,9 +172,9 @@ def _piece(
                     amx.load(f, first + side, place, integer("i64", amx.ROW))
         for place, write in wanted[count :: len(_PRODUCTS)]:
             f.prefetch(place, write)
-        for height in range(heights):
-            for side in range(2):
-                amx.multiply(f, 2 * height + side, 4 + height, 6 + side)
+        for row in range(high):
+            for side in range(wide):
+                amx.multiply(f, 2 * row + side, 4 + row, 6 + side)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -9,44 +9,37 @@ Matrix Multiplication", 2008). A result is the same whatever the number of threa
 import ctypes
 import math
 import threading
+from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from elman.backends.llvm import amx, engine, panels, splits, subnormals, threads
+from elman.backends.llvm import amx, engine, panels, subnormals, threads
 from elman.backends.llvm import cache as kept
 from elman.backends.llvm.builder import Function, Value, integer, module
 from elman.backends.llvm.entry import WORD, team
+from elman.backends.llvm.memory import borrow
 from elman.backends.llvm.splits import LANES, LINES, PIECE
 
+_SIDES = ("", "2")
+"""There may be two right operands and results: what the left one is packed for once."""
 _WORDS = (
-    "m",
-    "n",
-    "k",
-    "a",
-    "a_step",
-    "b",
-    "b_step",
-    "c",
-    "c_step",
-    "scratch",
-    "thread",
-    "threads",
+    *("m", "k", "a", "a_step", "scratch", "thread", "threads"),
+    *(f"{name}{side}" for side in _SIDES for name in ("n", "b", "b_step", "c", "c_step")),
 )
 """A (M, K), B (K, N) and C (M, N), with the bytes from one line of memory to the next."""
 _DEPTH = 256
 """Units of a block."""
-_WIDTH = 512
-"""Columns of a block of the right operand: with its depth 768 KiB, half of a second cache."""
+_WIDTH = 24
+"""Panels in a block of the right operands: with its depth 1.1 MiB, in a second cache of 2 MiB."""
 
 _PANEL = _DEPTH // amx.DEPTH * PIECE
-_EDGE = LINES * LINES * LANES.bytes_each
-_SCRATCH = _PANEL + _WIDTH // LINES * _PANEL + _EDGE + 64
-"""Bytes of a thread's memory: a left panel, a block of right ones, tiles at the edges."""
+_SCRATCH = (1 + _WIDTH) * _PANEL + 64
+"""Bytes of a thread's memory: a left panel, a block of right ones, sizes of tiles at the edges."""
 
-_ZERO = integer("i64", 0)
+_ZERO, _ONE = integer("i64", 0), integer("i64", 1)
 
 _LEAST_WORK = 1 << 20
 _LEAST_SIDE = 64
@@ -63,22 +56,35 @@ def product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
     """
     if not by_tiles(left, right):
         return torch.mm(left, right, out=out)
-    (rows, depth), columns = left.shape, right.shape[1]
-    forms = _form(left), _form(right.t())
     if out is None:
-        out = left.new_empty(rows, columns)
-    work = rows * columns * depth // (1 << 20)
+        out = borrow(left.shape[0], right.shape[1], left.dtype)
+    _run(left, [right], [out])
+    return out
+
+
+def two_products(left: Tensor, rights: Sequence[Tensor]) -> list[Tensor]:
+    """The products of a matrix with two others, of which `by_tiles` is true."""
+    outs = [borrow(left.shape[0], right.shape[1], left.dtype) for right in rights]
+    _run(left, rights, outs)
+    return outs
+
+
+def _run(left: Tensor, rights: Sequence[Tensor], outs: Sequence[Tensor]) -> None:
+    rows, depth = left.shape
+    columns = sum(right.shape[1] for right in rights)
     panels = -(-max(rows, columns) // LINES)
-    count = max(1, min(torch.get_num_threads(), panels, work))
-    steps = (max(one.stride()) for one in (left, right))
-    found = _compiled()[f"product_{forms[0]}_{forms[1]}"]
+    count = max(1, min(torch.get_num_threads(), panels, rows * columns * depth // _LEAST_WORK))
+    found = _compiled()[f"product_{_form(left)}_{_form(rights[0].t())}"]
     group = threads.team() if count > 1 else None
-    a_step, b_step = (4 * step for step in steps)
     memory = _memory(count * _SCRATCH + 64)
+    sides = [
+        (right.shape[1], right.data_ptr(), 4 * max(right.stride()), out.data_ptr(), _step(out))
+        for right, out in zip(rights, outs, strict=True)
+    ]
     words = _Words(
-        *(rows, columns, depth, left.data_ptr(), a_step, right.data_ptr(), b_step),
-        *(out.data_ptr(), 4 * out.stride(0), -(-memory.data_ptr() // 64) * 64),
+        *(rows, depth, left.data_ptr(), 4 * max(left.stride()), -(-memory.data_ptr() // 64) * 64),
         *((group.thread, group.threads) if group else (0, 0)),
+        *(word for side in sides for word in side),
     )
     address = ctypes.addressof(words)
     if count == 1:
@@ -87,15 +93,21 @@ def product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
         group.parallel(found.team, address, count, 0)
     else:
         threads.in_pool(lambda index: found.alone(address, index, count), count)
-    return out
 
 
-def by_tiles(left: Tensor, right: Tensor) -> bool:
-    """Whether tiles multiply these faster than torch does."""
-    sides = (*left.shape, right.shape[1])
-    if min(sides) < _LEAST_SIDE or left.dtype is not torch.float32 or not engine.host().tiles:
+def _step(out: Tensor) -> int:
+    return 4 * out.stride(0)
+
+
+def by_tiles(left: Tensor, *rights: Tensor) -> bool:
+    """Whether tiles multiply these faster than torch does; all in one, where there are several."""
+    if left.dtype is not torch.float32 or not engine.host().tiles:
         return False
-    return math.prod(sides) >= _LEAST_WORK and None not in (_form(left), _form(right.t()))
+    sides = (*left.shape, sum(right.shape[1] for right in rights))
+    if min(sides) < _LEAST_SIDE or math.prod(sides) < _LEAST_WORK:
+        return False
+    forms = {_form(right.t()) for right in rights}
+    return len(forms) == 1 and None not in (_form(left), *forms)
 
 
 def _form(lines: Tensor) -> str | None:
@@ -161,73 +173,100 @@ class _Product:
         """The function."""
         f = self.f
         args, thread, threads = f.arguments
-        types = ("i64", "i64", "i64", "ptr", "i64", "ptr", "i64", "ptr", "i64", "ptr")
-        words = [f.load(type_, f.at(args, WORD * at), WORD) for at, type_ in enumerate(types)]
-        m, n, self.k, self.a, self.a_step, self.b, self.b_step, self.c, self.c_step, scratch = words
-        self.panel = f.at(scratch, f.mul(thread, integer("i64", _SCRATCH)))
+        words = {
+            name: f.load(_type(name), f.at(args, WORD * at), WORD) for at, name in enumerate(_WORDS)
+        }
+        self.k, self.a, self.a_step = (words[name] for name in ("k", "a", "a_step"))
+        self.sides = [
+            tuple(words[f"{name}{side}"] for name in ("n", "b", "b_step", "c", "c_step"))
+            for side in _SIDES
+        ]
+        self.panel = f.at(words["scratch"], f.mul(thread, integer("i64", _SCRATCH)))
         self.block = f.at(self.panel, _PANEL)
-        self.edge = f.at(self.block, _WIDTH // LINES * _PANEL)
-        tall = f.compare("sge", m, n)
-        self.top, self.bottom = self._share(m, tall, thread, threads)
-        wide = f.compare("slt", m, n)
-        self.first, self.last = self._share(n, wide, thread, threads)
+        self.sizes = f.at(self.block, _WIDTH * _PANEL)
+        rows = _panels(f, words["m"])
+        self.before = _panels(f, self.sides[0][0])
+        columns = f.add(self.before, _panels(f, self.sides[1][0]))
+        tall, wide = f.compare("sge", rows, columns), f.compare("slt", rows, columns)
+        top, bottom = self._share(rows, tall, thread, threads)
+        self.m, self.top, self.bottom = words["m"], top, bottom
+        first, self.last = self._share(columns, wide, thread, threads)
         mode = subnormals.flush(f)
         amx.configure(f)
-        f.loop(self.last, self._columns, start=self.first, step=_WIDTH, stem="columns")
+        # As many blocks as there must be, of nearly the same size.
+        wanted = f.sub(self.last, first)
+        blocks = _up(f, wanted, integer("i64", _WIDTH))
+        self.width = _up(f, wanted, f.select(f.compare("sgt", blocks, _ZERO), blocks, _ONE))
+        f.loop(self.last, self._columns, start=first, step=self.width, stem="columns")
         amx.release(f)
         subnormals.restore(f, mode)
         f.do("ret void")
         return f
 
     def _share(
-        self, count: Value, split: Value, thread: Value, threads: Value
+        self, panels: Value, split: Value, thread: Value, threads: Value
     ) -> tuple[Value, Value]:
-        """This thread's lines, whole panels; all of them where the other side is split."""
+        """This thread's panels; all of them where the other side is split."""
         f = self.f
-        up = f.add(count, integer("i64", LINES - 1))
-        panels = f.emit("i64", f"udiv {up.typed}, {LINES}")
         ends = []
         for index in (thread, f.add(thread, integer("i64", 1))):
             share = f.mul(panels, index)
-            share = f.emit("i64", f"udiv {share.typed}, {threads}")
-            ends.append(self._least(f.mul(share, integer("i64", LINES)), count))
-        return f.select(split, ends[0], _ZERO), f.select(split, ends[1], count)
+            ends.append(f.emit("i64", f"udiv {share.typed}, {threads}"))
+        return f.select(split, ends[0], _ZERO), f.select(split, ends[1], panels)
 
     def _least(self, left: Value, right: Value) -> Value:
         return self.f.select(self.f.compare("slt", left, right), left, right)
 
-    def _columns(self, column: Value, _: list[Value]) -> list[Value]:
+    def _columns(self, first: Value, _: list[Value]) -> list[Value]:
         """A block of columns, a depth after the other."""
         f = self.f
-        end = self._least(f.add(column, integer("i64", _WIDTH)), self.last)
-        f.loop(self.k, partial(self._depth, column, end), step=_DEPTH, stem="depth")
+        end = self._least(f.add(first, self.width), self.last)
+        f.loop(self.k, partial(self._depth, first, end), step=_DEPTH, stem="depth")
         return []
 
-    def _depth(self, column: Value, end: Value, unit: Value, _: list[Value]) -> list[Value]:
-        """Pack a block of the right operand, and multiply all panels of the left one by it."""
+    def _depth(self, first: Value, end: Value, unit: Value, _: list[Value]) -> list[Value]:
+        """Pack a block of the right operands, and multiply all panels of the left one by it."""
         f = self.f
         depth = self._least(f.sub(self.k, unit), integer("i64", _DEPTH))
         up = f.add(depth, integer("i64", amx.DEPTH - 1))
         pieces = f.emit("i64", f"lshr {up.typed}, 5")
+        bytes_ = f.mul(pieces, integer("i64", PIECE))
 
         def pack(at: Value, carried: list[Value]) -> list[Value]:
             (to,) = carried
-            lines = f.sub(end, at)
-            self._pack(1, self.b, self.b_step, (at, lines), (unit, depth), to)
-            return [f.at(to, f.mul(pieces, integer("i64", PIECE)))]
+            line, (n, b, b_step, _, _) = self._side(at)
+            self._pack(1, b, b_step, (line, f.sub(n, line)), (unit, depth), to)
+            return [f.at(to, bytes_)]
 
-        f.loop(end, pack, [self.block], start=column, step=LINES, stem="pack")
+        f.loop(end, pack, [self.block], start=first, stem="pack")
 
         def rows(at: Value, _: list[Value]) -> list[Value]:
-            self._pack(
-                0, self.a, self.a_step, (at, f.sub(self.bottom, at)), (unit, depth), self.panel
-            )
-            add = f.compare("sgt", unit, _ZERO)
-            self._row(at, column, end, pieces, add)
+            row = f.mul(at, integer("i64", LINES))
+            lines = f.sub(self.m, row)
+            self._pack(0, self.a, self.a_step, (row, lines), (unit, depth), self.panel)
+
+            def each(at: Value, carried: list[Value]) -> list[Value]:
+                (b,) = carried
+                column, (n, _, _, c, c_step) = self._side(at)
+                to = f.at(f.at(c, f.mul(row, c_step)), column, LANES.scalar)
+                add = f.compare("sgt", unit, _ZERO)
+                size = lines, f.sub(n, column)
+                self._multiply(size, [self.panel, b, to, c_step, pieces, add])
+                return [f.at(b, bytes_)]
+
+            f.loop(end, each, [self.block], start=first, stem="each")
             return []
 
-        f.loop(self.bottom, rows, start=self.top, step=LINES, stem="rows")
+        f.loop(self.bottom, rows, start=self.top, stem="rows")
         return []
+
+    def _side(self, panel: Value) -> tuple[Value, tuple[Value, ...]]:
+        """A panel's first column in its operand, and the words of that."""
+        f = self.f
+        first = f.compare("slt", panel, self.before)
+        index = f.select(first, panel, f.sub(panel, self.before))
+        words = (f.select(first, one, two) for one, two in zip(*self.sides, strict=True))
+        return f.mul(index, integer("i64", LINES)), tuple(words)
 
     def _pack(
         self,
@@ -247,50 +286,33 @@ class _Product:
         if (form == "along") == (side == 1):
             panels.exchange(f, to, depth)
 
-    def _row(self, row: Value, column: Value, end: Value, pieces: Value, add: Value) -> None:
-        """A panel of the left operand by all of the block."""
+    def _multiply(self, size: tuple[Value, Value], arguments: Sequence[Value]) -> None:
+        """A panel by a panel; at an edge the tiles are no larger than the result."""
         f = self.f
-        height = self._least(f.sub(self.bottom, row), integer("i64", LINES))
-        line = f.at(self.c, f.mul(row, self.c_step))
+        rows, columns = (self._least(one, integer("i64", LINES)) for one in size)
+        whole, part, after = (f.fresh(name) for name in ("whole.", "part.", "after."))
+        area = f.mul(rows, columns)
+        f.branch(f.compare("eq", area, integer("i64", LINES * LINES)), whole, part)
+        f.label(whole)
+        panels.call(f, "multiply_2x2", *arguments)
+        f.jump(after)
+        f.label(part)
+        amx.fit(f, self.sizes, rows, columns)
+        panels.product(f, "multiply", (rows, columns), arguments)
+        amx.configure(f)
+        f.jump(after)
+        f.label(after)
 
-        def each(at: Value, carried: list[Value]) -> list[Value]:
-            (b,) = carried
-            width = self._least(f.sub(end, at), integer("i64", LINES))
-            c = f.at(line, at, LANES.scalar)
-            area = f.mul(height, width)
-            whole, part, after = (f.fresh(name) for name in ("whole.", "part.", "after."))
-            f.branch(f.compare("eq", area, integer("i64", LINES * LINES)), whole, part)
-            f.label(whole)
-            self._multiply(b, c, self.c_step, pieces, add)
-            f.jump(after)
-            f.label(part)
-            step = integer("i64", LINES * LANES.bytes_each)
-            with f.when(add):
-                self._copy((c, self.c_step), (self.edge, step), height, width)
-            self._multiply(b, self.edge, step, pieces, add)
-            self._copy((self.edge, step), (c, self.c_step), height, width)
-            f.jump(after)
-            f.label(after)
-            return [f.at(b, f.mul(pieces, integer("i64", PIECE)))]
 
-        f.loop(end, each, [self.block], start=column, step=LINES, stem="each")
+def _type(word: str) -> str:
+    return "ptr" if word in ("a", "b", "c", "b2", "c2", "scratch") else "i64"
 
-    def _multiply(self, b: Value, c: Value, step: Value, pieces: Value, add: Value) -> None:
-        panels.call(self.f, "multiply", self.panel, b, c, step, pieces, add)
 
-    def _copy(
-        self, source: tuple[Value, Value], target: tuple[Value, Value], height: Value, width: Value
-    ) -> None:
-        """Rows at an edge, and no number beyond it."""
-        f = self.f
+def _panels(f: Function, lines: Value) -> Value:
+    return _up(f, lines, integer("i64", LINES))
 
-        def row(_: Value, carried: list[Value]) -> list[Value]:
-            here, there = carried
-            for side in range(2):
-                count = f.sub(width, integer("i64", 16 * side))
-                splits.put(
-                    f, splits.some(f, f.at(here, 64 * side), count), f.at(there, 64 * side), count
-                )
-            return [f.at(here, source[1]), f.at(there, target[1])]
 
-        f.loop(height, row, [source[0], target[0]], stem="copy")
+def _up(f: Function, count: Value, size: Value) -> Value:
+    """How many parts of a size, the last one perhaps smaller."""
+    more = f.add(count, f.sub(size, _ONE))
+    return f.emit("i64", f"udiv {more.typed}, {size}")

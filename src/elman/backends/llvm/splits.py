@@ -64,13 +64,6 @@ def some(f: Function, pointer: Value, count: Value) -> Value:
     return f.emit(LANES.type, f"call {LANES.type} {name}({operands})")
 
 
-def put(f: Function, value: Value, pointer: Value, count: Value) -> None:
-    """Store the first ``count`` numbers, at most 16."""
-    mask, name = _first(f, count), "@llvm.masked.store.v16f32.p0"
-    f.declared.add(f"declare void {name}({LANES.type}, ptr, i32, {mask.type})")
-    f.do(f"call void {name}({value.typed}, {pointer.typed}, i32 4, {mask.typed})")
-
-
 def _first(f: Function, count: Value) -> Value:
     """The lanes below ``count``."""
     most = integer("i64", LANES.count)
