@@ -15,6 +15,7 @@ from elman.backends.llvm import engine
 from elman.cell import cell, tanh
 from elman.cells import ALL_CELLS, find
 from elman.cli.app import run
+from elman.compiler import compile
 from elman.errors import BackendError, ConfigError
 from elman.ir import costs, reference
 from elman.ir.graph import parameter_node
@@ -37,8 +38,8 @@ SIZE = 4
 
 @pytest.fixture
 def large_machine(monkeypatch):
-    """A machine with AVX-512, whatever this one is."""
-    monkeypatch.setattr(engine, "host", lambda: engine.Host("some", "", 64, 32))
+    """A machine with AVX-512 and matrix tiles, whatever this one is."""
+    monkeypatch.setattr(engine, "host", lambda: engine.Host("some", "", 64, 32, tiles=True))
 
 
 # What is shown is true: the text itself is computed with
@@ -208,6 +209,10 @@ def test_every_stage_of_every_cell(name, large_machine):
         for dtype in DTYPES:
             text = explain(found, "kernel", kernel=kernel, dtype=dtype, hidden_size=20)
             assert f" {kernel}, H = 20, {dtype}," in text
+        tiled = explain(found, "kernel", kernel=kernel, hidden_size=20, tiles=True)
+        products = getattr(compile(found.graph), kernel).products
+        assert tiled.count(" times ") == len(products)
+        assert ("into three numbers of 8 bits" in tiled) == bool(products)
 
 
 @pytest.mark.parametrize("bits", [16, 32, 64])
@@ -217,6 +222,13 @@ def test_kernel_on_other_machines(monkeypatch, bits):
     text = explain(find("lstm"), "kernel", hidden_size=20)
     assert f"blocks of {bits // 4} units" in text
     assert all(int(used) <= host.registers for used in re.findall(r"= (\d+) registers", text))
+
+
+def test_tiles_of_a_machine_without_them(monkeypatch):
+    monkeypatch.setattr(engine, "host", lambda: engine.Host("haswell", "", 32, 16))
+    with pytest.raises(BackendError, match="this machine has no matrix tiles"):
+        explain(find("lstm"), "asm", tiles=True)
+    assert "which it does not have" in explain(find("lstm"), "kernel", tiles=True)
 
 
 def test_machine_code_is_this_machines():
@@ -277,6 +289,8 @@ def test_what_is_not_there_is_refused_by_name():
         explain(lstm, "kernel", dtype="float16")
     with pytest.raises(ConfigError, match="hidden_size is 0; it must be 1 or more"):
         explain(lstm, hidden_size=0)
+    with pytest.raises(ConfigError, match="multiply float32 alone, and dtype is float64"):
+        explain(lstm, "kernel", dtype="float64", tiles=True)
 
 
 def test_without_llvm_the_early_stages_are_shown(monkeypatch):

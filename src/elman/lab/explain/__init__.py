@@ -25,6 +25,7 @@ class Request(NamedTuple):
     hidden_size: int
     dtype: str
     kernel: KernelName | None
+    tiles: bool
 
 
 def explain(
@@ -34,6 +35,7 @@ def explain(
     hidden_size: int = 128,
     dtype: str = "float32",
     kernel: KernelName | None = None,
+    tiles: bool = False,
 ) -> str:
     """Show one stage of a cell's compilation.
 
@@ -44,9 +46,12 @@ def explain(
         dtype: float32 or float64, for the same.
         kernel: which kernel these three show, forward unless given; ``schedule`` shows forward
             and backward unless given.
+        tiles: whether these three show the kernel for matrix tiles (AMX), which batches of 32 rows
+            and layers of 64 units or more take in float32, rather than the one for vectors.
 
     Raises:
-        ConfigError: there is no such stage, kernel or dtype, or a size is not at least 1.
+        ConfigError: there is no such stage, kernel or dtype, a size is not at least 1, or tiles
+            are asked for in float64.
         BackendError: no kernel can be compiled on this machine, and why.
     """
     _one_of("stage", stage, STAGES)
@@ -55,7 +60,9 @@ def explain(
         _one_of("kernel", kernel, KERNELS)
     if hidden_size < 1:
         raise ConfigError(f"hidden_size is {hidden_size}; it must be 1 or more")
-    return STAGES[stage](Request(cell, hidden_size, dtype, kernel))
+    if tiles and dtype != "float32":
+        raise ConfigError(f"matrix tiles multiply float32 alone, and dtype is {dtype}")
+    return STAGES[stage](Request(cell, hidden_size, dtype, kernel, tiles))
 
 
 def _one_of(what: str, value: str, known: Iterable[str]) -> None:
@@ -101,6 +108,10 @@ def _llvm(request: Request) -> str:
 def _asm(request: Request) -> str:
     from elman.backends.llvm import engine
 
+    if request.tiles and not engine.host().tiles:
+        raise BackendError(
+            "no machine code can be shown, since this machine has no matrix tiles that it may use"
+        )
     return engine.assembly(_compiled(request)[1].text())
 
 
@@ -113,7 +124,9 @@ def _compiled(request: Request) -> "tuple[Compilation, Emitter]":
     kernel = getattr(program, request.kernel or "forward")
     dtype = getattr(torch, request.dtype)
     try:
-        return program, executable.emitter(kernel, program.place, request.hidden_size, dtype)
+        return program, executable.emitter(
+            kernel, program.place, request.hidden_size, dtype, tiles=request.tiles
+        )
     except engine.UnsupportedError as error:
         raise BackendError(
             f"no kernel can be shown, since {error}; the stages before `kernel` need no compiler"

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from elman.backends.llvm import engine
+from elman.backends.llvm import amx, engine
 from elman.backends.llvm.emit import Emitter
+from elman.backends.llvm.splits import LINES
 from elman.backends.llvm.tiles import Chunk
 from elman.compiler import Compilation
 from elman.ir.graph import Node, Op
@@ -26,6 +27,8 @@ def _head(program: Compilation, writer: Emitter) -> Iterator[str]:
         f"{program.graph.name} {writer.kernel.name}, H = {shape.hidden_size}, "
         f"{_DTYPES[lanes.scalar]}, on {engine.host().cpu}"
     )
+    if shape.tiles:
+        yield f"by matrix tiles, which it {'has' if engine.host().tiles else 'does not have'}"
     yield f"{shape.registers} vector registers of {lanes.count} numbers"
     yield f"{shape.blocks} blocks of {lanes.count} units{tail}"
     if writer.kernel.products:
@@ -50,6 +53,9 @@ def _loops(program: Compilation, writer: Emitter) -> Iterator[str]:
 
 def _phase(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str]:
     shape, chunks = writer.shape, writer.chunks[at]
+    if shape.tiles and chunks:
+        yield from _panels(words, writer, at, phase)
+        return
     units = f"{writer.lanes.count} units"
     together = chunks[0].blocks if chunks else 1
     blocks = f"group of at most {together} blocks" if together > 1 else "block"
@@ -74,6 +80,29 @@ def _phase(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str
         yield f"{inner}add the rows' {totals} to this thread's sums"
     for node in phase.averaged:
         yield f"mean({words[node]}) over all blocks, for each row"
+
+
+def _panels(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str]:
+    """The same on matrix tiles."""
+    (chunk,) = writer.chunks[at]
+    for sweep in chunk.sweeps:
+        yield f"split {words[sweep.operand]} into three numbers of 8 bits each"
+    yield f"for each panel of {LINES} units:"
+    yield f"    for each panel of at most {chunk.rows} rows:"
+    yield f"        # {chunk.rows // amx.ROWS} x {LINES // amx.ROWS} tiles of sums, each 16 x 16"
+    for accumulator in chunk.accumulators:
+        for product in accumulator.products:
+            matrix, operand = words.matrix(str(product.attr)), words[product.inputs[0]]
+            weights = f"{matrix}^T" if product.op is Op.TRANSPOSED else matrix
+            yield f"        {sum_name(words, accumulator)} += {weights} times {operand}"
+    yield "    for each row:"
+    for line in [*pointwise(words, writer.kernel, at, phase), *_written(words, phase)]:
+        yield f"        {line}"
+    if phase.totals:
+        totals = ", ".join(words[node] for node, _ in phase.totals)
+        yield f"        add the rows' {totals} to this thread's sums"
+    for node in phase.averaged:
+        yield f"mean({words[node]}) over all units, for each row"
 
 
 def _multiply(words: Words, sum_: Accumulator, product: Node) -> str:
