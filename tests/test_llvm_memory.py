@@ -16,6 +16,7 @@ ROWS = 1 << 10
 @pytest.fixture(autouse=True)
 def empty(monkeypatch):
     monkeypatch.setattr(memory, "_pieces", [])
+    monkeypatch.setattr(memory, "_LEAST", 1 << 20)
 
 
 def test_what_is_let_go_is_lent_again():

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_LEAST = 1 << 20
+_LEAST = 4 << 20
 """Bytes from which a piece is worth keeping."""
 _MOST = 256 << 20
 """Bytes that are kept in all while nobody uses them."""

@@ -42,7 +42,7 @@ _ZERO, _ONE = integer("i64", 0), integer("i64", 1)
 
 _LEAST_WORK = 1 << 20
 """Products of numbers that are worth a thread."""
-_CALL, _TILES, _SPLIT, _VECTORS = 5000, 1 / 140, 0.4, 1 / 72
+_CALL, _TILES, _SPLIT, _VECTORS = 5000, 1 / 140, 0.4, 1 / 60
 """Nanoseconds, measured on a processor of 2023: for a call, for a product of numbers on tiles, for
 a number to be split and packed, and for a product of numbers without tiles."""
 
