@@ -4,7 +4,7 @@ Kernels read memory, so they run on plain tensors only: inside the function of `
 autograd, or inside the operators of ``library`` where torch.compile or torch.export look on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -270,7 +270,7 @@ def backward(
         given = []
     found = _outer_products(plan, parts.data, products, kept, size)
     blocks = [*found, *_sums(plan, total.sum(0) if count > 1 else total[0], size)]
-    return Gradients(grad_data, _by_stack(weights, blocks, size), lasts, given)
+    return Gradients(grad_data, _by_stack(plan, weights, blocks, size), lasts, given)
 
 
 def _product_gradient(call: Call, kept: Kept, count: int) -> Tensor | None:
@@ -326,17 +326,27 @@ def _sums(plan: Plan, totals: Tensor, size: int) -> Iterator[tuple[Block, Tensor
         done = end
 
 
-def _by_stack(weights: Weights, blocks: Sequence[tuple[Block, Tensor]], size: int) -> list[Tensor]:
-    """The gradient of each stack: one block as it is, or the sum of what blocks have of it."""
+def _by_stack(
+    plan: Plan, weights: Weights, blocks: Iterable[tuple[Block, Tensor]], size: int
+) -> list[Tensor]:
+    """The gradient of each stack, put together from what blocks have of it."""
     found: dict[str, Tensor] = {}
+    parts: dict[tuple[str, int], Tensor] = {}
     for block, gradient in blocks:
         if block.whole and block.stack not in found:
             found[block.stack] = gradient
             continue
-        for (name, at), part in zip(block.places, torch.split(gradient, size), strict=True):
-            if name not in found:
-                found[name] = torch.zeros_like(weights[name])
-            found[name][at * size : (at + 1) * size] += part
+        for place, part in zip(block.places, torch.split(gradient, size), strict=True):
+            parts[place] = parts[place] + part if place in parts else part
+    for name in dict.fromkeys(name for name, _ in parts):
+        there = [parts.get((name, at)) for at in range(plan.sizes[name])]
+        if name in found:
+            there = [
+                one if more is None else one + more
+                for one, more in zip(torch.split(found[name], size), there, strict=True)
+            ]
+        nothing = weights[name].new_zeros(size, *weights[name].shape[1:])
+        found[name] = torch.cat([nothing if part is None else part for part in there])
     return [
         found[name] if name in found else torch.zeros_like(weight)
         for name, weight in weights.items()
