@@ -73,17 +73,17 @@ def two_products(left: Tensor, rights: Sequence[Tensor]) -> list[Tensor]:
 def _run(left: Tensor, rights: Sequence[Tensor], outs: Sequence[Tensor]) -> None:
     rows, depth = left.shape
     columns = sum(right.shape[1] for right in rights)
-    panels = -(-max(rows, columns) // LINES)
-    count = max(1, min(torch.get_num_threads(), panels, rows * columns * depth // _LEAST_WORK))
+    parts = -(-max(rows, columns) // LINES)
+    count = max(1, min(torch.get_num_threads(), parts, rows * columns * depth // _LEAST_WORK))
     found = _compiled()[f"product_{_form(left)}_{_form(rights[0].t())}"]
     group = threads.team() if count > 1 else None
     memory = _memory(count * _SCRATCH + 64)
     sides = [
-        (right.shape[1], right.data_ptr(), 4 * max(right.stride()), out.data_ptr(), _step(out))
+        (right.shape[1], right.data_ptr(), _step(right), out.data_ptr(), _step(out))
         for right, out in zip(rights, outs, strict=True)
     ]
     words = _Words(
-        *(rows, depth, left.data_ptr(), 4 * max(left.stride()), -(-memory.data_ptr() // 64) * 64),
+        *(rows, depth, left.data_ptr(), _step(left), -(-memory.data_ptr() // 64) * 64),
         *((group.thread, group.threads) if group else (0, 0)),
         *(word for side in sides for word in side),
     )
@@ -96,8 +96,9 @@ def _run(left: Tensor, rights: Sequence[Tensor], outs: Sequence[Tensor]) -> None
         threads.in_pool(lambda index: found.alone(address, index, count), count)
 
 
-def _step(out: Tensor) -> int:
-    return 4 * out.stride(0)
+def _step(matrix: Tensor) -> int:
+    """Bytes from one line of memory to the next."""
+    return max(matrix.stride()) * matrix.element_size()
 
 
 def by_tiles(left: Tensor, *rights: Tensor) -> bool:
