@@ -36,6 +36,8 @@ class Place:
     """Its token in the step that comes next."""
     row: Value
     """The first row's number in the batch."""
+    odd: Value
+    """Whether the step's number is."""
     buffers: Mapping[str, tuple[Value, Value]]
     """For each state where it is read and where its next value is written."""
 
@@ -103,6 +105,14 @@ class Frame(Entry):
     def row(self, group: RowGroup, index: Value) -> Value:
         """The number in the batch of a row of the group."""
         return self.f.add(self._first, self.f.add(group.first, index))
+
+    def there_and_back(self, index: Value, count: int, odd: Value) -> Value:
+        """Of so many parts one after the other the first, or in odd steps the last, and so on.
+
+        Weights that were used last in a step are used first in the next, while the caches still
+        hold them.
+        """
+        return self.f.select(odd, self.f.sub(integer("i64", count - 1), index), index)
 
     # Scratch memory --------------------------------------------------------------------------
 

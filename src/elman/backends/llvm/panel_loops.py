@@ -33,16 +33,18 @@ class PanelLoops:
             amx.fit(f, self.frame.scratch("sizes"), phase.active, integer("i64", LINES))
         self._split()
         whole = integer("i64", self.shape.blocks)
-        weights = f.at(self.frame.packed, chunk.offset * self.frame.lanes.bytes_each)
+        packed = f.at(self.frame.packed, chunk.offset * self.frame.lanes.bytes_each)
 
-        def units(block: Value, carried: list[Value]) -> list[Value]:
-            (weights,) = carried
-            weights = self._multiply(block, weights)
+        def units(index: Value, _: list[Value]) -> list[Value]:
+            index = self.frame.there_and_back(index, self.shape.panels, phase.place.odd)
+            block = f.mul(index, integer("i64", chunk.blocks))
+            weights = f.mul(index, integer("i64", chunk.depth * self.shape.panel))
+            self._multiply(block, f.at(packed, weights))
             end = self.frame.least(f.add(block, integer("i64", chunk.blocks)), whole)
             phase.elementwise((block, end), (ZERO, phase.active), width=chunk.blocks)
-            return [weights]
+            return []
 
-        f.loop(whole, units, [weights], step=chunk.blocks, stem="units")
+        f.loop(integer("i64", self.shape.panels), units, stem="units")
 
     def _split(self) -> None:
         """The operands of all rows as panels."""
@@ -61,8 +63,8 @@ class PanelLoops:
 
             f.loop(self.phase.active, panel, [target], step=LINES, stem="split")
 
-    def _multiply(self, block: Value, weights: Value) -> Value:
-        """All sums of a panel of units; returns the place of the next one's weights."""
+    def _multiply(self, block: Value, weights: Value) -> None:
+        """All sums of a panel of units."""
         f, chunk, layout = self.f, self.chunk, self.frame.layout
         asked = fetches(layout, self.phase.phase)
         lines = self.phase.lines(asked, block, ZERO)
@@ -83,7 +85,6 @@ class PanelLoops:
                 panels.call(f, name, operand, weights, to, add, self.phase.active, columns, *memory)
                 weights = f.at(weights, self.shape.panel)
                 done += 1
-        return weights
 
     def _function(self, asked: tuple[Fetch, ...], rows: int) -> str:
         """The name of a function that multiplies all panels of rows by one of units."""

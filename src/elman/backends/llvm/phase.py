@@ -66,6 +66,7 @@ class PhaseLoops:
         more = f.emit("i64", f"urem {self.active.typed}, {tiles}")
 
         def each_group(index: Value, _: list[Value]) -> list[Value]:
+            index = self.frame.there_and_back(index, group.count, self.place.odd)
             block = f.add(f.mul(index, integer("i64", group.blocks)), integer("i64", group.first))
 
             def each_tile(tile: Value, carried: list[Value]) -> list[Value]:

@@ -66,7 +66,8 @@ class Run:
             state.name: doubles.get(state) or frame.buffers(state) for state in self.kernel.states
         }
         following = self._following(t)
-        place = Place(f.add(start, row), f.add(following, row), row, buffers)
+        odd = f.cast("trunc", t, "i1")
+        place = Place(f.add(start, row), f.add(following, row), row, odd, buffers)
         with f.when(f.compare("sgt", active, ZERO)):
             for index in range(len(self.kernel.phases)):
                 self._phase(index, active, place)
