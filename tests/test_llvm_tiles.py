@@ -36,7 +36,7 @@ def threads(request):
 @pytest.fixture
 def gladly(monkeypatch):
     """Tiles for every product that they can do, whether or not they are faster."""
-    monkeypatch.setattr(products, "_VECTORS", 1e9)
+    monkeypatch.setattr(products, "_VECTORS", dict.fromkeys(products._VECTORS, 1e9))
 
 
 def error(found, exact):

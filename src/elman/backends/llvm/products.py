@@ -42,9 +42,11 @@ _ZERO, _ONE = integer("i64", 0), integer("i64", 1)
 
 _LEAST_WORK = 1 << 20
 """Products of numbers that are worth a thread."""
-_CALL, _TILES, _SPLIT, _VECTORS = 5000, 1 / 140, 0.4, 1 / 60
+_CALL, _TILES, _SPLIT = 5000, 1 / 140, 0.4
+_VECTORS = {"along": 1 / 72, "across": 1 / 55}
 """Nanoseconds, measured on a processor of 2023: for a call, for a product of numbers on tiles, for
-a number to be split and packed, and for a product of numbers without tiles."""
+a number to be split and packed, and for a product of numbers without tiles, which take longer where
+the left operand lies across."""
 
 
 def product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
@@ -104,15 +106,18 @@ def _step(matrix: Tensor) -> int:
 def by_tiles(left: Tensor, *rights: Tensor) -> bool:
     """Whether tiles multiply these faster than torch does; all in one, where there are several."""
     (rows, depth), columns = left.shape, sum(right.shape[1] for right in rights)
-    work = _VECTORS * rows * columns * depth
-    if work < _CALL or left.dtype is not torch.float32 or not engine.host().tiles:
+    numbers = rows * columns * depth
+    if numbers < _LEAST_WORK // 4 or left.dtype is not torch.float32 or not engine.host().tiles:
+        return False
+    form = _form(left)
+    if form is None:
         return False
     area = _whole(rows, amx.ROWS) * sum(_whole(right.shape[1], amx.ROWS) for right in rights)
     time = _TILES * area * _whole(depth, amx.DEPTH) + _SPLIT * (rows + columns) * depth
-    if _CALL + time > work:
+    if _CALL + time > _VECTORS[form] * numbers:
         return False
     forms = {_form(right.t()) for right in rights}
-    return len(forms) == 1 and None not in (_form(left), *forms)
+    return len(forms) == 1 and None not in forms
 
 
 def _whole(count: int, size: int) -> int:
