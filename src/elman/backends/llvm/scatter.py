@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elman.backends.llvm import cache as kept
 from elman.backends.llvm import engine
 from elman.backends.llvm.builder import Function, Lanes, Value, module
 
@@ -41,8 +42,9 @@ def sum_by_index(rows: Tensor, indices: Tensor, count: int) -> Tensor:
 
 @cache
 def _compiled(dtype: torch.dtype) -> Any:
-    code = engine.compile_object(module([_function(engine.host().lanes(_SCALARS[dtype]))]))
-    alive, addresses = engine.load(code, ("scatter",))
+    lanes = engine.host().lanes(_SCALARS[dtype])
+    source = kept.Fixed(f"scatter {lanes.scalar}", lambda: module([_function(lanes)]))
+    alive, addresses = kept.load(source, ("scatter",))
     entry = engine.function(addresses["scatter"])
     entry.alive = alive
     return entry
