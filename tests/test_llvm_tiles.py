@@ -12,11 +12,7 @@ from elman.cells import find
 from elman.nn import Recurrent, ragged
 from odd_cells import ODD_CELLS
 
-if engine.is_x86():
-    tiles = pytest.mark.skipif(not engine.host().tiles, reason="this processor has no matrix tiles")
-else:
-    tiles = pytest.mark.skip(reason="this processor has no matrix tiles")
-
+tiles = pytest.mark.skipif(not engine.host().tiles, reason="this processor has no matrix tiles")
 SAPPHIRE = engine.Host("sapphirerapids", "+amx-tile,+amx-bf16", 64, 32, tiles=True)
 SIZES = [(64, 64, 256), (65, 130, 300), (437, 97, 650), (96, 1050, 70), (1000, 64, 511)]
 

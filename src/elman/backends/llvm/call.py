@@ -301,12 +301,12 @@ def _outer_products(
         pairs.append((block, columns, operand))
     while pairs:
         block, columns, operand = pairs.pop()
-        for other in pairs:
-            if _same(columns, other[1]) and by_tiles(columns.t(), operand, other[2]):
-                pairs.remove(other)
-                one, two = two_products(columns.t(), (operand, other[2]))
+        for at, (beside, other, also) in enumerate(pairs):
+            if _same(columns, other) and by_tiles(columns.t(), operand, also):
+                del pairs[at]
+                one, two = two_products(columns.t(), (operand, also))
                 yield block, one
-                yield other[0], two
+                yield beside, two
                 break
         else:
             yield block, _outer(columns, operand)

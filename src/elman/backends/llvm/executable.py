@@ -3,7 +3,6 @@
 import ctypes
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -153,7 +152,7 @@ class Executable:
                 "the batch sizes must be above 0 and never rise, and add up to the "
                 f"{tokens} tokens of the data; they are {_shown(batch_sizes)}"
             )
-        prepared = Prepared(self, words, count, team, (memory, batch_sizes))
+        prepared = Prepared(self, words, count, (memory, batch_sizes))
         if self._has_matrices:
             prepared.start("pack", self._pack, self._pack_team)
         return prepared
@@ -162,14 +161,13 @@ class Executable:
 class Prepared:
     """A kernel with its arguments. Who holds it keeps the tensors that these point to alive."""
 
-    __slots__ = ("_address", "_alive", "_count", "_executable", "_team", "words")
+    __slots__ = ("_address", "_alive", "_count", "_executable", "words")
 
     def __init__(
         self,
         executable: Executable,
         words: Any,
         count: int,
-        team: threads.Team | None,
         alive: tuple[Tensor, ...],
     ) -> None:
         self.words = words
@@ -177,7 +175,6 @@ class Prepared:
         self._executable = executable
         self._address = ctypes.addressof(words)
         self._count = count
-        self._team = team
         self._alive = alive
 
     def __call__(self) -> None:
@@ -195,16 +192,7 @@ class Prepared:
         watch.append((f"{self._executable.kernel.name}.{name}", perf_counter() - begin))
 
     def _start(self, entry: Any, team_entry: int) -> None:
-        if self._count == 1:
-            entry(self._address, 0, 1)
-        elif self._team is not None:
-            self._team.parallel(team_entry, self._address, self._count, 0)
-        else:
-            threads.in_pool(partial(_share, entry, self._address, self._count), self._count)
-
-
-def _share(entry: Any, address: int, count: int, index: int) -> None:
-    entry(address, index, count)
+        threads.run(entry, team_entry, self._address, self._count)
 
 
 def _shown(batch_sizes: Tensor) -> str:

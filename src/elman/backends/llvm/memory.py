@@ -38,7 +38,7 @@ def borrow(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
     """Memory (rows, columns) with whatever stands there, which goes back when it is let go."""
     size = rows * columns * dtype.itemsize
     if not _LEAST <= size <= _MOST:
-        return torch.empty(rows, columns, dtype=dtype)
+        return torch.empty(rows, columns, dtype=dtype, device="cpu")
     with _lock:
         memory = _found(size)
         part = memory[:size]
@@ -56,7 +56,7 @@ def _found(size: int) -> np.ndarray:
     else:
         # In place of the largest, with room for a batch a little longer than this one. By torch,
         # since it begins at a multiple of 64 as kernels expect.
-        memory = torch.empty(size + size // 8, dtype=torch.uint8).numpy()
+        memory = torch.empty(size + size // 8, dtype=torch.uint8, device="cpu").numpy()
         free = free[:-1]
     kept = 0
     for one in free:

@@ -90,12 +90,7 @@ def _run(left: Tensor, rights: Sequence[Tensor], outs: Sequence[Tensor]) -> None
         *(word for side in sides for word in side),
     )
     address = ctypes.addressof(words)
-    if count == 1:
-        found.alone(address, 0, 1)
-    elif group is not None:
-        group.parallel(found.team, address, count, 0)
-    else:
-        threads.in_pool(lambda index: found.alone(address, index, count), count)
+    threads.run(found.alone, found.team, address, count)
 
 
 def _step(matrix: Tensor) -> int:
@@ -139,7 +134,7 @@ def _memory(size: int) -> Tensor:
     """This thread's scratch memory, kept: fresh pages cost more than a small product."""
     found: Tensor | None = getattr(_own, "memory", None)
     if found is None or len(found) < size:
-        found = _own.memory = torch.empty(size, dtype=torch.uint8)
+        found = _own.memory = torch.empty(size, dtype=torch.uint8, device="cpu")
     return found
 
 

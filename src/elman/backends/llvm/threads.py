@@ -41,6 +41,23 @@ def team() -> Team | None:
     return None
 
 
+def run(alone: Any, team_entry: int, address: int, count: int) -> None:
+    """Call a function of compiled code in so many threads, in torch's own where that can be.
+
+    Args:
+        alone: takes the address, the number of the thread and how many there are.
+        team_entry: the address of the same for a team (`entry.team`).
+        address: of the call's words.
+        count: how many threads.
+    """
+    if count == 1:
+        alone(address, 0, 1)
+    elif (group := team()) is not None:
+        group.parallel(team_entry, address, count, 0)
+    else:
+        in_pool(lambda index: alone(address, index, count), count)
+
+
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="elman")

@@ -70,16 +70,7 @@ def _phase(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str
             yield f"{inner}for k in 0 .. {shape.hidden_size - 1}:"
             for index, product in sweep.members:
                 yield f"{inner}    {_multiply(words, chunk.accumulators[index], product)}"
-    yield f"{inner}for each row:"
-    for line in pointwise(words, writer.kernel, at, phase):
-        yield f"{inner}    {line}"
-    for text in _written(words, phase):
-        yield f"{inner}    {text}"
-    if phase.totals:
-        totals = ", ".join(words[node] for node, _ in phase.totals)
-        yield f"{inner}add the rows' {totals} to this thread's sums"
-    for node in phase.averaged:
-        yield f"mean({words[node]}) over all blocks, for each row"
+    yield from _rows(words, writer, at, phase, inner)
 
 
 def _panels(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str]:
@@ -95,14 +86,19 @@ def _panels(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[st
             matrix, operand = words.matrix(str(product.attr)), words[product.inputs[0]]
             weights = f"{matrix}^T" if product.op is Op.TRANSPOSED else matrix
             yield f"        {sum_name(words, accumulator)} += {weights} times {operand}"
-    yield "    for each row:"
+    yield from _rows(words, writer, at, phase, "    ")
+
+
+def _rows(words: Words, writer: Emitter, at: int, phase: Phase, inner: str) -> Iterator[str]:
+    """The elementwise work, and what is done with its results."""
+    yield f"{inner}for each row:"
     for line in [*pointwise(words, writer.kernel, at, phase), *_written(words, phase)]:
-        yield f"        {line}"
+        yield f"{inner}    {line}"
     if phase.totals:
         totals = ", ".join(words[node] for node, _ in phase.totals)
-        yield f"        add the rows' {totals} to this thread's sums"
+        yield f"{inner}add the rows' {totals} to this thread's sums"
     for node in phase.averaged:
-        yield f"mean({words[node]}) over all units, for each row"
+        yield f"mean({words[node]}) over all blocks, for each row"
 
 
 def _multiply(words: Words, sum_: Accumulator, product: Node) -> str:
