@@ -30,6 +30,7 @@ from elman.backends.llvm import math, threads
 from elman.backends.llvm import plan as plans
 from elman.backends.llvm.builder import number
 from elman.backends.llvm.call import Call
+from elman.backends.llvm.executable import Arguments
 from elman.backends.llvm.plan import plan
 from elman.cell import cell, tanh
 from elman.cells import find
@@ -206,7 +207,7 @@ WRONG = {
     "a double state": (lambda data, h: (data, h.double()), "of one type"),
     "double data": (lambda data, h: (data.double(), h), "of one type"),
     "whole numbers": (lambda data, h: (data, h.long()), "of one type"),
-    "too few rows": (lambda data, h: (data, h[:1]), r"state of shape \(1, 5\); it must be \(3, 5"),
+    "too few rows": (lambda data, h: (data, h[:1]), "begin with the 1 rows of the states"),
     "too few tokens": (lambda data, h: (data[:5], h), "add up to the 5 tokens of the data"),
     "other units": (lambda data, h: (data, h.new_zeros(3, 4)), "for 4 units"),
     "a narrow input": (lambda data, h: (data[:, :4], h), "input has 4"),
@@ -232,6 +233,7 @@ SIZES = {
     "under 0": [3, 4, -1],
     "too many": [3] * 9,
     "far too many": [3, 1 << 40, 3 - (1 << 40)],
+    "fewer rows than states": [2, 2, 2],
 }
 
 
@@ -247,7 +249,7 @@ def test_sizes_of_no_ragged_batch_are_refused(wrong, count, monkeypatch):
     }
     run = Run(added.graph, weights, torch.zeros(6, 5), torch.tensor(sizes), (torch.zeros(3, 5),))
     listed = ", ".join(map(str, sizes[:8]))
-    message = f"must be above 0 and never rise.* they are {listed}"
+    message = f"must be above 0 and never rise, begin with the 3 rows .* they are {listed}"
     with pytest.raises(BackendError, match=message):
         LLVM.run(run)
 
@@ -262,16 +264,7 @@ def test_shares_are_whole_and_nearly_even(lengths, count):
     some = [torch.zeros(rows, 3)]
     arrays = dict.fromkeys(("weights.weight_hh", "weights.bias", "buffer", "output"), some[0])
     arrays["weights.weight_hh"] = torch.zeros(3, 3)
-    prepared = run.prepare(
-        batch_sizes=batch.batch_sizes,
-        rows=rows,
-        tokens=tokens,
-        turn=1,
-        first=some,
-        last=some,
-        arrays=arrays,
-        count=count,
-    )
+    prepared = run.prepare(Arguments(batch.batch_sizes, rows, tokens, 1, some, some, arrays, count))
     at = {word: place for place, word in enumerate(run.words)}
 
     def read(name, size):
@@ -340,7 +333,8 @@ THREADED = ("lstm", "gru_v1", "mlstm", "slstm", "layer_norm(lstm)")
 @pytest.mark.parametrize("lengths", [(40,) * 17, tuple(range(1, 40))], ids=["dense", "ragged"])
 def test_two_threads_as_one(name, lengths, two_threads):
     layer, batch = layer_of(name), batch_of(lengths)
-    call = Call(plan(layer.cell.graph), 20, batch.batch_sizes, sum(lengths), reverse=False)
+    rows, tokens = len(lengths), sum(lengths)
+    call = Call(plan(layer.cell.graph), 20, batch.batch_sizes, rows, tokens, reverse=False)
     assert call.threads() == 2
     found, grads = results(layer.eval(), batch)
     again, grads_again = results(layer, batch)
@@ -371,7 +365,7 @@ def test_few_rows_stay_in_one_thread(two_threads):
     known = plan(find("lstm").graph)
     for rows, size, expected in ((3, 512, 1), (8, 4, 1), (8, 512, 2), (1000, 512, 2)):
         sizes = torch.full((10,), rows)
-        call = Call(known, size, sizes, 10 * rows, reverse=False)
+        call = Call(known, size, sizes, rows, 10 * rows, reverse=False)
         assert call.threads() == expected, (rows, size)
 
 

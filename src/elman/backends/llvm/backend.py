@@ -5,7 +5,7 @@ from torch import Tensor
 
 from elman.backends.base import RUNS, Backend, Run, States, Stepper, Weights, checked, is_watched
 from elman.backends.llvm import engine, library
-from elman.backends.llvm.call import Call, forward
+from elman.backends.llvm.call import Call
 from elman.backends.llvm.function import recurrence
 from elman.backends.llvm.plan import before_the_loop, plan
 from elman.backends.llvm.stepper import LlvmStepper
@@ -56,19 +56,14 @@ class Llvm(Backend):
         return LlvmStepper(self, graph, weights, rows)
 
     def _run(self, run: Run) -> tuple[Tensor, States]:
-        known, size = plan(run.graph), run.states[0].shape[-1]
+        known, (rows, size) = plan(run.graph), run.states[0].shape
         # As kernels read them.
         indices = None if run.table is None else run.data.long().contiguous()
+        tokens = run.data.shape[0]
         call = Call(
-            known, size, run.batch_sizes, len(run.data), reverse=run.reverse, indices=indices
+            known, size, run.batch_sizes, rows, tokens, reverse=run.reverse, indices=indices
         )
-        parts = before_the_loop(known, run)
-        flat = parts.flat()
-        if torch.is_grad_enabled() and any(one.requires_grad for one in flat):
-            output, *finals = recurrence(call, *flat)
-        else:
-            output, finals, _ = forward(call, parts, keep=False)
-        return output, tuple(finals)
+        return recurrence(call, before_the_loop(known, run))
 
 
 def _is_cheaper_by_table(run: Run) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from elman.backends.base import Weights
 from elman.backends.llvm import engine
-from elman.backends.llvm.executable import Executable
+from elman.backends.llvm.executable import Arguments, Executable
 from elman.backends.llvm.memory import borrow
 from elman.backends.llvm.plan import Block, Plan, Tensors
 from elman.backends.llvm.products import by_tiles, product, two_products
@@ -35,6 +35,7 @@ class Call:
         plan: Plan,
         size: int,
         batch_sizes: Tensor,
+        rows: int,
         tokens: int,
         *,
         reverse: bool,
@@ -46,18 +47,18 @@ class Call:
         self.size = size
         self.batch_sizes = batch_sizes = batch_sizes.long().contiguous()
         self.reverse = reverse
+        self.rows = rows
         self.tokens = tokens
-        self.rows = int(batch_sizes[0])
-        self.dense = len(batch_sizes) * self.rows == tokens
+        self.dense = batch_sizes.shape[0] * rows == tokens
 
     def threads(self) -> int:
         """No more than there are rows, or than are worth waking for the work."""
         work = self.tokens * self.size * self.size
         return max(1, min(torch.get_num_threads(), self.rows // 4, work // 100_000))
 
-    def executable(self, kind: str, dtype: torch.dtype) -> Executable:
-        """The kernel, on matrix tiles where those are faster."""
-        rows = max(_TILE_ROWS, _TILE_SHARE * self.threads())
+    def executable(self, kind: str, dtype: torch.dtype, count: int) -> Executable:
+        """The kernel for so many threads, on matrix tiles where those are faster."""
+        rows = max(_TILE_ROWS, _TILE_SHARE * count)
         tiles = self.rows >= rows and self.size >= _TILE_UNITS and dtype is torch.float32
         tiles = tiles and engine.host().tiles
         return self.plan.executable(kind, self.size, dtype, tiles=tiles)
@@ -73,17 +74,10 @@ class Call:
         back: bool = False,
     ) -> None:
         """Run one of the kernels."""
-        self.executable(kind, first[0].dtype).prepare(
-            batch_sizes=self.batch_sizes,
-            rows=self.rows,
-            tokens=self.tokens,
-            turn=-1 if self.reverse != back else 1,
-            first=first,
-            last=last,
-            arrays=arrays,
-            count=count,
-            indices=0 if self.indices is None else self.indices.data_ptr(),
-        )()
+        turn = -1 if self.reverse != back else 1
+        sizes = self.batch_sizes, self.rows, self.tokens
+        arguments = Arguments(*sizes, turn, first, last, arrays, count, self.indices)
+        self.executable(kind, first[0].dtype, count).run(arguments)
 
     def arrays(self, parts: Tensors) -> dict[str, Tensor | None]:
         """What each kernel reads besides states, by the kernels' names, contiguous."""
@@ -107,7 +101,8 @@ class Kept(NamedTuple):
 
     buffer: Tensor
     """The input's products, then the residuals, then the gradients, (N, columns * H)."""
-    scalar: Tensor
+    scalar: Tensor | None
+    """What is kept of each token and no unit, (N, ...); None where nothing is."""
     previous: Tensor | None
     """The output of the step before for each token, (N, H)."""
 
@@ -145,17 +140,19 @@ def forward(call: Call, parts: Tensors, *, keep: bool, share: bool = True) -> Ma
         arrays["table"] = product(parts.data, _there(ahead).t())
     elif ahead is not None:
         column = program.first_product * size if keep else 0
-        product(parts.data, ahead.t(), out=buffer[:, column : column + len(ahead)])
+        product(parts.data, ahead.t(), out=buffer.narrow(1, column, ahead.shape[0]))
     shared = keep and share and call.dense and bool(plan.previous)
-    kept = None
+    scalar, kept = None, None
+    if keep and program.scalars:
+        scalar = like.new_empty(tokens, len(program.scalars))
     if shared:
         output, before = _shifted(call, like, first[plan.before])
-        kept = Kept(buffer, like.new_empty(tokens, len(program.scalars)), before)
+        kept = Kept(buffer, scalar, before)
     else:
         output = like.new_empty(tokens, size)
         if keep:
             previous = borrow(tokens, size, like.dtype) if plan.previous else None
-            kept = Kept(buffer, like.new_empty(tokens, len(program.scalars)), previous)
+            kept = Kept(buffer, scalar, previous)
     arrays |= {"output": output, "buffer": buffer}
     if kept is not None:
         arrays["scalar"] = kept.scalar
@@ -212,7 +209,7 @@ def _shifted(call: Call, like: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class Gradients(NamedTuple):
-    """Of everything that has one, by the roles of `Tensors`."""
+    """Of everything that has one, by the roles of `Tensors`; none of data or states unasked."""
 
     data: Tensor | None
     weights: list[Tensor]
@@ -225,10 +222,11 @@ def backward(
     parts: Tensors,
     kept: Kept,
     output: Tensor,
-    grad_output: Tensor,
-    grad_finals: Sequence[Tensor],
+    grad_output: Tensor | None,
+    grad_finals: Sequence[Tensor | None],
     *,
     data: bool,
+    states: bool,
 ) -> Gradients:
     """Run the loop back; the gradients take the place of the residuals in ``kept.buffer``.
 
@@ -237,30 +235,35 @@ def backward(
         parts: as in the forward pass.
         kept: what the forward pass kept, used up by this.
         output: what the forward pass gave.
-        grad_output: the gradient of that, (N, H).
-        grad_finals: of each last state, (B, H).
+        grad_output: the gradient of that, (N, H); None for zeros.
+        grad_finals: of each last state, (B, H), or None.
         data: whether the gradient of the data is wanted.
+        states: whether those of the first states are.
     """
     plan, size = call.plan, call.size
     program = plan.program
     count = call.threads()
-    run = call.executable("backward", output.dtype)
+    run = call.executable("backward", output.dtype, count)
     total = output.new_zeros(count, len(program.totals), run.total_width)
     arrays = call.arrays(parts)
     arrays |= {
         "buffer": kept.buffer,
         "scalar": kept.scalar,
         "output": output,
-        "grad_output": grad_output.contiguous(),
+        "grad_output": _filled([grad_output], output)[0],
         "total": total,
     }
     arrays |= dict.fromkeys(plan.previous, kept.previous)
-    first = [grad.contiguous() for grad in grad_finals]
-    lasts = [torch.empty_like(grad) for grad in first]
+    like = parts.states[0]
+    first = _filled(grad_finals, like)
+    # Where they are not wanted, all may go to the same place.
+    lasts = [torch.empty_like(like) for _ in (first if states else first[:1])]
+    if not states:
+        lasts *= len(first)
     call.launch("backward", arrays, first, lasts, count=count, back=True)
-    given = [kept.buffer[:, at * size : (at + 1) * size] for at in plan.given]
+    given = [kept.buffer.narrow(1, at * size, size) for at in plan.given]
     weights = dict(zip(plan.stacks, parts.weights, strict=True))
-    products = _product_gradient(call, kept, len(parts.data))
+    products = _product_gradient(call, kept, parts.data.shape[0])
     grad_data = None
     if data and products is not None:
         grad_data = product(products, _there(plan.stacked(weights, size)))
@@ -270,7 +273,20 @@ def backward(
         given = []
     found = _outer_products(plan, parts.data, products, kept, size)
     blocks = [*found, *_sums(plan, total.sum(0) if count > 1 else total[0], size)]
-    return Gradients(grad_data, _by_stack(plan, weights, blocks, size), lasts, given)
+    found_states = lasts if states else []
+    return Gradients(grad_data, _by_stack(plan, weights, blocks, size), found_states, given)
+
+
+def _filled(grads: Sequence[Tensor | None], like: Tensor) -> list[Tensor]:
+    """Contiguous, and the same zeros for each that is None."""
+    zeros, found = None, []
+    for grad in grads:
+        if grad is None:
+            zeros = torch.zeros_like(like) if zeros is None else zeros
+            found.append(zeros)
+        else:
+            found.append(grad.contiguous())
+    return found
 
 
 def _product_gradient(call: Call, kept: Kept, count: int) -> Tensor | None:
@@ -279,7 +295,7 @@ def _product_gradient(call: Call, kept: Kept, count: int) -> Tensor | None:
     if plan.ahead is None:
         return None
     column = plan.program.first_product * size
-    block = kept.buffer[:, column : column + len(plan.ahead.places) * size]
+    block = kept.buffer.narrow(1, column, len(plan.ahead.places) * size)
     return block if call.indices is None else sum_by_index(block, call.indices, count)
 
 
@@ -293,11 +309,11 @@ def _outer_products(
     for outer, block in plan.outers:
         if outer.operand.array == "buffer":
             at = outer.operand.column
-            operand = kept.buffer[:, at * size : (at + 1) * size]
+            operand = kept.buffer.narrow(1, at * size, size)
         else:
             operand = _there(kept.previous)
         at = outer.gradients
-        columns = kept.buffer[:, at * size : (at + len(outer.products)) * size]
+        columns = kept.buffer.narrow(1, at * size, len(outer.products) * size)
         pairs.append((block, columns, operand))
     while pairs:
         block, columns, operand = pairs.pop()

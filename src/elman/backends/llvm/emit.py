@@ -1,12 +1,13 @@
 """From a kernel as data to LLVM's assembly: the module of one kernel.
 
 `Layout` says where all lies. A call runs `outline` once, and then `pack` and `run` in every thread;
-beside them stand the functions for tiles of products, and entries for teams of OpenMP threads.
+beside them stand the functions for tiles of products, an entry for all three in one thread, and
+entries for teams of OpenMP threads.
 """
 
 from elman.backends.llvm import panels
 from elman.backends.llvm.builder import module
-from elman.backends.llvm.entry import team
+from elman.backends.llvm.entry import team, whole
 from elman.backends.llvm.layout import Layout
 from elman.backends.llvm.outline import Outline
 from elman.backends.llvm.pack import Pack
@@ -18,7 +19,8 @@ class Emitter(Layout):
 
     def text(self) -> str:
         """The assembly."""
-        teams = (team(name, self.words) for name in ("run", "pack"))
-        once = Outline(self).function()
         shared = panels.functions() if self.shape.tiles else []
-        return module([*shared, *Run(self).functions(), Pack(self).function(), once, *teams])
+        own = [*Run(self).functions(), Pack(self).function(), Outline(self).function()]
+        entries = [*(team(name, self.words) for name in ("run", "pack"))]
+        entries.append(whole(self.words, ("pack", "run") if self.stacks else ("run",)))
+        return module([*shared, *own, *entries])

@@ -86,6 +86,19 @@ class Entry:
         f.label(after)
 
 
+def whole(words: Sequence[str], names: Sequence[str]) -> Function:
+    """The entry for one thread that calls ``outline`` and, if that found no fault, the others."""
+    f = Function("whole", _ARGUMENTS, linkage="")
+    listed = ", ".join(one.typed for one in f.arguments)
+    f.do(f"call void @outline({listed}) noinline")
+    tokens = f.load("i64", f.at(f.arguments[0], WORD * words.index("tokens")), WORD)
+    with f.when(f.compare("sge", tokens, integer("i64", 0))):
+        for name in names:
+            f.do(f"call void @{name}({listed}) noinline")
+    f.do("ret void")
+    return f
+
+
 def team(name: str, words: Sequence[str]) -> Function:
     """The entry for a team of OpenMP threads: asks which thread it is and does that share."""
     f = Function(f"{name}_team", [("ptr", "args")], linkage="")

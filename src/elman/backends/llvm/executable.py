@@ -4,7 +4,7 @@ import ctypes
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,13 +14,13 @@ from elman.backends.llvm.builder import Lanes
 from elman.backends.llvm.emit import Emitter
 from elman.backends.llvm.entry import WORD
 from elman.backends.llvm.layout import HEADER
-from elman.backends.llvm.memory import borrow
+from elman.backends.llvm.memory import scratch
 from elman.backends.llvm.tiles import Shape
 from elman.errors import BackendError
 from elman.schedule.kernel import Kernel
 
 _SCALARS = {torch.float32: "float", torch.float64: "double"}
-_ENTRIES = ("outline", "run", "run_team", "pack", "pack_team")
+_ENTRIES = ("outline", "run", "run_team", "pack", "pack_team", "whole")
 _Entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _TOKENS = HEADER.index("tokens")
 
@@ -84,78 +84,111 @@ class Executable:
         self.total_width = writer.shape.blocks * writer.lanes.count
         text = cache.Source(writer)
         self._alive, addresses = cache.load(text, _ENTRIES)
-        self._outline, self._run, self._pack = (
-            _Entry(addresses[name]) for name in ("outline", "run", "pack")
+        self._outline, self._run, self._pack, self._whole = (
+            _Entry(addresses[name]) for name in ("outline", "run", "pack", "whole")
         )
         self._run_team, self._pack_team = addresses["run_team"], addresses["pack_team"]
         self._words = ctypes.c_int64 * len(self.words)
 
-    def prepare(
-        self,
-        *,
-        batch_sizes: Tensor,
-        rows: int,
-        tokens: int,
-        turn: int,
-        first: Sequence[Tensor],
-        last: Sequence[Tensor],
-        arrays: Mapping[str, Tensor | None],
-        count: int,
-        indices: int = 0,
-    ) -> "Prepared":
-        """Lay out the arguments and pack the weights, for one run or many in ``count`` threads.
-
-        Args:
-            batch_sizes: (T,), int64, contiguous.
-            rows: B.
-            tokens: N.
-            turn: 1 from the first step to the last, -1 from the last to the first.
-            first: each state's first values, (B, H).
-            last: where its last values go, (B, H).
-            arrays: the kernel's arrays by name, contiguous, and ``weights.NAME`` for each stack of
-                matrices; None for what is left out.
-            count: how many threads.
-            indices: the address of the tokens' indices (N,), int64, where a table is read.
+    def prepare(self, arguments: "Arguments") -> "Prepared":
+        """Lay out the arguments and pack the weights, to run the kernel many times.
 
         Raises:
-            BackendError: the batch sizes are not those of a ragged batch of so many tokens.
+            BackendError: the batch sizes are not those of a ragged batch of so many rows and
+                tokens.
         """
+        size = self._bytes(arguments)
+        return self._prepare(arguments, torch.empty(size, dtype=torch.uint8, device="cpu"))
+
+    def run(self, arguments: "Arguments") -> None:
+        """Run the kernel once.
+
+        Raises:
+            BackendError: as `prepare`.
+        """
+        memory = scratch(self._bytes(arguments))
+        if arguments.threads > 1 or _watch is not None:
+            self._prepare(arguments, memory)()
+            return
+        # All in one call: a small batch takes no longer than a few of these.
+        words = self._words_of(arguments, memory)
+        self._whole(ctypes.addressof(words), 0, 1)
+        _check(words, arguments)
+
+    def _prepare(self, arguments: "Arguments", memory: Tensor) -> "Prepared":
+        words, count = self._words_of(arguments, memory), arguments.threads
+        self._outline(ctypes.addressof(words), 0, count)
+        _check(words, arguments)
+        prepared = Prepared(self, words, count, (memory, arguments.batch_sizes))
+        if self._has_matrices:
+            prepared.start("pack", self._pack, self._pack_team)
+        return prepared
+
+    def _bytes(self, arguments: "Arguments") -> int:
+        """Of all that a call needs besides its arrays."""
+        numbers = arguments.batch_sizes.shape[0] + arguments.rows + arguments.threads + 1
+        return self.packed_bytes + self.scratch_bytes * arguments.threads + WORD * numbers
+
+    def _words_of(self, arguments: "Arguments", memory: Tensor) -> Any:
+        batch_sizes, rows, tokens, turn, first, last, arrays, count, indices = arguments
         steps = batch_sizes.shape[0]
-        scratch = self.packed_bytes
+        packed = memory.data_ptr()
+        scratch = packed + self.packed_bytes
         starts = scratch + self.scratch_bytes * count
         lengths = starts + WORD * steps
-        shares = lengths + WORD * rows
-        memory = borrow(1, shares + WORD * (count + 1), torch.uint8)
-        base = memory.data_ptr()
         team = threads.team() if count > 1 else None
-        words = self._words(
+        return self._words(
             steps,
             rows,
             tokens,
             turn,
             batch_sizes.data_ptr(),
-            base + starts,
-            base + lengths,
-            base + shares,
-            base + scratch,
-            base,
+            starts,
+            lengths,
+            lengths + WORD * rows,
+            scratch,
+            packed,
             team.thread if team else 0,
             team.threads if team else 0,
-            indices,
+            0 if indices is None else indices.data_ptr(),
             *[state.data_ptr() for state in first],
             *[state.data_ptr() for state in last],
             *[0 if (one := arrays[name]) is None else one.data_ptr() for name in self._arrays],
         )
-        self._outline(ctypes.addressof(words), 0, count)
-        if words[_TOKENS] != tokens:
-            raise BackendError(
-                "the batch sizes must be above 0 and never rise, and add up to the "
-                f"{tokens} tokens of the data; they are {_shown(batch_sizes)}"
-            )
-        prepared = Prepared(self, words, count, (memory, batch_sizes))
-        if self._has_matrices:
-            prepared.start("pack", self._pack, self._pack_team)
-        return prepared
+
+
+def _check(words: Any, arguments: "Arguments") -> None:
+    """Whether the kernel found the outline of a ragged batch."""
+    if words[_TOKENS] < 0:
+        raise BackendError(
+            f"the batch sizes must be above 0 and never rise, begin with the {arguments.rows} rows "
+            f"of the states and add up to the {arguments.tokens} tokens of the data; they are "
+            f"{_shown(arguments.batch_sizes)}"
+        )
+
+
+class Arguments(NamedTuple):
+    """What a kernel is called with."""
+
+    batch_sizes: Tensor
+    """(T,), int64, contiguous."""
+    rows: int
+    """B."""
+    tokens: int
+    """N."""
+    turn: int
+    """1 from the first step to the last, -1 from the last to the first."""
+    first: Sequence[Tensor]
+    """Each state's first values, (B, H)."""
+    last: Sequence[Tensor]
+    """Where its last values go, (B, H)."""
+    arrays: Mapping[str, Tensor | None]
+    """The kernel's arrays by name, contiguous, and ``weights.NAME`` for each stack of matrices;
+    None for what is left out."""
+    threads: int
+    """How many."""
+    indices: Tensor | None = None
+    """The tokens' indices (N,), int64, where a table is read."""
 
 
 class Prepared:

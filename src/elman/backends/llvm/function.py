@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.backends.base import Run
+from elman.backends.base import Run, States
 from elman.backends.eager import eager
 from elman.backends.llvm.call import Call, Kept, backward, forward
 from elman.backends.llvm.plan import Tensors, tensors
@@ -19,38 +19,61 @@ class _Recurrence(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, call: Call, *flat: Tensor) -> Any:
-        made = forward(call, tensors(call.plan, flat), keep=True)
+    def forward(ctx: Any, call: Call, parts: Tensors, *flat: Tensor) -> Any:
+        made = forward(call, parts, keep=True)
         assert made.kept is not None
         ctx.call, ctx.fresh = call, True
+        ctx.set_materialize_grads(False)
         # What kernels find their way by too, so that torch refuses what was changed in place since.
         ctx.save_for_backward(made.output, *made.kept, call.indices, call.batch_sizes, *flat)
         return made.output, *made.finals
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor, *grad_finals: Tensor) -> Any:
+    def backward(ctx: Any, grad_output: Tensor | None, *grad_finals: Tensor | None) -> Any:
         call: Call = ctx.call
         output, buffer, scalar, previous, _, _, *flat = ctx.saved_tensors
-        needed = ctx.needs_input_grad[1:]
+        needed = ctx.needs_input_grad[2:]
         parts = tensors(call.plan, flat)
         if torch.is_grad_enabled():
-            return None, *_differentiable(call, parts, needed, (grad_output, *grad_finals))
+            grads = grad_output, *grad_finals
+            return None, None, *_differentiable(call, parts, needed, grads)
         kept: Kept | None = Kept(buffer, scalar, previous)
         if not ctx.fresh:
             kept = forward(call, parts, keep=True).kept
         ctx.fresh = False
         assert kept is not None
-        found = backward(call, parts, kept, output, grad_output, grad_finals, data=needed[0])
+        begin = 1 + len(parts.weights) + len(parts.masks)
+        found = backward(
+            call,
+            parts,
+            kept,
+            output,
+            grad_output,
+            grad_finals,
+            data=needed[0],
+            states=any(needed[begin : begin + len(parts.states)]),
+        )
         masks = [None] * len(parts.masks)
-        return None, found.data, *found.weights, *masks, *found.states, *found.given
+        states = found.states if found.states else [None] * len(parts.states)
+        return None, None, found.data, *found.weights, *masks, *states, *found.given
 
 
-recurrence: Any = _Recurrence.apply
-"""A call and its tensors, flat: the output and the last states, differentiable twice."""
+_apply: Any = _Recurrence.apply
+
+
+def recurrence(call: Call, parts: Tensors) -> tuple[Tensor, States]:
+    """The output and the last states; differentiable, twice, where anything asks for it."""
+    flat = parts.flat()
+    if torch.is_grad_enabled() and any(one.requires_grad for one in flat):
+        # Autograd knows only arguments of their own.
+        output, *finals = _apply(call, parts, *flat)
+    else:
+        output, finals, _ = forward(call, parts, keep=False)
+    return output, tuple(finals)
 
 
 def _differentiable(
-    call: Call, parts: Tensors, needed: Sequence[bool], grads: Sequence[Tensor]
+    call: Call, parts: Tensors, needed: Sequence[bool], grads: Sequence[Tensor | None]
 ) -> list[Tensor | None]:
     """The same gradients as a function of the inputs that autograd knows, by the eager backend.
 
@@ -76,7 +99,7 @@ def _differentiable(
     pairs = [
         (result, grad)
         for result, grad in zip((output, *finals), grads, strict=True)
-        if result.requires_grad
+        if result.requires_grad and grad is not None
     ]
     found = iter(
         torch.autograd.grad(

@@ -40,7 +40,8 @@ def _call(
     cell: str, data: Tensor, batch_sizes: Tensor, states: list[Tensor], reverse: bool
 ) -> Call:
     known = plan(_parse(cell))
-    return Call(known, states[0].shape[-1], batch_sizes, len(data), reverse=reverse)
+    rows, size = states[0].shape
+    return Call(known, size, batch_sizes, rows, len(data), reverse=reverse)
 
 
 @torch.library.custom_op("elman::recurrence", mutates_args=(), device_types="cpu")
@@ -75,9 +76,8 @@ def recurrence(
     made = forward(call, parts, keep=keep, share=False)
     if made.kept is None:
         return [made.output, *made.finals]
-    buffer, scalar, previous = made.kept
-    some = data.new_empty(0) if previous is None else previous
-    return [made.output, *made.finals, buffer, scalar, some]
+    kept = [data.new_empty(0) if one is None else one for one in made.kept]
+    return [made.output, *made.finals, *kept]
 
 
 @recurrence.register_fake
@@ -97,7 +97,8 @@ def _(
     results = [data.new_empty(tokens, size), *(torch.empty_like(state) for state in states)]
     if keep:
         results.append(data.new_empty(tokens, known.program.width * size))
-        results.append(data.new_empty(tokens, len(known.program.scalars)))
+        scalars = len(known.program.scalars)
+        results.append(data.new_empty(tokens, scalars) if scalars else data.new_empty(0))
         results.append(data.new_empty(tokens, size) if known.previous else data.new_empty(0))
     return results
 
@@ -120,16 +121,18 @@ def recurrence_backward(
     """The gradients of the data, the weights, the states and what is given, in that order."""
     call = _call(cell, data, batch_sizes, states, reverse)
     parts = Tensors(data, tuple(weights), tuple(masks), tuple(states), tuple(given))
-    buffer, scalar, previous = kept
+    buffer, *others = kept
+    scalar, previous = (one if one.numel() else None for one in others)
     # An operator leaves its arguments as they are; this one is written over.
     found = backward(
         call,
         parts,
-        Kept(buffer.clone(), scalar, previous if call.plan.previous else None),
+        Kept(buffer.clone(), scalar, previous),
         output,
         grad_output,
         grad_finals,
         data=True,
+        states=True,
     )
     grad_data = torch.zeros_like(data) if found.data is None else found.data
     return _apart([grad_data, *found.weights, *found.states, *found.given])

@@ -18,6 +18,8 @@ _LEAST = 4 << 20
 """Bytes from which a piece is worth keeping."""
 _MOST = 256 << 20
 """Bytes that are kept in all while nobody uses them."""
+_LARGE = 16 << 20
+"""Bytes above which a thread's scratch memory is borrowed, too."""
 
 
 class _Piece(NamedTuple):
@@ -32,6 +34,17 @@ class _Piece(NamedTuple):
 
 _pieces: list[_Piece] = []
 _lock = threading.Lock()
+_own = threading.local()
+
+
+def scratch(size: int) -> Tensor:
+    """So many bytes for one call at a time of this thread, whatever stands there."""
+    if size > _LARGE:
+        return borrow(1, size, torch.uint8)[0]
+    found: Tensor | None = getattr(_own, "memory", None)
+    if found is None or found.nbytes < size:
+        found = _own.memory = torch.empty(size, dtype=torch.uint8, device="cpu")
+    return found
 
 
 def borrow(rows: int, columns: int, dtype: torch.dtype) -> Tensor:

@@ -22,11 +22,13 @@ class Outline(Entry):
         )
 
     def function(self) -> Function:
-        """The function; it leaves the number of tokens among the words, -1 for wrong sizes."""
+        """The function; for sizes that are wrong it leaves -1 tokens among the words."""
         f = self.f
         tokens, _, wrong = f.loop(self.steps, self._step, [_ZERO, self.rows, _ZERO], stem="step")
-        told = f.select(f.compare("eq", wrong, _ZERO), tokens, integer("i64", -1))
-        f.store(told, f.at(self.args, WORD * self.layout.words.index("tokens")), WORD)
+        differs = f.cast("zext", f.compare("ne", tokens, self.word("tokens", "i64")), "i64")
+        right = f.compare("eq", f.add(wrong, differs), _ZERO)
+        place = f.at(self.args, WORD * self.layout.words.index("tokens"))
+        f.store(f.select(right, tokens, integer("i64", -1)), place, WORD)
         self._put(_ZERO, self.shares, _ZERO)
         f.loop(self.threads, lambda at, _: self._share(at, tokens), start=1, stem="share")
         self._put(self.rows, self.shares, self.threads)
@@ -37,7 +39,10 @@ class Outline(Entry):
         """A step's start, and the lengths of the rows that end with it."""
         f, (tokens, before, wrong) = self.f, carried
         size = self._get(self.sizes, step)
-        rises = f.cast("zext", f.compare("sgt", size, before), "i64")
+        rises, differs = (f.compare(how, size, before) for how in ("sgt", "ne"))
+        # All rows have a first step.
+        first = f.compare("eq", step, _ZERO)
+        rises = f.cast("zext", f.select(first, differs, rises), "i64")
         is_empty = f.cast("zext", f.compare("slt", size, _ONE), "i64")
         wrong = f.add(wrong, f.add(rises, is_empty))
         self._put(tokens, self.starts, step)
@@ -45,14 +50,14 @@ class Outline(Entry):
         is_last = f.compare("eq", after, self.steps)
         beside = f.select(is_last, _ZERO, self._get(self.sizes, f.select(is_last, step, after)))
         # Sizes that are wrong must not lead out of memory before they are told.
-        first = f.select(f.compare("slt", beside, _ZERO), _ZERO, beside)
+        begin = f.select(f.compare("slt", beside, _ZERO), _ZERO, beside)
         end = f.select(f.compare("sgt", size, self.rows), self.rows, size)
 
         def row(at: Value, _: list[Value]) -> list[Value]:
             self._put(after, self.lengths, at)
             return []
 
-        f.loop(end, row, start=first, stem="row")
+        f.loop(end, row, start=begin, stem="row")
         return [f.add(tokens, size), size, wrong]
 
     def _share(self, index: Value, tokens: Value) -> list[Value]:

@@ -7,7 +7,6 @@ Matrix Multiplication", 2008). A result is the same whatever the number of threa
 """
 
 import ctypes
-import threading
 from collections.abc import Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -19,7 +18,7 @@ from elman.backends.llvm import amx, engine, panels, subnormals, threads
 from elman.backends.llvm import cache as kept
 from elman.backends.llvm.builder import Function, Value, integer, module
 from elman.backends.llvm.entry import WORD, team
-from elman.backends.llvm.memory import borrow
+from elman.backends.llvm.memory import borrow, scratch
 from elman.backends.llvm.splits import LANES, LINES, PIECE
 
 _SIDES = ("", "2")
@@ -79,7 +78,7 @@ def _run(left: Tensor, rights: Sequence[Tensor], outs: Sequence[Tensor]) -> None
     count = max(1, min(torch.get_num_threads(), parts, rows * columns * depth // _LEAST_WORK))
     found = _compiled()[f"product_{_form(left)}_{_form(rights[0].t())}"]
     group = threads.team() if count > 1 else None
-    memory = _memory(count * _SCRATCH + 64)
+    memory = scratch(count * _SCRATCH + 64)
     sides = [
         (right.shape[1], right.data_ptr(), _step(right), out.data_ptr(), _step(out))
         for right, out in zip(rights, outs, strict=True)
@@ -100,7 +99,9 @@ def _step(matrix: Tensor) -> int:
 
 def by_tiles(left: Tensor, *rights: Tensor) -> bool:
     """Whether tiles multiply these faster than torch does; all in one, where there are several."""
-    (rows, depth), columns = left.shape, sum(right.shape[1] for right in rights)
+    (rows, depth), columns = left.shape, 0
+    for right in rights:
+        columns += right.shape[1]
     numbers = rows * columns * depth
     if numbers < _LEAST_WORK // 4 or left.dtype is not torch.float32 or not engine.host().tiles:
         return False
@@ -127,15 +128,6 @@ def _form(lines: Tensor) -> str | None:
 
 
 _Words: Any = ctypes.c_int64 * len(_WORDS)
-_own = threading.local()
-
-
-def _memory(size: int) -> Tensor:
-    """This thread's scratch memory, kept: fresh pages cost more than a small product."""
-    found: Tensor | None = getattr(_own, "memory", None)
-    if found is None or len(found) < size:
-        found = _own.memory = torch.empty(size, dtype=torch.uint8, device="cpu")
-    return found
 
 
 class _Entries(NamedTuple):

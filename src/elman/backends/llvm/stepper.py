@@ -5,6 +5,7 @@ from torch import Tensor
 
 from elman.backends.base import RUNS, Backend, Stepper, Weights
 from elman.backends.llvm.call import Call
+from elman.backends.llvm.executable import Arguments
 from elman.backends.llvm.plan import Tensors, outside, plan
 from elman.ir.graph import Graph
 
@@ -25,7 +26,7 @@ class LlvmStepper(Stepper):
         # Matrices are packed below; what the kernel reads as it is, or torch for it, is kept.
         keep = bool(known.given) and not known.takes_input
         self._weights = {name: weight.clone() for name, weight in weights.items()} if keep else {}
-        self._call = Call(known, size, torch.tensor([rows]), rows, reverse=False)
+        self._call = Call(known, size, torch.tensor([rows]), rows, rows, reverse=False)
         parts = Tensors(some, tuple(weights.values()), (), (), tuple(some for _ in known.given))
         kernel = known.executable("inference", size, some.dtype)
         found = self._call.arrays(parts)
@@ -35,16 +36,9 @@ class LlvmStepper(Stepper):
         }
         own = {"buffer": self._buffer, "output": self._buffer}
         nothing = [self._buffer] * len(graph.states)
-        self._run = kernel.prepare(
-            batch_sizes=self._call.batch_sizes,
-            rows=rows,
-            tokens=rows,
-            turn=1,
-            first=nothing,
-            last=nothing,
-            arrays=found | self._arrays | own,
-            count=self._call.threads(),
-        )
+        sizes = self._call.batch_sizes, rows, rows
+        arrays, count = found | self._arrays | own, self._call.threads()
+        self._run = kernel.prepare(Arguments(*sizes, 1, nothing, nothing, arrays, count))
         at = {word: place for place, word in enumerate(kernel.words)}
         self._first = at[f"first.{graph.state_names[0]}"]
         self._output = at["array.output"]
