@@ -5,7 +5,7 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence
 
 from elman.errors import DataError
-from elman.nn import ragged
+from elman.nn import Recurrent, ragged
 
 LENGTHS = [(3, 1, 4, 1, 4), (2, 2), (1,), (1, 2, 3), (5, 1, 1)]
 every = pytest.mark.parametrize("lengths", LENGTHS, ids=str)
@@ -132,3 +132,19 @@ def test_one_long_row_takes_no_rectangle():
     values = torch.arange(int(lengths.sum()))
     packed = ragged.pack(values, lengths)
     assert torch.equal(ragged.unpack(packed)[0], values)
+
+
+@pytest.mark.parametrize("backend", ["llvm", "builtin", "eager"])
+def test_the_default_device_is_not_asked(backend):
+    # Values, lengths and weights say where they are; torch.set_default_device is for what is new.
+    layer = Recurrent("gru", 3, 5, bidirectional=True, backend=backend)
+    values, sizes = torch.randn(9, 3), torch.tensor([2, 4, 3])
+    wanted = layer(ragged.pack(values, sizes))[0].data
+    with torch.device("meta"):
+        packed = ragged.pack(values, sizes)
+        outputs, finals = layer(packed)
+        outputs.data.sum().backward()
+        found = [getattr(ragged, name)(outputs) for name in ("last", "mean", "max", "lengths")]
+        found += [layer.last(outputs, finals), ragged.previous(packed, 0.0), outputs.data]
+    assert {one.device.type for one in found} == {"cpu"}
+    assert torch.equal(outputs.data, wanted)

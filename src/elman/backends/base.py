@@ -111,7 +111,7 @@ class Stepper:
         self.backend = backend
         self.graph = graph
         self.weights = {name: weight.detach().clone() for name, weight in weights.items()}
-        self.batch_sizes = torch.tensor([rows])
+        self.batch_sizes = torch.tensor([rows], device="cpu")
 
     @torch.no_grad()
     def __call__(self, data: Tensor, before: Tensor, after: Tensor) -> None:

@@ -176,7 +176,7 @@ def _in_one_piece(weights: list[Tensor]) -> list[Tensor]:
 def _turned(batch_sizes: Tensor, device: torch.device) -> Tensor:
     """For each token of a ragged batch the place of its row's token as far from the other end."""
     starts = batch_sizes.cumsum(0) - batch_sizes
-    tokens = torch.arange(int(batch_sizes.sum()))
+    tokens = torch.arange(int(batch_sizes.sum()), device="cpu")
     steps = torch.repeat_interleave(batch_sizes)
     rows = tokens - starts[steps]
     ends = batch_sizes - torch.cat([batch_sizes[1:], batch_sizes.new_zeros(1)])

@@ -45,7 +45,7 @@ def pack(values: Tensor, lengths: Tensor) -> PackedSequence:
     ended = torch.bincount(lengths).cumsum(0)[:-1]  # (T,)
     batch_sizes = len(lengths) - ended
     steps = torch.repeat_interleave(batch_sizes)  # (N,)
-    row = torch.arange(len(values)) - (batch_sizes.cumsum(0) - batch_sizes)[steps]
+    row = torch.arange(len(values), device="cpu") - (batch_sizes.cumsum(0) - batch_sizes)[steps]
     firsts = (lengths.cumsum(0) - lengths)[order]
     data = values.index_select(0, (firsts[row] + steps).to(values.device))
     return _packed(data, batch_sizes, order.to(values.device))
@@ -74,7 +74,7 @@ def unpack(packed: PackedSequence) -> tuple[Tensor, Tensor]:
     """The inverse of `pack`: values (N, ...) row by row, and lengths (B,) on the CPU."""
     size = lengths(packed)
     row = torch.repeat_interleave(size)  # (N,)
-    step = torch.arange(len(row)) - (size.cumsum(0) - size)[row]
+    step = torch.arange(len(row), device="cpu") - (size.cumsum(0) - size)[row]
     unsorted = packed.unsorted_indices
     place = row if unsorted is None else unsorted.cpu()[row]
     at = (_starts(packed)[step] + place).to(packed.data.device)
@@ -91,7 +91,9 @@ def lengths(packed: PackedSequence) -> Tensor:
 def rows(packed: PackedSequence) -> Tensor:
     """Which row each token belongs to: (N,), int64, on the device of the data."""
     sizes = packed.batch_sizes
-    at = torch.arange(len(packed.data)) - torch.repeat_interleave(_starts(packed), sizes)
+    at = torch.arange(len(packed.data), device="cpu") - torch.repeat_interleave(
+        _starts(packed), sizes
+    )
     at = at.to(packed.data.device)
     return at if packed.sorted_indices is None else packed.sorted_indices[at]
 
@@ -106,7 +108,7 @@ def previous(packed: PackedSequence, first: float) -> Tensor:
     sizes, data = packed.batch_sizes, packed.data
     rows = int(sizes[0])
     back = torch.repeat_interleave(sizes[:-1], sizes[1:])  # (N - B,)
-    at = torch.arange(rows, len(data)) - back
+    at = torch.arange(rows, len(data), device="cpu") - back
     known = data.index_select(0, at.to(data.device))
     return torch.cat([torch.full_like(data[:rows], first), known])
 
@@ -115,7 +117,7 @@ def last(packed: PackedSequence) -> Tensor:
     """The value at each row's own last token: (B, ...)."""
     size = lengths(packed)
     unsorted = packed.unsorted_indices
-    place = torch.arange(len(size)) if unsorted is None else unsorted.cpu()
+    place = torch.arange(len(size), device="cpu") if unsorted is None else unsorted.cpu()
     at = _starts(packed)[size - 1] + place
     return packed.data.index_select(0, at.to(packed.data.device))
 

@@ -281,7 +281,7 @@ class Recurrent(nn.Module):
         graph = self.cell.graph
         if graph.output in graph.next_states:
             state = finals[graph.state_names[graph.next_states.index(graph.output)]]
-            return torch.cat(tuple(state[-self.num_directions :]), -1)
+            return torch.cat(tuple(state[-2:]), -1) if self.bidirectional else state[-1]
         size = self.hidden_size
         forward = ragged.last(ragged.replace(outputs, outputs.data[:, :size]))
         if not self.bidirectional:

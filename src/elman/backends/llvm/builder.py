@@ -152,7 +152,10 @@ class Function:
         return self.emit(value.type, f"fneg {value.type} {value}")
 
     def fma(self, left: Value, right: Value, addend: Value) -> Value:
-        """Left * right + addend, rounded once where the processor can (else fma is a call)."""
+        """Left * right + addend, rounded once where the processor has an instruction for that.
+
+        (``llvm.fma`` is a call of libm for each lane where it has none.)
+        """
         return self.intrinsic("fmuladd", left, right, addend)
 
     def intrinsic(self, name: str, *values: Value) -> Value:
@@ -189,6 +192,15 @@ class Function:
     def mul(self, left: Value, right: Value) -> Value:
         """Integer product."""
         return self._two("mul", left, right)
+
+    def least(self, left: Value, right: Value) -> Value:
+        """The smaller integer."""
+        return self.select(self.compare("slt", left, right), left, right)
+
+    def parts(self, count: Value, size: Value) -> Value:
+        """How many parts of a size there are in so many, the last one perhaps smaller."""
+        up = self.add(count, self.sub(size, integer(size.type, 1)))
+        return self._two("udiv", up, size)
 
     def cast(self, op: str, value: Value, type_: str) -> Value:
         """A conversion: bitcast, fptosi, sitofp, trunc, ..."""

@@ -94,13 +94,9 @@ class Frame(Entry):
 
     # Whole numbers ---------------------------------------------------------------------------
 
-    def least(self, left: Value, right: Value) -> Value:
-        """The smaller one."""
-        return self.f.select(self.f.compare("slt", left, right), left, right)
-
     def share(self, count: Value) -> Value:
         """How many of the batch's first ``count`` rows are this thread's; under 0 is none."""
-        return self.least(self.f.sub(count, self._first), self.rows)
+        return self.f.least(self.f.sub(count, self._first), self.rows)
 
     def row(self, group: RowGroup, index: Value) -> Value:
         """The number in the batch of a row of the group."""

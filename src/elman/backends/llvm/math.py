@@ -128,7 +128,7 @@ def sigmoid(b: Function, x: Value) -> Value:
     halved = [coefficient / 4.0**power for power, coefficient in enumerate(form.tanh, 1)]
     twice = _tanh_near_0(b, _reduced(b, x, n, form.ln2), halved)
     above, below = b.fadd(like(2.0), twice), b.fsub(like(2.0), twice)
-    return b.fdiv(above, _fma(b, scale, below, above))
+    return b.fdiv(above, b.fma(scale, below, above))
 
 
 def tanh(b: Function, x: Value) -> Value:
@@ -143,7 +143,7 @@ def tanh(b: Function, x: Value) -> Value:
     # ln 2 in one part: where n is large, an error in y hardly moves the result.
     w = _tanh_near_0(b, _reduced(b, x, n, (-math.log(2) / 2,)), form.tanh)
     below, above = b.fadd(scale, like(-1.0)), b.fadd(scale, like(1.0))
-    return b.fdiv(_fma(b, above, w, below), _fma(b, below, w, above))
+    return b.fdiv(b.fma(above, w, below), b.fma(below, w, above))
 
 
 def exp(b: Function, x: Value) -> Value:
@@ -184,8 +184,8 @@ def log(b: Function, x: Value) -> Value:
     offset = base + form.bias
     k = b.fsub(total, b.select(is_small, like(offset + form.fraction), like(offset)))
     high, low = form.ln2
-    correction = _fma(b, k, like(-low), _log1p_correction(b, f, form))
-    result = _fma(b, k, like(high), b.fsub(f, correction))
+    correction = b.fma(k, like(-low), _log1p_correction(b, f, form))
+    result = b.fma(k, like(high), b.fsub(f, correction))
     result = b.select(b.compare("olt", x, like(math.inf)), result, x)
     result = b.select(b.compare("olt", x, like(0.0)), like(math.nan), result)
     return b.select(b.compare("oeq", x, like(0.0)), like(-math.inf), result)
@@ -248,16 +248,11 @@ EMITTERS: dict[Op, Callable[..., Value]] = {
 # Parts --------------------------------------------------------------------------------------
 
 
-def _fma(b: Function, left: Value, right: Value, addend: Value) -> Value:
-    # Not llvm.fma: where the machine has no fma (SSE2), that is a call of libm a lane.
-    return b.intrinsic("fmuladd", left, right, addend)
-
-
 def _polynomial(b: Function, x: Value, coefficients: Sequence[float]) -> Value:
     """By Horner's rule; the lowest power comes first."""
     result = number(x.type, coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):
-        result = _fma(b, result, x, number(x.type, coefficient))
+        result = b.fma(result, x, number(x.type, coefficient))
     return result
 
 
@@ -284,7 +279,7 @@ def _whole(b: Function, x: Value, factor: float, added: int) -> tuple[Value, Val
     """
     form = _FORMATS[scalar_of(x.type)]
     offset = number(x.type, form.magic + added)
-    total = _fma(b, x, number(x.type, factor), offset)
+    total = b.fma(x, number(x.type, factor), offset)
     return b.cast("bitcast", total, _integers(x.type, form)), b.fsub(total, offset)
 
 
@@ -299,14 +294,14 @@ def _powers(b: Function, x: Value, factor: float, bias: int) -> tuple[Value, Val
 def _reduced(b: Function, x: Value, n: Value, parts: Sequence[float]) -> Value:
     """x + n times the sum of the parts."""
     for part in parts:
-        x = _fma(b, n, number(x.type, part), x)
+        x = b.fma(n, number(x.type, part), x)
     return x
 
 
 def _tanh_near_0(b: Function, y: Value, coefficients: Sequence[float]) -> Value:
     """y + y^3 times the polynomial in y^2: the leading term is exact."""
     square = b.fmul(y, y)
-    return _fma(b, b.fmul(y, square), _polynomial(b, square, coefficients), y)
+    return b.fma(b.fmul(y, square), _polynomial(b, square, coefficients), y)
 
 
 def _log1p_correction(b: Function, f: Value, form: _Format) -> Value:
@@ -316,7 +311,7 @@ def _log1p_correction(b: Function, f: Value, form: _Format) -> Value:
     """
     s = b.fdiv(f, b.fadd(f, number(f.type, 2.0)))
     square = b.fmul(s, s)
-    rest = _fma(b, b.fneg(square), _polynomial(b, square, form.atanh), f)
+    rest = b.fma(b.fneg(square), _polynomial(b, square, form.atanh), f)
     return b.fmul(s, rest)
 
 

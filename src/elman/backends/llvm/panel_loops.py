@@ -40,7 +40,7 @@ class PanelLoops:
             block = f.mul(index, integer("i64", chunk.blocks))
             weights = f.mul(index, integer("i64", chunk.depth * self.shape.panel))
             self._multiply(block, f.at(packed, weights))
-            end = self.frame.least(f.add(block, integer("i64", chunk.blocks)), whole)
+            end = f.least(f.add(block, integer("i64", chunk.blocks)), whole)
             phase.elementwise((block, end), (ZERO, phase.active), width=chunk.blocks)
             return []
 

@@ -211,7 +211,7 @@ def pack_along() -> Function:
         return [f.at(here, step), f.at(to, amx.ROW)]
 
     most = integer("i64", LINES)
-    count = f.select(f.compare("slt", lines, most), lines, most)
+    count = f.least(lines, most)
     f.loop(count, line, [source, target], stem="line")
     f.do("ret void")
     return f
@@ -260,7 +260,7 @@ def turn() -> Function:
     """Exchange rows and columns in each tile of a panel."""
     f = Function("turn", [("ptr", "panel"), ("i64", "depth")], attributes="nounwind noinline")
     panel, depth = f.arguments
-    pieces = f.emit("i64", f"lshr {f.add(depth, integer('i64', amx.DEPTH - 1)).typed}, 5")
+    pieces = f.parts(depth, integer("i64", amx.DEPTH))
     tiles = f.mul(pieces, integer("i64", PIECE // amx.BYTES))
 
     def tile(_: Value, carried: list[Value]) -> list[Value]:

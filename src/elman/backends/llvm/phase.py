@@ -51,7 +51,7 @@ class PhaseLoops:
         whole = integer("i64", self.shape.blocks)
 
         def strip(start: Value, _: list[Value]) -> list[Value]:
-            end = self.frame.least(f.add(start, integer("i64", _STRIP)), self.active)
+            end = f.least(f.add(start, integer("i64", _STRIP)), self.active)
             self.elementwise((ZERO, whole), (start, end), width=1)
             return []
 
@@ -60,8 +60,7 @@ class PhaseLoops:
     def _groups(self, group: BlockGroup) -> None:
         """All groups of so many blocks, each by tiles of rows of nearly the same height."""
         f, rows = self.f, self.chunks[0].rows
-        up = f.add(self.active, integer("i64", rows - 1))
-        tiles = f.emit("i64", f"udiv {up.typed}, {rows}")
+        tiles = f.parts(self.active, integer("i64", rows))
         small = f.emit("i64", f"udiv {self.active.typed}, {tiles}")
         more = f.emit("i64", f"urem {self.active.typed}, {tiles}")
 

@@ -166,7 +166,7 @@ def outside(program: Compilation, weights: Weights, data: Tensor, size: int) -> 
     for node in program.graph.nodes:
         if node.op is Op.CONSTANT:
             assert isinstance(node.attr, float)
-            values[node] = torch.full((), node.attr, dtype=data.dtype)
+            values[node] = torch.full((), node.attr, dtype=data.dtype, device=data.device)
         elif node.op is Op.PARAMETER:
             values[node] = part(node)
         elif node in program.recurrence.outside and (node not in own or node in read):

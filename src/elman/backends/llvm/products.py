@@ -196,8 +196,8 @@ class _Product:
         amx.configure(f)
         # As many blocks as there must be, of nearly the same size.
         wanted = f.sub(self.last, first)
-        blocks = _up(f, wanted, integer("i64", _WIDTH))
-        self.width = _up(f, wanted, f.select(f.compare("sgt", blocks, _ZERO), blocks, _ONE))
+        blocks = f.parts(wanted, integer("i64", _WIDTH))
+        self.width = f.parts(wanted, f.select(f.compare("sgt", blocks, _ZERO), blocks, _ONE))
         f.loop(self.last, self._columns, start=first, step=self.width, stem="columns")
         amx.release(f)
         subnormals.restore(f, mode)
@@ -215,22 +215,18 @@ class _Product:
             ends.append(f.emit("i64", f"udiv {share.typed}, {threads}"))
         return f.select(split, ends[0], _ZERO), f.select(split, ends[1], panels)
 
-    def _least(self, left: Value, right: Value) -> Value:
-        return self.f.select(self.f.compare("slt", left, right), left, right)
-
     def _columns(self, first: Value, _: list[Value]) -> list[Value]:
         """A block of columns, a depth after the other."""
         f = self.f
-        end = self._least(f.add(first, self.width), self.last)
+        end = f.least(f.add(first, self.width), self.last)
         f.loop(self.k, partial(self._depth, first, end), step=_DEPTH, stem="depth")
         return []
 
     def _depth(self, first: Value, end: Value, unit: Value, _: list[Value]) -> list[Value]:
         """Pack a block of the right operands, and multiply all panels of the left one by it."""
         f = self.f
-        depth = self._least(f.sub(self.k, unit), integer("i64", _DEPTH))
-        up = f.add(depth, integer("i64", amx.DEPTH - 1))
-        pieces = f.emit("i64", f"lshr {up.typed}, 5")
+        depth = f.least(f.sub(self.k, unit), integer("i64", _DEPTH))
+        pieces = f.parts(depth, integer("i64", amx.DEPTH))
         bytes_ = f.mul(pieces, integer("i64", PIECE))
 
         def pack(at: Value, carried: list[Value]) -> list[Value]:
@@ -290,7 +286,7 @@ class _Product:
     def _multiply(self, size: tuple[Value, Value], arguments: Sequence[Value]) -> None:
         """A panel by a panel; at an edge the tiles are no larger than the result."""
         f = self.f
-        rows, columns = (self._least(one, integer("i64", LINES)) for one in size)
+        rows, columns = (f.least(one, integer("i64", LINES)) for one in size)
         whole, part, after = (f.fresh(name) for name in ("whole.", "part.", "after."))
         area = f.mul(rows, columns)
         f.branch(f.compare("eq", area, integer("i64", LINES * LINES)), whole, part)
@@ -310,10 +306,4 @@ def _type(word: str) -> str:
 
 
 def _panels(f: Function, lines: Value) -> Value:
-    return _up(f, lines, integer("i64", LINES))
-
-
-def _up(f: Function, count: Value, size: Value) -> Value:
-    """How many parts of a size, the last one perhaps smaller."""
-    more = f.add(count, f.sub(size, _ONE))
-    return f.emit("i64", f"udiv {more.typed}, {size}")
+    return f.parts(lines, integer("i64", LINES))

@@ -35,7 +35,7 @@ class Run:
         """All steps of a group; both halves of a double state change places from step to step."""
         f, frame = self.f, self.frame
         size = integer("i64", frame.layout.group)
-        group = RowGroup(first, frame.least(f.sub(frame.rows, first), size))
+        group = RowGroup(first, f.least(f.sub(frame.rows, first), size))
         states = States(frame, group)
         states.begin()
         doubles = [state for state in self.kernel.states if state.double]
@@ -60,7 +60,7 @@ class Run:
         size = f.load("i64", f.at(frame.sizes, t, "i64"), 8)
         start = f.load("i64", f.at(frame.starts, t, "i64"), 8)
         running = f.sub(frame.share(size), group.first)
-        active = frame.least(running, group.count)
+        active = f.least(running, group.count)
         row = frame.row(group, ZERO)
         buffers = {
             state.name: doubles.get(state) or frame.buffers(state) for state in self.kernel.states

@@ -26,7 +26,9 @@ class LlvmStepper(Stepper):
         # Matrices are packed below; what the kernel reads as it is, or torch for it, is kept.
         keep = bool(known.given) and not known.takes_input
         self._weights = {name: weight.clone() for name, weight in weights.items()} if keep else {}
-        self._call = Call(known, size, torch.tensor([rows]), rows, rows, reverse=False)
+        self._call = Call(
+            known, size, torch.tensor([rows], device="cpu"), rows, rows, reverse=False
+        )
         parts = Tensors(some, tuple(weights.values()), (), (), tuple(some for _ in known.given))
         kernel = known.executable("inference", size, some.dtype)
         found = self._call.arrays(parts)
