@@ -207,7 +207,7 @@ def test_memory_as_the_fresh_process_has_it(side):
 
 
 def test_compiling_as_the_fresh_process_has_it():
-    request = {"kind": "compile", "cells": ["elman"], "size": [5, 6]}
+    request = {"kind": "compile", "cells": ["elman"], "shape": TINY}
     (found,) = child.KINDS["compile"](request)
     assert found["cell"] == "elman"
     assert 0 <= found["seconds"] < 30

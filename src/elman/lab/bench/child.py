@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import torch
 
+from elman.backends import choose, compiled
 from elman.backends.llvm import engine
+from elman.backends.llvm.call import Call
+from elman.backends.llvm.plan import plan
 from elman.cells import find
 from elman.errors import LabError
 from elman.lab.bench import subjects, works
@@ -23,7 +27,6 @@ from elman.lab.bench.result import Row
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
-_LATER_STEPS = 5
 
 
 def _measure(request: dict[str, Any]) -> Iterator[Any]:
@@ -88,18 +91,19 @@ def _status(name: str) -> float:
 
 
 def _compile(request: dict[str, Any]) -> Iterator[Any]:
-    def seconds(name: str, input_size: int, hidden_size: int) -> tuple[float, str]:
-        cell, shape = find(name), Shape(2, 2, input_size, hidden_size)
-        batch = subjects.batch(shape, ragged=False)
-        weights = subjects.source(cell, input_size, hidden_size)
-        step = subjects.train_packed(subjects.recurrent(cell, weights, shape), batch)
-        times = []
-        with subjects.watched() as ran:
-            for _ in range(1 + _LATER_STEPS):
-                start = time.perf_counter()
-                step()
-                times.append(time.perf_counter() - start)
-        return times[0] - sorted(times[1:])[_LATER_STEPS // 2], ", ".join(ran)
+    shape = Shape(*request["shape"])
+
+    def seconds(name: str, size: int) -> tuple[float, str]:
+        graph = find(name).graph
+        backend = choose("auto", graph, device=torch.device("cpu"), dtype=torch.float32)
+        start = time.perf_counter()
+        if backend is compiled:
+            tokens = shape.steps * shape.rows
+            sizes = torch.full((shape.steps,), shape.rows)
+            call = Call(plan(graph), size, sizes, shape.rows, tokens, reverse=False)
+            for kind in ("forward", "backward"):
+                call.executable(kind, torch.float32, 1)
+        return time.perf_counter() - start, backend.name
 
     # As timeit does: a collection of all that torch has made takes longer than what is timed.
     gc.collect()
@@ -108,15 +112,10 @@ def _compile(request: dict[str, Any]) -> Iterator[Any]:
     with suppress(engine.UnsupportedError):
         engine.host()  # imports llvmlite
     loading = time.perf_counter() - start
-    seconds("elman_relu", 3, 5)  # the first call of torch's autograd, and of LLVM
+    seconds("elman_relu", 5)  # the first call of LLVM
     for cell in request["cells"]:
-        took, backend = seconds(cell, *request["size"])
-        yield {
-            "cell": cell,
-            "seconds": max(took, 0.0),
-            "loading": loading,
-            "backend": backend,
-        }
+        took, backend = seconds(cell, shape.hidden_size)
+        yield {"cell": cell, "seconds": took, "loading": loading, "backend": backend}
 
 
 KINDS: dict[str, Callable[[dict[str, Any]], Iterator[Any]]] = {

@@ -107,15 +107,17 @@ def memory(cell: str, shape: Shape, *, threads: int) -> Row | None:
 def compiled(
     cells: Sequence[str], shapes: Sequence[Shape], *, threads: int
 ) -> Iterator[Row | Skipped]:
-    """The first step with an empty cache in one process, with the filled one in a second.
+    """Both kernels with an empty cache in one process, and with the filled one in a second.
 
     The second one finds the files that the first one has just written in the system's memory.
     """
-    sizes = dict.fromkeys((shape.input_size, shape.hidden_size) for shape in shapes)
-    with tempfile.TemporaryDirectory() as folder:
-        # One size a process: what a cell needs but once must count for each.
-        for size in sizes:
-            request = {"kind": "compile", "cells": list(cells), "size": size}
+    # One number of units a process and a cache: what a cell needs but once must count for each.
+    firsts: dict[int, Shape] = {}
+    for shape in shapes:
+        firsts.setdefault(shape.hidden_size, shape)
+    for shape in firsts.values():
+        request = {"kind": "compile", "cells": list(cells), "shape": shape}
+        with tempfile.TemporaryDirectory() as folder:
             for work, unit, factor in (("compile", "s", 1.0), ("reload", "ms", 1e3)):
                 for found in answers(request, threads=threads, environment={"ELMAN_CACHE": folder}):
                     cell, backend = find(found["cell"]).name, found["backend"]
@@ -126,7 +128,7 @@ def compiled(
                     yield Row(
                         work=work,
                         cell=cell,
-                        shape=Shape(1, 1, *size),
+                        shape=shape,
                         threads=threads,
                         backend=backend,
                         unit=unit,

@@ -26,9 +26,10 @@ WORKS = {
     "a copy within as much memory as they touch",
     "memory": "growth of the resident set at the peak of a dense training step, each in a fresh "
     "process after a small step has loaded all code; Elman's kernels come from the cache",
-    "compile": "the first training step in a fresh process less a later one, wall time, with an "
+    "compile": "from a cell's graph to both its kernels for a training step, for so many rows that "
+    "they take matrix tiles where the machine has them, wall time in a fresh process, with an "
     "empty ELMAN_CACHE (compile) and with the filled one (reload), whose files the system has in "
-    "memory; both kernels; llvmlite has been imported",
+    "memory; llvmlite has been imported",
 }
 """What can be measured, and how."""
 
