@@ -2,6 +2,8 @@
 
 import logging
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -254,6 +256,26 @@ def test_jacobians_forward_and_backward(name):
     wanted = torch.autograd.functional.jacobian(lambda data: run(weights, data)[0], batch.data)
     torch.testing.assert_close(reverse, wanted)
     torch.testing.assert_close(ahead, wanted)
+
+
+@pytest.mark.parametrize("name", CELLS[:3])
+def test_many_gradients_at_once(name):
+    layer = Recurrent(name, I, H).double()
+    _, batch = packed(dtype=torch.float64)
+    data = batch.data.requires_grad_()
+    output = layer(ragged.replace(batch, data))[0].data.sum(0)
+    leaves = [data, *layer.parameters()]
+    each = [torch.autograd.grad(one, leaves, retain_graph=True) for one in output]
+    found = torch.autograd.grad(
+        output, leaves, torch.eye(H, dtype=torch.float64), retain_graph=True, is_grads_batched=True
+    )
+    torch.testing.assert_close(found, tuple(map(torch.stack, zip(*each, strict=True))))
+
+    def row(gradient):
+        return torch.autograd.grad(output, leaves, gradient, retain_graph=True)
+
+    found = torch.func.vmap(row)(torch.eye(H, dtype=torch.float64))
+    torch.testing.assert_close(found, tuple(map(torch.stack, zip(*each, strict=True))))
 
 
 @pytest.mark.filterwarnings(SCRIPT)
@@ -563,6 +585,44 @@ def test_a_program_exported_for_inference_can_be_trained():
     torch.testing.assert_close(found, wanted)
 
 
+FIRST = """
+import torch, elman.nn
+layer = elman.nn.GRU(4, 5)
+fast = torch.compile(layer, fullgraph=True, backend="aot_eager")
+x = torch.randn(3, 2, 4)
+assert torch.equal(fast(x)[0], layer(x)[0])
+"""
+
+
+def test_the_first_call_of_a_process_may_be_a_compiled_one():
+    ran = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.mark.filterwarnings(GRAD)
+@pytest.mark.usefixtures("_fresh_dynamo")
+@pytest.mark.parametrize("name", ["LSTM", "GRU"])
+def test_a_compiled_drop_in_leaves_to_torch_what_is_torchs(name):
+    layer = getattr(elman.nn, name)(I, H)
+    compiled = torch.compile(layer, backend="aot_eager")
+    for rows in (3, 0):
+        x = torch.randn(T, rows, I)
+        assert compiled(x)[0].shape == (T, rows, H)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = compiled(torch.randn(T, B, I))[0]
+    output.sum().backward()
+    assert layer.weight_hh_l0.grad is not None
+
+
+def test_an_exported_program_takes_an_empty_batch():
+    layer = elman.nn.GRU(I, H)
+    auto = torch.export.Dim.AUTO
+    shapes = ({0: auto, 1: auto},)
+    module = torch.export.export(layer, (torch.randn(T, B, I),), dynamic_shapes=shapes).module()
+    output, state = module(torch.randn(T, 0, I))
+    assert (output.shape, state.shape) == ((T, 0, H), (1, 0, H))
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("grad", [True, False])
 def test_a_jit_trace_holds_the_operator(grad):
@@ -584,7 +644,7 @@ def _no_kernels(monkeypatch):
 
     monkeypatch.setattr(engine, "host", host)
     monkeypatch.setattr(backends, "_said", set())
-    monkeypatch.setattr(backends.compiled, "able", None)
+    monkeypatch.setattr(backends.compiled, "unable", False)
 
 
 @pytest.mark.usefixtures("_no_kernels")

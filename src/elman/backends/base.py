@@ -157,6 +157,7 @@ _PLAIN = (Tensor, nn.Parameter)
 _modes: Any = torch._C._len_torch_dispatch_stack
 _is_traced: Any = torch._C._is_tracing
 _transforms: Any = torch._C._are_functorch_transforms_active
+_is_batched: Any = torch._C._functorch.is_legacy_batchedtensor
 
 
 def is_watched(*tensors: Tensor) -> bool:
@@ -171,3 +172,8 @@ def is_watched(*tensors: Tensor) -> bool:
 def is_transformed() -> bool:
     """Whether torch.func or forward-mode differentiation is at work."""
     return bool(_transforms()) or forward_ad._current_level >= 0
+
+
+def is_batched(*tensors: Tensor | None) -> bool:
+    """Whether any stands for many, as gradients do under ``is_grads_batched``."""
+    return any(one is not None and _is_batched(one) for one in tensors)

@@ -93,15 +93,14 @@ def _plain(backend: str, run: Run) -> tuple[Tensor, States]:
     return found.run(run)
 
 
-_disabled: Any = torch._disable_dynamo  # type: ignore[attr-defined]
-# torch.compiler.disable does the same and imports Dynamo at once, which takes a second.
-_apart = _disabled(_plain)
+apart: Any = torch._disable_dynamo  # type: ignore[attr-defined]
+"""The same function where torch.compile does not look on: the graph breaks there.
+``torch.compiler.disable`` does that too and imports Dynamo at once, which takes a second."""
+_apart = apart(_plain)
 
 
 def _is_compiled(backend: str, data: Tensor) -> bool:
     """Whether the compiled backend will run the layer, as far as Dynamo can follow."""
     if backend not in ("auto", "llvm"):
         return False
-    return (
-        data.device.type == "cpu" and data.dtype in _DTYPES and backends.compiled.able is not False
-    )
+    return data.device.type == "cpu" and data.dtype in _DTYPES and not backends.compiled.unable

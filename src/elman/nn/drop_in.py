@@ -44,6 +44,15 @@ _jit: Any = torch.jit
 _is_traced: Callable[[], bool] = _jit.is_tracing
 
 
+@operators.apart  # type: ignore[untyped-decorator]
+def _lstm_apart(*arguments: Any) -> Any:
+    """Torch's LSTM where the graph of torch.compile breaks, as it does at torch's own layer.
+
+    What is compiled of this kernel fails in training, and on an empty batch ends the process.
+    """
+    return _torch.lstm(*arguments)
+
+
 class _DropIn(nn.RNNBase):
     """What the three layers share.
 
@@ -200,6 +209,8 @@ class _DropIn(nn.RNNBase):
         hx: Any = first if len(first) > 1 else first[0]
         options = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
         kernel = _KERNELS[self.mode]
+        if self.mode == "LSTM" and torch.compiler.is_compiling():
+            kernel = _lstm_apart
         if batch_sizes is None:
             output, *finals = kernel(data, hx, flat, *options, False)
         else:

@@ -18,8 +18,10 @@ class Llvm(Backend):
     """Kernels that LLVM compiles for this machine's processor."""
 
     name = "llvm"
-    able: bool | None = None
-    """Whether it runs on this machine, once that was asked for."""
+    unable = False
+    """Whether it is known not to run on this machine. (Where torch.compile looks on, it may read
+    this, and nothing that it has read may change before it is done: finding out that all is well
+    must leave no trace.)"""
 
     def reason_against(
         self, graph: Graph, *, device: torch.device, dtype: torch.dtype
@@ -36,9 +38,8 @@ class Llvm(Backend):
         try:
             engine.host()
         except engine.UnsupportedError as error:
-            self.able = False
+            self.unable = True
             return str(error)
-        self.able = True
         return None
 
     def run(self, run: Run) -> tuple[Tensor, States]:

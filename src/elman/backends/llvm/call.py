@@ -73,7 +73,9 @@ class Call:
         count: int,
         back: bool = False,
     ) -> None:
-        """Run one of the kernels."""
+        """Run one of the kernels; on no rows there is nothing to do."""
+        if not self.rows:
+            return
         turn = -1 if self.reverse != back else 1
         sizes = self.batch_sizes, self.rows, self.tokens
         arguments = Arguments(*sizes, turn, first, last, arrays, count, self.indices)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.backends.base import Run, States
+from elman.backends.base import Run, States, is_batched, is_transformed
 from elman.backends.eager import eager
 from elman.backends.llvm.call import Call, Kept, backward, forward
 from elman.backends.llvm.plan import Tensors, tensors
@@ -34,8 +34,8 @@ class _Recurrence(torch.autograd.Function):
         output, buffer, scalar, previous, _, _, *flat = ctx.saved_tensors
         needed = ctx.needs_input_grad[2:]
         parts = tensors(call.plan, flat)
-        if torch.is_grad_enabled():
-            grads = grad_output, *grad_finals
+        grads = grad_output, *grad_finals
+        if torch.is_grad_enabled() or is_transformed() or is_batched(*grads):
             return None, None, *_differentiable(call, parts, needed, grads)
         kept: Kept | None = Kept(buffer, scalar, previous)
         if not ctx.fresh:
@@ -80,21 +80,23 @@ def _differentiable(
     What torch computed of the data and weights before the loop is computed here again, and its
     gradient is part of theirs.
     """
-    # Without views of their own, the gradient of one input would hold that of another which
-    # depends on it.
-    views = tensors(call.plan, [one.view_as(one) for one in parts.flat()])
-    plan = call.plan
-    output, finals = eager.run(
-        Run(
-            plan.graph,
-            dict(zip(plan.stacks, views.weights, strict=True)),
-            views.data if call.indices is None else views.data[call.indices],
-            call.batch_sizes,
-            views.states,
-            call.reverse,
-            dict(zip(plan.masks, views.masks, strict=True)),
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # Without views of their own, the gradient of one input would hold that of another which
+        # depends on it.
+        views = tensors(call.plan, [one.view_as(one) for one in parts.flat()])
+        plan = call.plan
+        output, finals = eager.run(
+            Run(
+                plan.graph,
+                dict(zip(plan.stacks, views.weights, strict=True)),
+                views.data if call.indices is None else views.data[call.indices],
+                call.batch_sizes,
+                views.states,
+                call.reverse,
+                dict(zip(plan.masks, views.masks, strict=True)),
+            )
         )
-    )
     wanted = [one for one, need in zip(views.flat(), needed, strict=True) if need]
     pairs = [
         (result, grad)
@@ -106,7 +108,7 @@ def _differentiable(
             [result for result, _ in pairs],
             wanted,
             [grad for _, grad in pairs],
-            create_graph=True,
+            create_graph=again,
             allow_unused=True,
         )
     )
