@@ -744,3 +744,39 @@ def compiled_check(name, *, packed=False, compiler="aot_eager", **options):
 
     compiled = torch.compile(layer, fullgraph=True, backend=compiler)
     torch.testing.assert_close(answers(compiled), answers(layer))
+
+
+WHERE = [
+    # mode, T, B, H, threads, with gradients; whether Elman's kernels run.
+    ("GRU", 3, 63, 8, 1, True, False),
+    ("GRU", 3, 64, 8, 1, True, True),
+    ("RNN", 4, 1, 8, 1, True, True),
+    ("LSTM", 1, 1, 8, 1, True, True),
+    ("GRU", 40, 2, 512, 2, False, False),
+    ("GRU", 40, 3, 512, 2, False, True),
+    ("GRU", 40, 2, 512, 2, True, True),
+    ("GRU", 40, 2, 511, 2, False, True),
+    ("GRU", 40, 1, 512, 1, False, True),
+    ("LSTM", 40, 1, 512, 2, False, False),
+    ("LSTM", 40, 2, 512, 2, False, True),
+    ("LSTM", 31, 1, 512, 2, False, True),
+]
+
+
+@pytest.mark.skipif(backends.compiled.reason_against_machine() is not None, reason="no kernels")
+@pytest.mark.parametrize("ragged", [False, True], ids=["dense", "ragged"])
+@pytest.mark.parametrize(("mode", "steps", "rows", "size", "threads", "grad", "ours"), WHERE)
+def test_each_batch_runs_where_it_is_fast(mode, steps, rows, size, threads, grad, ours, ragged):
+    layer, theirs = getattr(elman.nn, mode)(3, size), getattr(nn, mode)(3, size)
+    theirs.load_state_dict(layer.state_dict())
+    x = torch.randn(steps, rows, 3)
+    data = pack_padded_sequence(x, [steps] * rows) if ragged else x
+    before, had = backends.compiled.runs, torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.set_grad_enabled(grad):
+            found, wanted = layer(data), theirs(data)
+    finally:
+        torch.set_num_threads(had)
+    assert backends.compiled.runs - before == ours
+    torch.testing.assert_close(flat(found), flat(wanted))

@@ -589,7 +589,7 @@ FIRST = """
 import torch, elman.nn
 layer = elman.nn.GRU(4, 5)
 fast = torch.compile(layer, fullgraph=True, backend="aot_eager")
-x = torch.randn(3, 2, 4)
+x = torch.randn(5, 2, 4)
 assert torch.equal(fast(x)[0], layer(x)[0])
 """
 

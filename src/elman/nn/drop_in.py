@@ -2,8 +2,8 @@
 
 What Elman's backends cannot do better stays with torch's kernels, called for all layers at once:
 devices other than the CPU, numbers other than float32 and float64, autocast, projections
-(``proj_size``), empty batches and ``torch.jit.trace``, whose files must run without Elman. So the
-results, and the errors, are torch's there.
+(``proj_size``), empty batches, batches of very few steps, and ``torch.jit.trace``, whose files must
+run without Elman. So the results, and the errors, are torch's there.
 """
 
 from collections.abc import Callable, Sequence
@@ -39,6 +39,9 @@ _KERNELS: dict[str, Callable[..., Any]] = {
     "RNN_TANH": _torch.rnn_tanh,
     "RNN_RELU": _torch.rnn_relu,
 }
+_FEW_STEPS, _MANY_STEPS, _MANY_ROWS, _MANY_UNITS = 4, 32, 64, 512
+"""Measured with 1 and 2 threads, T from 1 to 200, B from 1 to 128, H from 64 to 1024, in training
+and without gradients; torch's LSTM has a slow start of its own."""
 _DTYPES = (torch.float32, torch.float64)
 _jit: Any = torch.jit
 _is_traced: Callable[[], bool] = _jit.is_tracing
@@ -98,7 +101,8 @@ class _DropIn(nn.RNNBase):
             if order is not None:
                 first = tuple(state.index_select(1, order) for state in first)
         weights = self.all_weights
-        if self._is_ours(data, first, weights):
+        steps = batch_sizes.shape[0]
+        if self._is_ours(data, first, weights) and not self._is_faster_there(steps, rows):
             output, finals = self._run(data, batch_sizes, rows, first, weights)
         else:
             output, finals = self._run_torch(data, batch_sizes, rows, first, weights)
@@ -125,7 +129,8 @@ class _DropIn(nn.RNNBase):
         if first is not None:
             self._check_states(first, rows)
         weights = self.all_weights
-        if length and rows and self._is_ours(steps, first, weights):
+        ours = length and rows and self._is_ours(steps, first, weights)
+        if ours and not self._is_faster_there(length, rows):
             data = steps.reshape(length * rows, size)
             batch_sizes = torch.full((length,), rows, dtype=torch.int64, device="cpu")
             output, finals = self._run(data, batch_sizes, rows, first, weights)
@@ -150,6 +155,23 @@ class _DropIn(nn.RNNBase):
             return False
         tensors = [*(first or ()), *(weight for part in weights for weight in part)]
         return all(one.dtype == dtype and one.device == device for one in tensors)
+
+    def _is_faster_there(self, steps: int, rows: int) -> bool:
+        """Whether torch's kernels take less time on such a batch.
+
+        Compiled ones copy the weights into their own order first, for which a few steps are too
+        few; and they share out rows to threads, where torch shares out units.
+        """
+        if torch.compiler.is_compiling():
+            return False
+        if self.mode != "LSTM" and steps < _FEW_STEPS and rows < _MANY_ROWS:
+            return True
+        threads = torch.get_num_threads()
+        if threads == 1 or self.hidden_size < _MANY_UNITS or torch.is_grad_enabled():
+            return False
+        if self.mode == "LSTM":
+            return rows < threads and steps >= _MANY_STEPS
+        return rows <= threads
 
     def _run(
         self,
