@@ -154,12 +154,35 @@ def test_numbers_of_numpy_are_numbers():
     assert [one.attr for one in scaled.graph.nodes if one.op is Op.CONSTANT] == [2.0, 0.5, 1.0]
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float16, np.int64, np.uint8])
+def test_numbers_of_every_type_of_numpy_are_numbers(kind):
+    @cell(state="h")
+    def scaled(p, x, h):
+        return kind(2) * tanh(p.h(x, h, bias=kind(1), diagonal=kind(3))) + kind(4)
+
+    assert [one.attr for one in scaled.graph.nodes if one.op is Op.CONSTANT] == [2.0, 4.0]
+    assert {one.initial for one in scaled.graph.parameters} >= {1.0}
+
+
 def _plain(p, x, h):
     return tanh(p.h(x, h))
 
 
 def _wrong(p, x, h):
     return None
+
+
+def wordy_bias(p, x, h):
+    return tanh(p.h(x, h, bias="no"))
+
+
+def no_diagonal(p, x, h):
+    return tanh(p.h(x, h, diagonal=None))
+
+
+def assigned(p, x, h):
+    p.h = 3
+    return tanh(p.h(x, h))
 
 
 def test_the_language_of_cells_loads_no_torch():
@@ -338,6 +361,9 @@ MISTAKES = [
     (unknown_name, 1, "NameError: name 'sigmod' is not defined"),
     (called_value, 1, r"a value cannot be called; a learned projection is p.NAME"),
     (in_a_helper, 1, "values cannot be compared"),
+    (wordy_bias, 1, "bias='no' of p.h must be True, False or a number"),
+    (no_diagonal, 1, "diagonal=None of p.h must be a number"),
+    (assigned, 1, "p.h is learned and cannot be assigned; give what you compute a name of its own"),
 ]
 
 
@@ -355,6 +381,9 @@ def test_mistakes_in_the_signature():
         cell(state="c")(_plain)
     with pytest.raises(CellError, match="must name each state once"):
         cell(state=())(_plain)
+    for name in ("", "x", "p", "if", "a b"):
+        with pytest.raises(CellError, match=f"a state cannot be called '{name}'; take another"):
+            cell(state=name)(_plain)
     with pytest.raises(CellError, match="takes a function, not a int"):
         cell(state="h")(3)
 

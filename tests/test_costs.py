@@ -76,3 +76,9 @@ def test_every_cell_has_equations_and_a_source(one):
 def test_sizes_are_checked():
     with pytest.raises(ConfigError, match="hidden_size is 0; it must be 1 or more"):
         describe(find("lstm"), hidden_size=0)
+
+
+def test_equations_of_a_modified_cell_are_its_own():
+    plain, modified = describe(find("lstm")), describe(find("zoneout(lstm)"))
+    assert "c = f c + i g" in plain.equations
+    assert "c = zoneout_c * c[t-1] + (1 - zoneout_c) * t1" in modified.equations

@@ -34,6 +34,11 @@ def test_pack_as_torch_does(lengths, shape):
     assert sizes.tolist() == list(lengths)
 
 
+def test_lengths_may_be_a_list():
+    packed = ragged.pack(torch.arange(6), [1, 3, 2])
+    assert packed.data.tolist() == [1, 4, 0, 2, 5, 3]
+
+
 def test_tokens_can_be_packed():
     packed = ragged.pack(torch.arange(6), torch.tensor([1, 3, 2], dtype=torch.int32))
     assert packed.data.tolist() == [1, 4, 0, 2, 5, 3]

@@ -264,6 +264,14 @@ def test_input_that_cannot_be():
         layer(make_batch(size=2))
     with pytest.raises(ConfigError, match="hx holds h; the states of lstm are h, c"):
         layer(make_batch(), {"h": torch.zeros(1, 4, 4)})
+    with pytest.raises(ConfigError, match="hx is a tuple; it must be a dict of the states h, c by"):
+        layer(make_batch(), (torch.zeros(1, 4, 4), torch.zeros(1, 4, 4)))
+    for dtype in (torch.float64, torch.int64):
+        data = make_batch().data.to(dtype)
+        with pytest.raises(ConfigError, match=rf"the data are {dtype} .*data.to\(torch.float32\)"):
+            layer(ragged.replace(make_batch(), data))
+    with pytest.raises(ConfigError, match="dropout is 'a'; it must be"):
+        Recurrent("lstm", 3, 4, dropout="a")
     with pytest.raises(ConfigError, match=r"hx\['c'\] has shape \(1, 4, 3\)"):
         layer(make_batch(), {"h": torch.zeros(1, 4, 4), "c": torch.zeros(1, 4, 3)})
 

@@ -19,8 +19,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from keyword import iskeyword
+from numbers import Real
 from types import CodeType, FrameType, FunctionType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from elman.errors import CellError, ElmanError
 from elman.ir.graph import (
@@ -245,6 +247,10 @@ class Projection(Value):
         """
         for option in unknown:
             _fail(f"p.{self._name} has no option {option!r}; there are bias and diagonal")
+        if not isinstance(bias, builtins.bool) and not _is_number(bias):
+            _fail(f"bias={bias!r} of p.{self._name} must be True, False or a number")
+        if not _is_number(diagonal):
+            _fail(f"diagonal={diagonal!r} of p.{self._name} must be a number")
         nodes = tuple(_node(operand, f"p.{self._name}") for operand in operands)
         return Value(self._tracer.affine(self._name, nodes, bias, float(diagonal)))
 
@@ -252,13 +258,20 @@ class Projection(Value):
 class _Parameters:
     """The ``p`` of a cell's function."""
 
+    _tracer: "_Tracer"
+
     def __init__(self, tracer: "_Tracer") -> None:
-        self._tracer = tracer
+        object.__setattr__(self, "_tracer", tracer)
 
     def __getattr__(self, name: str) -> Projection:
         if name.startswith("__"):
             raise AttributeError(name)
         return Projection(self._tracer, name)
+
+    def __setattr__(self, name: str, _: object) -> NoReturn:
+        _fail(
+            f"p.{name} is learned and cannot be assigned; give what you compute a name of its own"
+        )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -333,12 +346,17 @@ def _apply(op: Op, *values: object) -> Value:
 def _node(value: object, user: str) -> Node:
     if isinstance(value, Value):
         return value.node
-    if isinstance(value, builtins.bool) or not isinstance(value, int | float):
+    if not _is_number(value):
         _fail(f"{user} takes values and numbers, not {_describe(value)}")
     try:
         return constant(float(value))
     except CellError as error:
         _fail(str(error))
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Python's own and NumPy's."""
+    return isinstance(value, Real) and not isinstance(value, builtins.bool)
 
 
 def _describe(value: object) -> str:
@@ -471,6 +489,9 @@ def _input_name(tracer: _Tracer, function: FunctionType, states: tuple[str, ...]
     wanted = f"def {tracer.name}(p, x, {', '.join(states)})"
     if not states or len(set(states)) != len(states):
         _fail(f"state={states!r} must name each state once, for example state=('h',)")
+    for name in states:
+        if not name.isidentifier() or iskeyword(name) or name in arguments[:2]:
+            _fail(f"a state cannot be called {name!r}; take another name, for example state=('h',)")
     if len(arguments) != 2 + len(states) or tuple(arguments[2:]) != states:
         _fail(f"the arguments are ({', '.join(arguments)}); with state={states!r} write {wanted}")
     return arguments[1]

@@ -91,6 +91,10 @@ def _print_one(one: Description) -> None:
     screen.print(f"[bold]{display.plain(one.name)}[/], states {', '.join(one.states)}\n")
     for line in one.doc.splitlines():
         screen.print(display.plain(line), soft_wrap=True)
+    if not set(one.equations) <= set(one.doc.splitlines()):
+        screen.print("\nAs traced:" if one.doc else "As traced:")
+        for line in one.equations:
+            screen.print(f"  {display.plain(line)}", soft_wrap=True)
     screen.print()
     table = Table(box=None, pad_edge=False)
     table.add_column("parameter")

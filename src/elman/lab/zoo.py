@@ -5,8 +5,10 @@ import re
 import msgspec
 
 from elman.cell import Cell
+from elman.cells import ALL_CELLS
 from elman.errors import ConfigError
 from elman.ir import costs
+from elman.lab.explain import traced
 
 _EQUATION = re.compile(r"\w+'? = .")
 
@@ -53,7 +55,8 @@ def describe(cell: Cell, *, input_size: int = 128, hidden_size: int = 128) -> De
     return Description(
         name=cell.name,
         summary=cell.doc.partition("\n")[0],
-        equations=equations(cell.doc),
+        # A docstring may have none, and a modified cell has that of the cell as it was.
+        equations=equations(cell.doc) if cell in ALL_CELLS else traced(graph)[0],
         doc=cell.doc,
         states=list(cell.states),
         input_size=input_size,

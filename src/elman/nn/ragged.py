@@ -6,6 +6,8 @@ PyTorch code unchanged: ``data`` holds the tokens step by step, rows sorted by f
 order in which they were packed.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
@@ -28,7 +30,7 @@ __all__ = [
 ]
 
 
-def pack(values: Tensor, lengths: Tensor) -> PackedSequence:
+def pack(values: Tensor, lengths: Tensor | Sequence[int]) -> PackedSequence:
     """Pack rows that lie one after the other, without padding them first.
 
     Args:
@@ -38,6 +40,8 @@ def pack(values: Tensor, lengths: Tensor) -> PackedSequence:
     Raises:
         DataError: a row is empty, there is no row, or the lengths do not add up to N.
     """
+    if not isinstance(lengths, Tensor):
+        lengths = torch.tensor(lengths, device="cpu")
     lengths = lengths.detach().to("cpu", torch.int64)
     _check_lengths(lengths, len(values))
     _, order = lengths.sort(descending=True, stable=True)

@@ -116,7 +116,7 @@ class Recurrent(nn.Module):
                 raise ConfigError(f"{name} is {value!r}; it must be a whole number of at least 1")
         for name in ("dropout", "weight_dropout"):
             value = getattr(self, name)
-            if not 0.0 <= value < 1.0:
+            if not isinstance(value, int | float) or not 0.0 <= value < 1.0:
                 raise ConfigError(f"{name} is {value!r}; it must be at least 0 and under 1")
         if self.weight_dropout and not any(map(_is_recurrent, stacks(self.cell.graph))):
             raise ConfigError(
@@ -365,6 +365,14 @@ class Recurrent(nn.Module):
             raise ConfigError(f"the {word} shape {shape}; must be (N, {self.input_size})")
         if not packed.data.shape[0] or not packed.batch_sizes.shape[0]:
             raise ConfigError("the batch is empty; give it at least one row of at least one token")
+        read = packed.data if table is None else table
+        own = getattr(self, f"{self._stacks[0].name}_l0")
+        mixed = read.dtype != own.dtype and not torch.is_autocast_enabled(read.device.type)
+        if mixed:
+            raise ConfigError(
+                f"the {'data are' if table is None else 'table is'} {read.dtype} and the layer's "
+                f"weights {own.dtype}; convert one, as in data.to({own.dtype})"
+            )
 
     def _first_states(
         self, packed: PackedSequence, hx: Mapping[str, Tensor] | None, like: Tensor
@@ -378,6 +386,11 @@ class Recurrent(nn.Module):
             zeros = like.new_zeros(rows, self.hidden_size)
             return [(zeros,) * len(self.cell.states)] * parts
         shape = (parts, rows, self.hidden_size)
+        if not isinstance(hx, Mapping):
+            raise ConfigError(
+                f"hx is a {type(hx).__name__}; it must be a dict of the states "
+                f"{', '.join(self.cell.states)} by name, as a call returns them"
+            )
         if set(hx) != set(self.cell.states):
             raise ConfigError(self._wrong_states(hx))
         for name, state in hx.items():

@@ -7,6 +7,7 @@ from elman.cell import Cell
 from elman.compiler import Compilation, compile
 from elman.errors import BackendError, ConfigError
 from elman.ir import text
+from elman.ir.graph import Graph
 from elman.lab.explain import plan
 from elman.lab.explain.words import Words
 
@@ -71,14 +72,20 @@ def _one_of(what: str, value: str, known: Iterable[str]) -> None:
         raise ConfigError(f"there is no {what} {value!r}; there are {', '.join(names)}")
 
 
+def traced(graph: Graph) -> tuple[list[str], str]:
+    """The equations of a step as they were traced or a modifier made them, and the output."""
+    words = Words(graph)
+    roots = [*(node for _, node in graph.named), *graph.next_states, graph.output]
+    return [str(line) for line in words.lines(roots, [])], words[graph.output]
+
+
 def _equations(request: Request) -> str:
     """The docstring, and the step as it was traced."""
     graph = request.cell.graph
-    words = Words(graph)
-    roots = [*(node for _, node in graph.named), *graph.next_states, graph.output]
-    lines = [f"  {line}" for line in words.lines(roots, [])]
+    equations, output = traced(graph)
     doc = [graph.doc, ""] if graph.doc else []
-    return "\n".join([*doc, "As traced:", *lines, f"The output is {words[graph.output]}."]) + "\n"
+    lines = (f"  {line}" for line in equations)
+    return "\n".join([*doc, "As traced:", *lines, f"The output is {output}."]) + "\n"
 
 
 def _graph(request: Request) -> str:
