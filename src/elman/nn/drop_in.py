@@ -231,7 +231,8 @@ class _DropIn(nn.RNNBase):
         hx: Any = first if len(first) > 1 else first[0]
         options = (self.bias, self.num_layers, self.dropout, self.training, self.bidirectional)
         kernel = _KERNELS[self.mode]
-        if self.mode == "LSTM" and torch.compiler.is_compiling():
+        # With projections it is another kernel, which can be compiled.
+        if self.mode == "LSTM" and not self.proj_size and torch.compiler.is_compiling():
             kernel = _lstm_apart
         if batch_sizes is None:
             output, *finals = kernel(data, hx, flat, *options, False)
