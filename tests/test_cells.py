@@ -398,6 +398,11 @@ def test_find_in_a_file(tmp_path):
     path.write_text("number = 3")
     with pytest.raises(CellError, match="holds no cell; put @cell"):
         find(f"{path}:number")
-    path.write_text("import nowhere_at_all")
-    with pytest.raises(CellError, match=r"my_cell.py: ModuleNotFoundError"):
-        find(f"{path}:mine")
+    for text, told in {
+        "\nimport nowhere_at_all": r"my_cell.py line 2: ModuleNotFoundError: No module named",
+        "raise SystemExit": r"my_cell.py line 1: SystemExit$",
+        "def (": r"my_cell.py: SyntaxError: .*line 1",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(CellError, match=told):
+            find(f"{path}:mine")

@@ -698,6 +698,8 @@ def test_lstm_wants_both_states():
     check_same_answer(lambda: ours(x, (state, short)), lambda: theirs(x, (state, short)))
     check_same_answer(lambda: ours(x, (short, state)), lambda: theirs(x, (short, state)))
     check_same_answer(lambda: ours(x, (state,)), lambda: theirs(x, (state,)))
+    three = (state, state, state)
+    check_same_answer(lambda: ours(x, three), lambda: theirs(x, three))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -5,6 +5,7 @@ import difflib
 import importlib.util
 import inspect
 import re
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -191,6 +192,15 @@ def _from_file(path: Path, name: str) -> Cell:
     raise CellError(f"{path}: {wanted}; write {path}:NAME with one of {', '.join(found)}")
 
 
+def _line(error: BaseException, path: Path) -> str:
+    """Where in the file it arose, in the words of a message."""
+    if isinstance(error, SyntaxError):
+        return ""  # its own message says it
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return f" line {lines[-1]}" if lines else ""
+
+
 def _cells_in(path: Path) -> dict[str, Cell]:
     if not path.is_file():
         raise CellError(f"{path}: no such file; name it as path/to/file.py:cell")
@@ -202,6 +212,7 @@ def _cells_in(path: Path) -> dict[str, Cell]:
         spec.loader.exec_module(module)
     except ElmanError:
         raise
-    except Exception as error:
-        raise CellError(f"{path}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        told = f": {error}" if str(error) else ""
+        raise CellError(f"{path}{_line(error, path)}: {type(error).__name__}{told}") from error
     return {name: value for name, value in vars(module).items() if isinstance(value, Cell)}

@@ -389,6 +389,8 @@ class LSTM(_DropIn):
         )
 
     def _unwrapped(self, hx: Any) -> States:
+        if len(hx) > 2:
+            raise RuntimeError("lstm expects two hidden states")
         return hx[0], hx[1]
 
     def _wrapped(self, states: States) -> Any:

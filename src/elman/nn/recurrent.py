@@ -197,7 +197,8 @@ class Recurrent(nn.Module):
                 in which they were packed; zeros where it is None.
             table: the vectors of a vocabulary, (V, I), such as ``embedding.weight``. The data are
                 then token ids (N,), int64; the result is that of looking them up first, and where
-                there are fewer words than tokens it is had sooner.
+                there are fewer words than tokens it is had sooner. Each row that is read gets its
+                gradient, also one that an ``nn.Embedding`` holds fixed by its ``padding_idx``.
 
         Returns:
             The ragged batch of outputs, data (N, H * directions), and each state after each
