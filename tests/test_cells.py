@@ -398,11 +398,11 @@ def test_find_in_a_file(tmp_path):
     path.write_text("number = 3")
     with pytest.raises(CellError, match="holds no cell; put @cell"):
         find(f"{path}:number")
-    for text, told in {
+    for content, told in {
         "\nimport nowhere_at_all": r"my_cell.py line 2: ModuleNotFoundError: No module named",
         "raise SystemExit": r"my_cell.py line 1: SystemExit$",
         "def (": r"my_cell.py: SyntaxError: .*line 1",
     }.items():
-        path.write_text(text)
+        path.write_text(content)
         with pytest.raises(CellError, match=told):
             find(f"{path}:mine")
