@@ -258,10 +258,9 @@ def backward(
     arrays |= dict.fromkeys(plan.previous, kept.previous)
     like = parts.states[0]
     first = _filled(grad_finals, like)
+    grad_states = [torch.empty_like(like) for _ in first] if states else []
     # Where they are not wanted, all may go to the same place.
-    lasts = [torch.empty_like(like) for _ in (first if states else first[:1])]
-    if not states:
-        lasts *= len(first)
+    lasts = grad_states or [torch.empty_like(like)] * len(first)
     call.launch("backward", arrays, first, lasts, count=count, back=True)
     given = [kept.buffer.narrow(1, at * size, size) for at in plan.given]
     weights = dict(zip(plan.stacks, parts.weights, strict=True))
@@ -275,8 +274,7 @@ def backward(
         given = []
     found = _outer_products(plan, parts.data, products, kept, size)
     blocks = [*found, *_sums(plan, total.sum(0) if count > 1 else total[0], size)]
-    found_states = lasts if states else []
-    return Gradients(grad_data, _by_stack(plan, weights, blocks, size), found_states, given)
+    return Gradients(grad_data, _by_stack(plan, weights, blocks, size), grad_states, given)
 
 
 def _filled(grads: Sequence[Tensor | None], like: Tensor) -> list[Tensor]:
