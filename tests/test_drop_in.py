@@ -782,3 +782,12 @@ def test_each_batch_runs_where_it_is_fast(mode, steps, rows, size, threads, grad
         torch.set_num_threads(had)
     assert backends.compiled.runs - before == ours
     torch.testing.assert_close(flat(found), flat(wanted))
+
+
+@pytest.mark.parametrize("mode", ["RNN", "GRU", "LSTM"])
+def test_few_steps_within_a_transform_are_not_left_to_torch(mode):
+    layer = getattr(elman.nn, mode)(3, 8)
+    x, before = torch.randn(4, 2, 5, 3), backends.eager.runs
+    found = torch.func.vmap(lambda one: layer(one)[0])(x)
+    assert backends.eager.runs > before
+    torch.testing.assert_close(found, torch.stack([layer(one)[0] for one in x]))

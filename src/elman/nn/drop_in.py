@@ -15,7 +15,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.backends import operators
-from elman.backends.base import Run
+from elman.backends.base import Run, is_transformed
 from elman.backends.builtin import without_biases
 from elman.cells.elman import elman, elman_relu
 from elman.cells.gru import gru
@@ -162,7 +162,7 @@ class _DropIn(nn.RNNBase):
         Compiled ones copy the weights into their own order first, for which a few steps are too
         few; and they share out rows to threads, where torch shares out units.
         """
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or is_transformed():
             return False
         if self.mode != "LSTM" and steps < _FEW_STEPS and rows < _MANY_ROWS:
             return True
