@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
-from elman.models.classifier import Classifier
-from elman.models.config import ClassifierConfig
-from elman.text.tokenizer import Encoded
-from elman.training.config import TrainConfig
-from elman.training.trainer import Corpus, Trainer
+from elman.tasks.classify.learner import ClassifierLearner, Corpus
+from elman.tasks.classify.model import Classifier, ClassifierConfig
+from elman.tasks.classify.options import ClassifyOptions
+from elman.text.tokenizer import CharacterTokenizer, Encoded
+from elman.training.trainer import Trainer
 
 EMBEDDING, HIDDEN, BATCH, CLASSES, VOCABULARY, NAMES = 16, 64, 128, 18, 60, 12_800
 
@@ -87,15 +87,16 @@ def plain_epoch(corpus: Corpus, *, packed: bool) -> Callable[[], None]:
 def elman_epoch(corpus: Corpus, backend: str) -> Callable[[], None]:
     """Return one epoch of Elman's own trainer, validation on one text."""
     torch.manual_seed(0)
-    sizes = ClassifierConfig(
+    network = ClassifierConfig(
         vocab_size=VOCABULARY,
         num_classes=CLASSES,
         embedding_size=EMBEDDING,
         hidden_size=HIDDEN,
         bidirectional=False,
     )
-    config = TrainConfig(
+    options = ClassifyOptions(
         batch_size=BATCH,
+        hidden_size=HIDDEN,
         epochs=1_000_000,
         patience=1_000_000,
         learning_rate=1e-3,
@@ -103,8 +104,15 @@ def elman_epoch(corpus: Corpus, backend: str) -> Callable[[], None]:
         label_smoothing=0.0,
         logit_adjustment=0.0,
     )
-    one = Corpus(Encoded(corpus.encoded.values[:2], np.array([2])), corpus.targets[:1])
-    trainer = Trainer(Classifier(sizes, "lstm", backend=backend), config, corpus, one)
+    learner = ClassifierLearner(
+        Classifier(network, "lstm", backend=backend),
+        options,
+        tokenizer=CharacterTokenizer.fit(["a"]),  # the texts are encoded already
+        classes=[str(i) for i in range(CLASSES)],
+        train=corpus,
+        valid=Corpus(Encoded(corpus.encoded.values[:2], np.array([2])), corpus.targets[:1]),
+    )
+    trainer = Trainer(learner)
     return lambda: trainer.state.history.append(trainer.epoch())
 
 

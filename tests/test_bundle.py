@@ -1,7 +1,6 @@
 """A model on disk: the same again, or one sentence that says what is wrong with it."""
 
 import errno
-import hashlib
 import json
 import os
 import subprocess
@@ -13,9 +12,10 @@ import pytest
 import elman
 import tiny
 from elman.errors import BundleError, ElmanError
-from elman.models import bundle
+from elman.tasks.classify.predictor import CELL, TOKENIZER
+from elman.training import bundle
 
-PARTS = (bundle.WEIGHTS, bundle.TOKENIZER, bundle.CELL)
+PARTS = (bundle.WEIGHTS, TOKENIZER, CELL)
 TEXTS = ["kamoto", "Baumann", "", "жук", "x" * 600, "\udcff"]
 
 
@@ -23,13 +23,15 @@ def contents(folder):
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
-def edit_config(folder, **changes):
-    """Change config.json such that its checksums still fit the files."""
+def edit_config(folder, *, model=None, **changes):
+    """Change config.json, and the checksums such that they fit the files."""
     file = folder / bundle.CONFIG
     config = json.loads(file.read_bytes()) | changes
-    for name in PARTS:
-        config["checksums"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    if model is not None:
+        config["model"] |= model
     file.write_text(json.dumps(config))
+    files = {name: (folder / name).read_bytes() for name in (*PARTS, bundle.CONFIG)}
+    (folder / bundle.SUMS).write_bytes(bundle.checksums(files))
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,8 @@ def test_a_bundle_holds_what_the_design_says(bundle_made_once):
     assert {file.name for file in bundle_made_once.iterdir()} == {
         *PARTS,
         bundle.CONFIG,
+        bundle.SUMS,
+        "train.toml",
         "metrics.json",
         "history.jsonl",
         "README.md",
@@ -115,7 +119,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(bundle_made_once):
 # Damage
 
 
-@pytest.mark.parametrize("name", [*PARTS, bundle.CONFIG])
+@pytest.mark.parametrize("name", [*PARTS, bundle.CONFIG, bundle.SUMS])
 @pytest.mark.parametrize("damage", ["missing", "truncated", "foreign", "empty", "of another model"])
 def test_a_damaged_bundle_is_refused(model_folder, other_model, name, damage):
     file = model_folder / name
@@ -135,8 +139,8 @@ def test_a_damaged_bundle_is_refused(model_folder, other_model, name, damage):
         elman.load(model_folder)
     message = str(caught.value)
     assert str(model_folder) in message
-    # A foreign config shows only in that the others do not fit it.
-    if (name, damage) != (bundle.CONFIG, "of another model"):
+    # Foreign checksums show only in that the others do not fit them.
+    if (name, damage) != (bundle.SUMS, "of another model"):
         assert name in message
     assert "\n" not in message
     assert caught.value.exit_code == 2
@@ -152,7 +156,7 @@ def test_weights_of_another_size_are_refused_even_with_a_good_checksum(model_fol
 def test_a_vocabulary_of_another_size_is_refused_even_with_a_good_checksum(
     model_folder, other_model
 ):
-    (model_folder / bundle.TOKENIZER).write_bytes((other_model / bundle.TOKENIZER).read_bytes())
+    (model_folder / TOKENIZER).write_bytes((other_model / TOKENIZER).read_bytes())
     edit_config(model_folder)
     with pytest.raises(BundleError, match=r"tokenizer\.json has \d+ entries, not the \d+"):
         elman.load(model_folder)
@@ -162,7 +166,7 @@ def test_a_vocabulary_of_another_size_is_refused_even_with_a_good_checksum(
     "cell", ["", "import os", "\xff", "__import__('os').system('touch owned')"]
 )
 def test_a_cell_that_is_no_graph_is_refused(model_folder, cell):
-    (model_folder / bundle.CELL).write_bytes(cell.encode("latin-1"))
+    (model_folder / CELL).write_bytes(cell.encode("latin-1"))
     edit_config(model_folder)
     with pytest.raises(ElmanError) as caught:
         elman.load(model_folder)
@@ -172,11 +176,11 @@ def test_a_cell_that_is_no_graph_is_refused(model_folder, cell):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"classes": ["de"]},
-        {"prior": [1.0]},
-        {"classes": [1, 2]},
-        {"model": {"vocab_size": 3}},
-        {"model": {}},
+        {"model": {"classes": ["de"]}},
+        {"model": {"prior": [1.0]}},
+        {"model": {"classes": [1, 2]}},
+        {"model": {"network": {"vocab_size": 3}}},
+        {"model": {"network": {}}},
         {"task": None},
         {"format_version": "one"},
     ],
@@ -195,7 +199,7 @@ def test_a_newer_format_names_both_versions_and_the_mend(model_folder):
     with pytest.raises(BundleError) as caught:
         elman.load(model_folder)
     assert "has format version 99, written by Elman 7.1" in str(caught.value)
-    assert "reads up to version 1: upgrade with `pip install -U elman`" in str(caught.value)
+    assert "reads version 2: upgrade with `pip install -U elman`" in str(caught.value)
 
 
 def test_a_place_without_a_model(tmp_path, model_folder):
@@ -247,11 +251,11 @@ def test_loading_runs_no_code_and_needs_no_pickle(model_folder):
 
 def test_read_config_imports_no_torch(model_folder):
     program = (
-        "import sys; from pathlib import Path; from elman.models.bundle import read_config;"
-        f"print(read_config(Path({str(model_folder)!r})).classes, 'torch' in sys.modules)"
+        "import sys; from pathlib import Path; from elman.training.bundle import read_config;"
+        f"print(read_config(Path({str(model_folder)!r})).task, 'torch' in sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert ran.stdout == "['de', 'ja'] False\n"
+    assert ran.stdout == "classify False\n"
 
 
 # Where to
@@ -359,7 +363,7 @@ def test_the_old_model_comes_back_when_the_new_one_cannot_take_its_place(
 def test_a_kill_before_the_rename_leaves_the_old_model_whole(model_folder):
     before = contents(model_folder)
     program = (
-        "import os; from pathlib import Path; from elman.models import bundle;"
+        "import os; from pathlib import Path; from elman.training import bundle;"
         "os.rename = lambda *_: os.kill(os.getpid(), 9);"
         f"bundle.write_folder(Path({str(model_folder)!r}), {{'config.json': b'1' * 999}})"
     )
@@ -373,7 +377,7 @@ def test_a_disk_that_is_really_full(model_folder):
     """The system itself refuses the bytes: no file may grow beyond 4 kB."""
     before = contents(model_folder)
     program = (
-        "import resource, signal; from pathlib import Path; from elman.models import bundle;"
+        "import resource, signal; from pathlib import Path; from elman.training import bundle;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
         f"bundle.write_folder(Path({str(model_folder)!r}), {{'config.json': b'1' * 9999}})"

@@ -5,9 +5,9 @@ import torch
 from torch.nn.utils.rnn import pack_sequence
 
 from elman.errors import ConfigError
-from elman.models.classifier import Classifier
-from elman.models.config import POOLINGS, ClassifierConfig
 from elman.nn import ragged
+from elman.tasks.classify.model import Classifier, ClassifierConfig
+from elman.tasks.classify.options import POOLINGS
 from elman.text.vocabulary import PADDING_ID, UNKNOWN_ID
 
 # Rows in an order of their own, as users pack them, and in the order of the trainer.

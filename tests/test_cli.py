@@ -16,9 +16,9 @@ import pytest
 import elman
 import tiny
 from elman import __version__
-from elman.cli import display
+from elman.cli import screen as screens
 from elman.cli.app import run
-from elman.models import bundle
+from elman.training import bundle
 
 ELMAN = [sys.executable, "-m", "elman"]
 SMALL = [
@@ -271,13 +271,13 @@ BAD_COMMANDS = {
     "no number": (["train", "names.tsv", "--epochs", "many"], "--epochs"),
     "unknown cell": (["train", "names.tsv", "--cell", "lstn"], "did you mean lstm?"),
     "unknown cells": (["compare", "names.tsv", "--cells", "lstm,grv"], "did you mean gru?"),
-    "no cells": (["compare", "names.tsv", "--cells", ","], "--cells names no cell"),
+    "no cells": (["compare", "names.tsv", "--cells", ","], "cells names no cell"),
     "no seeds": (["compare", "names.tsv", "--seeds", "0"], "--seeds is 0; it must be 1 or more"),
     "no cell file": (["train", "names.tsv", "--cell", "no.py:c"], "no.py: no such file"),
     "unknown pooling": (["train", "names.tsv", "--pooling", "sum"], "sum"),
     "bad size": (["train", "names.tsv", "--hidden-size", "0"], "hidden_size is 0; it must be 1"),
     "bad rate": (["train", "names.tsv", "--learning-rate", "-1"], "learning_rate is -1.0"),
-    "bad seed": (["train", "names.tsv", "--seed", "-1"], "seed is -1; it must be 0 or more"),
+    "bad seed": (["train", "names.tsv", "--seed", "-1"], "seed is -1; it must be 0 to"),
     "bad split": (["train", "names.tsv", "--split", "0.5,0.2"], "is not three shares"),
     "no test share": (["train", "names.tsv", "--split", "0.9,0.1,0"], "the test part is empty"),
     "no test share to compare on": (
@@ -299,7 +299,7 @@ BAD_COMMANDS = {
     ),
     "no model": (["predict", "modle", "text"], "there is no model at modle; did you mean model?"),
     "no model to judge": (["evaluate", "names.tsv", "names.tsv"], "names.tsv is not a model"),
-    "no classes shown": (["predict", "model", "--top", "0", "a"], "--top is 0; it must be 1"),
+    "no classes shown": (["predict", "model", "--top", "0", "a"], "top is 0; it must be 1"),
     "steps as tsv": (
         ["predict", "model", "--steps", "--format", "tsv", "a"],
         "--steps cannot be shown as tsv; use --json",
@@ -327,7 +327,7 @@ def test_a_damaged_model_is_refused(call, here, model_folder, names_file, comman
 
 def test_a_newer_model_is_refused(call, model_folder):
     config = json.loads((model_folder / bundle.CONFIG).read_bytes())
-    (model_folder / bundle.CONFIG).write_text(json.dumps(config | {"format_version": 2}))
+    (model_folder / bundle.CONFIG).write_text(json.dumps(config | {"format_version": 3}))
     assert "upgrade with `pip install -U elman`" in refused(call("predict", "model", "a"))
 
 
@@ -359,7 +359,7 @@ def test_a_full_disk_at_the_end_keeps_the_old_model_and_the_run(
 
 def test_force_replaces_a_model(call, model_folder, names_file):
     assert call("train", "names.tsv", "--out", "model", "--force", "--cell", "gru", *SMALL)[0] == 0
-    assert "gru" in (model_folder / bundle.CELL).read_text()
+    assert "gru" in (model_folder / "cell.txt").read_text()
     assert sorted(os.listdir()) == ["model", "names.tsv"]
 
 
@@ -453,7 +453,7 @@ def test_a_text_of_a_million_characters(call, model, stdin):
     stdin("moto" * 250_000 + "\nkamoto\n")
     code, out, err = call("predict", model)
     assert code == 0
-    assert err == "elman: longer than 512 characters and cut there: 1 of the texts\n"
+    assert err == "elman: longer than 512 characters and truncated: 1 of the texts\n"
     long, short = out.splitlines()
     assert len(long) < 250
     assert short.startswith("kamoto: ")
@@ -537,7 +537,7 @@ def test_ctrl_c_keeps_the_best_weights_and_resume_goes_on(call, names_file, monk
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(display.TrainingScreen, "on_batch", press)
+        patch.setattr(screens.TrainingScreen, "on_batch", press)
         code, out, err = call(*argv)
     # 130, as shells have it, so that a script does not go on; yet the model is there.
     assert code == 130
@@ -562,7 +562,7 @@ def test_ctrl_c_before_the_first_epoch_says_so(call, names_file, monkeypatch):
     def press(screen, progress):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(display.TrainingScreen, "on_batch", press)
+    monkeypatch.setattr(screens.TrainingScreen, "on_batch", press)
     code, out, err = call("train", "names.tsv", "--json", *SMALL)
     assert (code, out, err) == (130, "", "elman: stopped; no epoch was whole, nothing is kept\n")
     assert not any(bundle.is_bundle(path) for path in Path().rglob("*"))

@@ -8,7 +8,8 @@ import pytest
 from elman.backends import BACKENDS
 from elman.cells import ALL_CELLS
 from elman.errors import ConfigError
-from elman.training.config import Backend, TrainConfig, settle
+from elman.tasks.classify.options import ClassifyOptions, settle
+from elman.training.options import Backend
 
 
 @pytest.mark.parametrize(
@@ -28,12 +29,12 @@ from elman.training.config import Backend, TrainConfig, settle
         ({"pairs": 0.5}, "pairs is 0.5; it must be a whole number"),
         ({"pooling": "first"}, "pooling is 'first'; it must be one of last, max"),
         ({"backend": "cuda"}, "backend is 'cuda'; it must be one of auto"),
-        ({"seed": -1}, "seed is -1; it must be 0 or more"),
+        ({"seed": -1}, "seed is -1; it must be 0 to"),
     ],
 )
 def test_bad_values_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
-        TrainConfig(**options)
+        ClassifyOptions(**options)
 
 
 def test_every_backend_can_be_asked_for():
@@ -41,7 +42,7 @@ def test_every_backend_can_be_asked_for():
 
 
 def test_numbers_of_numpy_and_cells_can_be_written():
-    config = TrainConfig(epochs=np.int64(3), dropout=np.float32(0.5), cell=ALL_CELLS[0])
+    config = ClassifyOptions(epochs=np.int64(3), dropout=np.float32(0.5), cell=ALL_CELLS[0])
     written = config.to_dict()
     assert (written["epochs"], written["dropout"], written["cell"]) == (3, 0.5, "elman")
 
@@ -49,12 +50,12 @@ def test_numbers_of_numpy_and_cells_can_be_written():
 @pytest.mark.parametrize("level", ["characters", "words"])
 @pytest.mark.parametrize("count", [3, 100, 20_000, 1_000_000])
 def test_everything_is_settled(level, count):
-    settled = settle(TrainConfig(), level=level, count=count, num_classes=2)
+    settled = settle(ClassifyOptions(), level=level, count=count)
     assert None not in settled.to_dict().values()
     assert 4 <= settled.epochs <= 60
 
 
 def test_what_is_given_stays():
     given = {"epochs": 1, "hidden_size": 7, "dropout": 0.0, "token_dropout": 0.0}
-    settled = settle(TrainConfig(**given), level="words", count=100, num_classes=2)
+    settled = settle(ClassifyOptions(**given), level="words", count=100)
     assert {name: getattr(settled, name) for name in given} == given

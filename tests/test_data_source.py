@@ -6,16 +6,22 @@ import sys
 import pytest
 
 import tiny
+from elman import api
 from elman.data import source
 from elman.data.datasets import DATASETS
-from elman.data.source import read_data, read_split
+from elman.data.source import read_data
 from elman.errors import ConfigError, DataError
+from elman.tasks.classify import task
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def read_split(data, **options):
+    return api.read_split(task, data, {}, **options)
 
 
 def test_a_file_goes_before_a_data_set_of_its_name(here, monkeypatch):

@@ -69,7 +69,8 @@ def test_commands_exist_with_these_options(page):
     for line in lines:
         if line.split()[0].isupper():  # `elman COMMAND --help`
             continue
-        app.app.parse_args(shlex.split(line), exit_on_error=False, print_error=False)
+        words = shlex.split(line)
+        app.build(words).parse_args(words, exit_on_error=False, print_error=False)
 
 
 def test_there_are_pages_with_code():

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
-from elman.training.metrics import (
+from elman.tasks.classify.metrics import (
     CALIBRATION_BINS,
     MISTAKES,
     calibration_error,
     evaluate,
     quick_scores,
-    soft_score,
+    true_class_score,
 )
 
 CLASSES = ["a", "b", "c", "d"]
@@ -132,7 +132,7 @@ def test_quick_scores_are_those_of_the_report(drawn):
     assert quick == pytest.approx((whole.accuracy, whole.macro_f1))
 
 
-def test_soft_score_by_hand():
+def test_true_class_score_by_hand():
     sure = np.array([0.9, 0.7, 0.2], dtype=np.float32)
     # All texts: 0.6; class 0: 0.8, class 2: 0.2, so 0.5 over the classes that occur.
-    assert soft_score(sure, np.array([0, 0, 2]), 3) == pytest.approx((0.6 + 0.5) / 2)
+    assert true_class_score(sure, np.array([0, 0, 2]), 3) == pytest.approx((0.6 + 0.5) / 2)

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from elman.training.config import TrainConfig
 
 import tiny
 from checks import ALL_MODIFIED, MODIFIED_NAMES, Problem, assert_close, run_reference
@@ -25,9 +26,8 @@ from elman.errors import CellError
 from elman.ir import rewrite, text
 from elman.ir.graph import Mask, Op
 from elman.ir.stacks import stacks, unstack
-from elman.models import bundle
 from elman.nn import Recurrent, ragged
-from elman.training.config import TrainConfig
+from elman.training import bundle
 from elman.training.run import run as train
 from test_zoo import affine, sigm
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from elman.data.examples import Examples
 from elman.data.readers import read_examples
-from elman.data.splits import parse_fractions, split
+from elman.data.splits import parse_fractions
 from elman.errors import ConfigError, DataError
+from elman.tasks.classify.task import split
 
 
 def examples_of(rows, source="a.csv") -> Examples:

@@ -126,7 +126,7 @@ def test_long_texts_are_cut_at_their_end_and_counted(level):
     encoded = tokenizer.encode(texts)
     # "a b" is three characters and two words.
     assert encoded.lengths.tolist() == ([3, 3, 3] if level == "characters" else [3, 2, 3])
-    assert encoded.cut == 2
+    assert encoded.truncated == 2
     assert tokenizer.vocab_size == whole.vocab_size  # what is cut off makes no entry
     assert all(len(tokenizer.split(text)) <= 3 for text in texts)
 
@@ -153,7 +153,7 @@ def test_any_texts_round_trip(level, seen, unseen):
     first, second = tokenizer.encode([*seen, *unseen]), again.encode([*seen, *unseen])
     assert first.values.tolist() == second.values.tolist()
     assert first.lengths.tolist() == second.lengths.tolist()
-    assert first.cut == second.cut
+    assert first.truncated == second.truncated
     assert len(first) == len(seen) + len(unseen)
     assert first.lengths.sum() == len(first.values)
     assert first.lengths.max(initial=0) <= 9
@@ -171,7 +171,7 @@ def test_one_by_one_is_as_together(level, monkeypatch):
     tokenizer = fitted(level, texts, max_length=30)
     together = rows_of(tokenizer.encode(texts))
     assert together == [tokenizer.encode([text]).values.tolist() for text in texts]
-    assert tokenizer.encode(texts).cut == (6 if level == "characters" else 0)
+    assert tokenizer.encode(texts).truncated == (6 if level == "characters" else 0)
     monkeypatch.undo()
     assert fitted(level, texts, max_length=30).to_json() == tokenizer.to_json()
 
@@ -233,7 +233,7 @@ def test_a_text_of_a_million_characters():
     for level in LEVELS:
         tokenizer = fitted(level, [text])
         encoded = tokenizer.encode([text])
-        assert encoded.cut == 1
+        assert encoded.truncated == 1
         assert encoded.lengths.tolist() == [tokenizer.max_length]
 
 

@@ -9,32 +9,45 @@ import numpy as np
 import pytest
 import torch
 
+import elman
 import tiny
 from elman import cells
 from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import BundleError, ConfigError, DataError, TrainingError
-from elman.models import bundle
-from elman.training import classify
+from elman.lab.compare import compare_split
+from elman.tasks.classify import task
+from elman.tasks.classify.learner import class_weights
+from elman.tasks.classify.options import ClassifyOptions, settle
+from elman.tasks.classify.predictor import CELL, TOKENIZER
+from elman.training import bundle
+from elman.training import run as engine
 from elman.training.checkpoint import Checkpoint, training_folder
-from elman.training.compare import compare
-from elman.training.config import TrainConfig, settle
-from elman.training.run import run
-from elman.training.trainer import class_weights, schedule
+from elman.training.trainer import Trainer, rate_factor
 
 CELLS = [cell.name for cell in cells.ALL_CELLS]
 
 
 def config(**options):
-    return TrainConfig(**{**tiny.OPTIONS, **options})
+    return ClassifyOptions(**{**tiny.OPTIONS, **options})
 
 
-def fitted(split=None, **options):
-    return classify.fit(classify.prepare(split or tiny.parts(), config(**options)))
+def run(split, options, **more):
+    return engine.run(task, split, options, **more)
+
+
+class fitted:
+    """A trained model, and how that went."""
+
+    def __init__(self, split=None, **options):
+        self.learner = task.prepare(split or tiny.parts(), config(**options))
+        went = engine.fit(self.learner)
+        self.history, self.stopped, self.failed = went.history, went.stopped, went.failed
+        self.model = task.predictor(self.learner)
 
 
 def trainer(split=None, **options):
-    return classify.make_trainer(classify.prepare(split or tiny.parts(), config(**options)))
+    return Trainer(task.prepare(split or tiny.parts(), config(**options)))
 
 
 def weights(model):
@@ -48,7 +61,7 @@ class StopAt:
         self.epoch, self.batch, self.seen = epoch, batch, 0
         self.ended = None
 
-    def begin(self, prepared): ...
+    def begin(self, task, split, learner): ...
 
     def on_batch(self, progress):
         if progress.epoch == self.epoch:
@@ -69,8 +82,8 @@ def test_a_seed_repeats_bit_for_bit_and_another_does_not():
     first, second, other = (fitted(seed=seed) for seed in (3, 3, 4))
     assert weights(first.model) == weights(second.model)
     assert weights(first.model) != weights(other.model)
-    told = [msgspec.structs.replace(e, seconds=0, texts_per_second=0) for e in first.history]
-    again = [msgspec.structs.replace(e, seconds=0, texts_per_second=0) for e in second.history]
+    told = [msgspec.structs.replace(e, seconds=0, per_second=0) for e in first.history]
+    again = [msgspec.structs.replace(e, seconds=0, per_second=0) for e in second.history]
     assert told == again
 
 
@@ -100,7 +113,7 @@ def test_a_resumed_run_ends_as_an_unbroken_one(tmp_path, options, epoch, batch):
     assert [e.epoch for e in resumed.history] == [1, 2, 3, 4]
     assert [e.loss for e in resumed.history] == [e.loss for e in unbroken.history]
     assert [e.score for e in resumed.history] == [e.score for e in unbroken.history]
-    for name in (bundle.WEIGHTS, bundle.TOKENIZER, bundle.CELL):
+    for name in (bundle.WEIGHTS, TOKENIZER, CELL):
         assert (out / name).read_bytes() == (tmp_path / "unbroken" / name).read_bytes()
     assert not training_folder(out).exists()
 
@@ -149,7 +162,7 @@ def test_resuming_with_other_data_is_refused(stopped):
 
 
 def test_best_weights_from_before_the_stop_come_back(tmp_path):
-    place = Checkpoint(tmp_path / "model", config(), "cell", "data")
+    place = Checkpoint(tmp_path / "model", "classify", config(), "data")
     one = trainer()
     one.state.history.append(one.epoch())
     best = {k: v.clone() for k, v in one.model.state_dict().items()}
@@ -216,7 +229,7 @@ def test_every_cell_learns_what_can_be_learned(cell):
     options = {"epochs": 12, "patience": 12, "cell": cell, "learning_rate": 0.01}
     found = fitted(**options)
     assert found.history[0].loss > found.history[-1].loss
-    assert classify.judge(found.model, tiny.parts().train).accuracy >= 0.9
+    assert found.model.evaluate(tiny.parts().train).accuracy >= 0.9
     assert not found.failed
 
 
@@ -227,7 +240,7 @@ def test_every_shape_trains_saves_and_loads(tmp_path, pooling, bidirectional, nu
     options = {"pooling": pooling, "bidirectional": bidirectional, "num_layers": num_layers}
     trained = run(tiny.parts(), config(**options, epochs=6), out=tmp_path / "model")
     assert trained.history[-1].loss < trained.history[0].loss
-    loaded = bundle.load(tmp_path / "model")
+    loaded = elman.load(tmp_path / "model")
     expected = trained.model.predict_proba(tiny.NAMES)
     assert loaded.predict_proba(tiny.NAMES).tobytes() == expected.tobytes()
     assert expected.sum(axis=1) == pytest.approx(1, abs=1e-6)
@@ -239,7 +252,7 @@ def test_pairs_as_many_as_there_are_at_most(tmp_path, pairs, vectors):
     trained = run(tiny.parts(), config(pairs=pairs, epochs=2), out=tmp_path / "model")
     sizes = trained.model.module.config
     assert sizes.pairs == (sizes.vocab_size**2 if vectors == "all" else vectors)
-    loaded = bundle.load(tmp_path / "model")
+    loaded = elman.load(tmp_path / "model")
     expected = trained.model.predict_proba(tiny.NAMES)
     assert loaded.predict_proba(tiny.NAMES).tobytes() == expected.tobytes()
 
@@ -284,7 +297,7 @@ def test_the_latest_epoch_within_chance_of_the_highest_score_is_kept():
     one.fit()
     history = one.state.history
     kept = one.state.best
-    count = len(one.valid.targets)
+    count = len(one.learner.valid.targets)
     for epoch in history[kept.epoch :]:  # a probability's standard deviation is at most a half
         assert epoch.score < max(e.score for e in history[: epoch.epoch])
     assert kept.score >= max(e.score for e in history[: kept.epoch]) - 0.5 / count**0.5
@@ -299,7 +312,7 @@ def test_an_absurd_learning_rate_is_said_and_nothing_is_written(tmp_path):
     message = str(caught.value)
     assert message.startswith("training stopped in epoch 1, batch ")
     assert "not finite at step 1" in message
-    assert message.endswith("; a lower --learning-rate usually mends it")
+    assert message.endswith("; a lower --learning-rate usually helps")
     assert caught.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -318,7 +331,10 @@ def test_the_last_good_weights_come_back(first_epoch):
         one.state.history.append(one.epoch())
         good = {k: v.clone() for k, v in one.model.state_dict().items()}
     spoil(one, "output.bias", slice(None))
-    with pytest.raises(TrainingError, match=r"the last layer is not finite .* output\.bias"):
+    with pytest.raises(
+        TrainingError,
+        match=r"module output gives values not finite, as the weights output\.bias are",
+    ):
         one.fit()
     for name, tensor in one.model.state_dict().items():
         assert torch.equal(tensor, good[name])
@@ -326,14 +342,15 @@ def test_the_last_good_weights_come_back(first_epoch):
 
 def test_a_planted_embedding_is_named_with_its_step():
     one = trainer(token_dropout=0.0)
-    letter = classify.prepare(tiny.parts(), config()).tokenizer.encode(["g"]).values[0]
+    letter = task.prepare(tiny.parts(), config()).tokenizer.encode(["g"]).values[0]
     spoil(one, "embedding.weight", int(letter))
     # Of the names only "wag..." (step 3) and "lang..." and "...berg" have a g.
     with pytest.raises(TrainingError) as caught:
         one.fit()
     message = str(caught.value)
     assert "in epoch 1, batch " in message
-    assert "the embedding is not finite at step 3" in message or "at step 4" in message
+    assert "module embedding gives values not finite at step " in message
+    assert message.split("at step ")[1][0] in "34"
     assert "as the weights embedding.weight are not" in message
 
 
@@ -372,9 +389,9 @@ def test_the_step_is_that_where_it_began():
 def test_weights_that_fail_only_on_the_validation_part_are_noticed(monkeypatch):
     one = trainer()
     one.state.history.append(one.epoch())
-    monkeypatch.setattr(one, "_update", lambda rows, **_: 0.5)
+    monkeypatch.setattr(one, "_update", lambda batch, when: (0.5, 1))
     spoil(one, "output.bias", 0)
-    with pytest.raises(TrainingError, match="stopped after epoch 2, validation: the last layer"):
+    with pytest.raises(TrainingError, match="stopped after epoch 2, validation: module output"):
         one.fit()
     assert torch.isfinite(one.model.output.bias).all()
 
@@ -386,14 +403,14 @@ def test_a_run_that_fails_later_keeps_what_was_good(tmp_path, monkeypatch):
                 spoil(spoiled[0], "output.bias", 0)
 
     spoiled = []
-    make = classify.make_trainer
+    prepare = task.prepare
     monkeypatch.setattr(
-        classify, "make_trainer", lambda prepared: spoiled.append(make(prepared)) or spoiled[0]
+        task, "prepare", lambda *parts: spoiled.append(prepare(*parts)) or spoiled[0]
     )
     trained = run(tiny.parts(), config(), out=tmp_path / "model", watcher=Spoiler(9, 9))
     assert trained.failed
     assert "in epoch 3, batch 1" in trained.report.stopped
-    loaded = bundle.load(tmp_path / "model")
+    loaded = elman.load(tmp_path / "model")
     assert np.isfinite(loaded.predict_proba(tiny.NAMES)).all()
     assert b"Training was cut short" in (tmp_path / "model" / "README.md").read_bytes()
 
@@ -425,7 +442,7 @@ def test_a_class_of_the_test_part_alone():
 def test_a_class_of_the_validation_part_alone_is_not_looked_at():
     parts = tiny.parts()
     valid = Examples([*parts.valid.texts, "kim"], [*parts.valid.labels, "ko"], "valid")
-    found = classify.prepare(Split(parts.train, valid, parts.test, ()), config())
+    found = task.prepare(Split(parts.train, valid, parts.test, ()), config())
     assert len(found.valid.targets) == len(parts.valid)
 
 
@@ -435,13 +452,13 @@ def test_one_long_text_among_short_ones():
     parts = tiny.parts()
     split = Split(whole, parts.valid, whole, ())
     found = fitted(split, epochs=1)
-    assert any("longer than 512 characters and cut" in note for note in prepare_notes(split))
+    assert any("longer than 512 characters and truncated" in note for note in prepare_notes(split))
     assert np.isfinite(found.model.predict_proba(texts)).all()
     assert found.history[0].loss == pytest.approx(math.log(2), rel=0.5)
 
 
 def prepare_notes(split):
-    return classify.prepare(split, config()).notes
+    return task.prepare(split, config()).notes
 
 
 def test_empty_texts_in_every_part():
@@ -484,18 +501,18 @@ def test_without_a_test_part_nothing_is_trained():
     with pytest.raises(ConfigError, match="the test part is empty"):
         run(split, config())
     with pytest.raises(ConfigError, match="the test part is empty"):
-        compare(split, [config()], seeds=1)
+        compare_split(task, split, [config()], seeds=1)
 
 
 # Pieces
 
 
 def test_the_schedule_rises_for_a_tenth_and_falls_to_nothing():
-    assert schedule(0.05) == pytest.approx(0.5)
-    assert schedule(0.1) == pytest.approx(1)
-    assert schedule(0.55) == pytest.approx(0.5)
-    assert schedule(1) == pytest.approx(0)
-    rates = [schedule(i / 100) for i in range(101)]
+    assert rate_factor(0.05) == pytest.approx(0.5)
+    assert rate_factor(0.1) == pytest.approx(1)
+    assert rate_factor(0.55) == pytest.approx(0.5)
+    assert rate_factor(1) == pytest.approx(0)
+    rates = [rate_factor(i / 100) for i in range(101)]
     assert rates[:11] == sorted(rates[:11])
     assert rates[10:] == sorted(rates[10:], reverse=True)
 
@@ -507,7 +524,7 @@ def test_the_learning_rate_follows_the_schedule_to_the_end():
     one.optimiser.step = lambda: rates.append(one.optimiser.param_groups[0]["lr"]) or step()
     one.fit()
     count = len(rates)
-    assert rates == pytest.approx([0.5 * schedule((i + 1) / count) for i in range(count)])
+    assert rates == pytest.approx([0.5 * rate_factor((i + 1) / count) for i in range(count)])
     assert one.state.history[0].learning_rate == rates[count // 2 - 1]
 
 
@@ -515,10 +532,11 @@ def test_class_weights_are_scikit_learns():
     from sklearn.utils.class_weight import compute_class_weight
 
     targets = np.array([0] * 10 + [1] * 5 + [2])
-    found = class_weights(targets, 3, config(balance=True))
+    found = class_weights(np.bincount(targets))
     expected = compute_class_weight("balanced", classes=np.arange(3), y=targets)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
-    assert class_weights(targets, 3, config()) is None
+    assert trainer(balance=True).learner._class_weights is not None
+    assert trainer().learner._class_weights is None
 
 
 def test_balance_raises_the_small_class():
@@ -539,31 +557,31 @@ def test_balance_raises_the_small_class():
 
 
 def test_gradients_are_clipped(monkeypatch):
-    from elman.training import trainer as module
+    from elman.training import optimisers
 
     norms = []
-    clip = module.Trainer._clip
+    clip = optimisers.clip_
 
-    def watched(self):
-        found = clip(self)
-        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
+    def watched(parameters, largest):
+        norm = clip(parameters, largest)
+        grads = [p.grad for p in parameters if p.grad is not None]
         norms.append(torch.stack([grad.norm() for grad in grads]).norm())
-        return found
+        return norm
 
-    monkeypatch.setattr(module.Trainer, "_clip", watched)
+    monkeypatch.setattr(optimisers, "clip_", watched)
     one = trainer(epochs=1)
     with torch.no_grad():
         one.model.output.weight.mul_(1000)
     one.fit()
     assert norms
-    assert max(norms) <= module.CLIP_NORM * 1.001
+    assert max(norms) <= one.schedule.clip_norm * 1.001
 
 
 def test_what_is_given_stays_and_what_is_not_is_settled():
-    given = settle(config(), level="characters", count=100, num_classes=2)
+    given = settle(config(), level="characters", count=100)
     for name, value in tiny.OPTIONS.items():
         assert getattr(given, name) == value
-    settled = settle(TrainConfig(), level="words", count=100_000, num_classes=3)
+    settled = settle(ClassifyOptions(), level="words", count=100_000)
     assert None not in msgspec.to_builtins(settled).values()
 
 
@@ -576,29 +594,33 @@ def test_what_is_given_stays_and_what_is_not_is_settled():
         ({"learning_rate": 0.0}, "learning_rate is 0.0; it must be above 0"),
         ({"learning_rate": math.nan}, "learning_rate is nan; it must be above 0"),
         ({"weight_decay": -1.0}, "weight_decay is -1.0; it must be 0 or more"),
-        ({"seed": -1}, "seed is -1; it must be 0 or more"),
+        ({"seed": -1}, "seed is -1; it must be 0 to"),
         ({"pooling": "sum"}, "pooling is 'sum'; it must be one of last, max, mean, attention"),
         ({"tokens": "bytes"}, "tokens is 'bytes'; it must be one of auto, characters, words"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options, said):
     with pytest.raises(ConfigError) as caught:
-        TrainConfig(**options)
+        ClassifyOptions(**options)
     assert said in str(caught.value)
 
 
 def test_compare_gives_each_cell_each_seed():
     ran = []
-    table = compare(
-        tiny.parts(), [config(cell=c) for c in ("elman", "gru")], seeds=2, on_run=ran.append
+    table = compare_split(
+        task,
+        tiny.parts(),
+        [config(cell=c) for c in ("elman", "gru")],
+        seeds=2,
+        on_run=lambda _, run: ran.append(run),
     )
     assert [(r.cell, r.seed) for r in ran] == [("elman", 0), ("gru", 0), ("elman", 1), ("gru", 1)]
     assert table.runs == ran
     for row, pair in zip(table.rows, (ran[0::2], ran[1::2]), strict=True):
-        accuracies = [r.accuracy for r in pair]
-        assert row.accuracy == pytest.approx(np.mean(accuracies))
-        assert row.accuracy_spread == pytest.approx(np.std(accuracies, ddof=1))
+        accuracies = [r.metrics["accuracy"] for r in pair]
+        assert row.mean["accuracy"] == pytest.approx(np.mean(accuracies))
+        assert row.spread["accuracy"] == pytest.approx(np.std(accuracies, ddof=1))
         assert row.parameters == pair[0].parameters
-    alone = classify.judge(fitted(cell="gru", seed=1).model, tiny.parts().test)
-    assert ran[3].accuracy == alone.accuracy
+    alone = fitted(cell="gru", seed=1).model.evaluate(tiny.parts().test)
+    assert ran[3].metrics["accuracy"] == alone.accuracy
     assert [b.name.split()[0] for b in table.baselines] == ["always", "n-grams"]

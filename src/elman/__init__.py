@@ -7,22 +7,26 @@
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from elman._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from elman.estimator import TextClassifier as TextClassifier
-    from elman.models.bundle import load as load
+    from elman.api import evaluate as evaluate
+    from elman.api import load as load
+    from elman.api import train as train
+    from elman.lab.compare import compare as compare
     from elman.nn.recurrent import Recurrent as Recurrent
-    from elman.training.run import train as train
+    from elman.tasks.classify.estimator import TextClassifier as TextClassifier
 
 # Imported on first use: `import elman` takes milliseconds, torch takes seconds.
 _LAZY = {
-    "TextClassifier": "elman.estimator",
-    "load": "elman.models.bundle",
     "Recurrent": "elman.nn.recurrent",
-    "train": "elman.training.run",
+    "TextClassifier": "elman.tasks.classify.estimator",
+    "compare": "elman.lab.compare",
+    "evaluate": "elman.api",
+    "load": "elman.api",
+    "train": "elman.api",
 }
-__all__ = ["Recurrent", "TextClassifier", "__version__", "load", "train"]
+__all__ = ["Recurrent", "TextClassifier", "__version__", "compare", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,30 +10,51 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from cyclopts import App, CycloptsError
 
-from elman import __version__
+from elman._version import __version__
 from elman.errors import ElmanError
 
-app = App(
-    name="elman",
-    help="Train, understand and ship recurrent networks for text.",
-    version=f"elman {__version__}",
-    help_epilogue="Begin with: elman train surnames",
-    suppress_keyboard_interrupt=False,  # `run` says it
-)
-for _name, _help in {
-    "train": "Train a classifier on a file, a folder or a built-in data set.",
-    "predict": "Classify texts, given as arguments or one a line on stdin.",
-    "evaluate": "Score a trained model on labelled texts.",
+# What each command is for. Those of the first table have the options of a task and are made for
+# the command line at hand.
+OF_TASKS = {
+    "train": "Train a model on a file, a folder or a built-in data set.",
+    "predict": "Answer texts with a trained model.",
+    "evaluate": "Score a trained model on labelled examples.",
     "compare": "Train several cells on the same data and compare them.",
+}
+OTHERS = {
     "datasets": "List the built-in data sets.",
     "cells": "List the cells with their equations, parameters and cost, or show one in full.",
     "explain": "Show what the compiler makes of a cell, from its equations to machine code.",
     "bench": "Measure the speed of cells beside torch, an eager loop and JAX.",
-}.items():
-    app.command(f"elman.cli.{_name}:{_name}", name=_name, help=_help)
+}
+
+
+def build(argv: Sequence[str]) -> App:
+    """Return the application for one command line."""
+    app = App(
+        name="elman",
+        help="Train, understand and ship recurrent networks for text.",
+        version=f"elman {__version__}",
+        help_epilogue="Begin with: elman train surnames",
+        suppress_keyboard_interrupt=False,  # `run` says it
+    )
+    for name, text in OF_TASKS.items():
+        if argv[:1] == [name]:
+            make = import_module(f"elman.cli.{name}").command
+            app.command(make(argv[1:]), name=name)
+        else:
+            app.command(_not_called, name=name, help=text)
+    for name, text in OTHERS.items():
+        app.command(f"elman.cli.{name}:{name}", name=name, help=text)
+    return app
+
+
+def _not_called() -> None:
+    """Stand for a command that this command line does not call."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -47,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what a user can cause shows no traceback."""
     try:
-        code = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
+        words = list(sys.argv[1:] if argv is None else argv)
+        app = build(words)
+        code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except ElmanError as error:

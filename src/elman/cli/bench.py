@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elman.cli import display
+from elman.cli import screen
 from elman.cli.options import Flag, Json
 from elman.errors import ConfigError
+from elman.text.terminal import visible
 
 if TYPE_CHECKING:
     from elman.lab.bench import Result, Row
@@ -80,7 +81,7 @@ def bench(
     if out is not None:
         out.write_bytes(lab.to_json(result))
     if json:
-        display.print_json(lab.to_plain(result))
+        screen.print_json(lab.to_plain(result))
     else:
         _print(result)
 
@@ -161,4 +162,4 @@ def _print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (text.ljust(width) for text, width in zip(line, widths, strict=True))
-        print(display.visible("  ".join(cells).rstrip()))
+        print(visible("  ".join(cells).rstrip()))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from elman.cli import display
+from elman.cli import screen
 from elman.cli.options import Json
+from elman.text.terminal import plain
 
 if TYPE_CHECKING:
     from elman.lab.zoo import Description
@@ -39,34 +40,32 @@ def cells(
     if cell is not None:
         one = describe(find(cell), **sizes)
         if json:
-            display.print_json(one)
+            screen.print_json(one)
         else:
             _print_one(one)
         return
     found = [describe(each, **sizes) for each in ALL_CELLS]
     if json:
-        display.print_json(found)
+        screen.print_json(found)
     else:
         _print_all(found)
 
 
 def _print_all(found: list[Description]) -> None:
-    screen = display.console()
+    terminal = screen.console()
     for one in found:
-        screen.print(
-            f"[bold]{display.plain(one.name)}[/]  {display.plain(one.summary)}", soft_wrap=True
-        )
+        terminal.print(f"[bold]{plain(one.name)}[/]  {plain(one.summary)}", soft_wrap=True)
         for line in one.equations:
-            screen.print(f"    {display.plain(line)}", soft_wrap=True)
-        screen.print(f"    [dim]{_costs(one)}[/]\n", soft_wrap=True)
-    screen.print(_legend(found[0]), soft_wrap=True)
+            terminal.print(f"    {plain(line)}", soft_wrap=True)
+        terminal.print(f"    [dim]{_costs(one)}[/]\n", soft_wrap=True)
+    terminal.print(_legend(found[0]), soft_wrap=True)
     if any(one.needs_equal_sizes for one in found):
-        screen.print(
+        terminal.print(
             "x to H: the cell adds x itself to hidden units; where I and H differ, a learned "
             "projection brings x to H first",
             soft_wrap=True,
         )
-    screen.print("One in full: elman cells NAME. Use: elman train DATA --cell NAME")
+    terminal.print("One in full: elman cells NAME. Use: elman train DATA --cell NAME")
 
 
 def _costs(one: Description) -> str:
@@ -87,26 +86,26 @@ def _legend(one: Description) -> str:
 def _print_one(one: Description) -> None:
     from rich.table import Table
 
-    screen = display.console()
-    screen.print(f"[bold]{display.plain(one.name)}[/], states {', '.join(one.states)}\n")
+    terminal = screen.console()
+    terminal.print(f"[bold]{plain(one.name)}[/], states {', '.join(one.states)}\n")
     for line in one.doc.splitlines():
-        screen.print(display.plain(line), soft_wrap=True)
+        terminal.print(plain(line), soft_wrap=True)
     if not set(one.equations) <= set(one.doc.splitlines()):
-        screen.print("\nAs traced:" if one.doc else "As traced:")
+        terminal.print("\nAs traced:" if one.doc else "As traced:")
         for line in one.equations:
-            screen.print(f"  {display.plain(line)}", soft_wrap=True)
-    screen.print()
+            terminal.print(f"  {plain(line)}", soft_wrap=True)
+    terminal.print()
     table = Table(box=None, pad_edge=False)
     table.add_column("parameter")
     table.add_column("shape")
     for name, shape in one.shapes.items():
-        table.add_row(display.plain(name), " x ".join(map(str, shape)))
-    screen.print(table)
-    screen.print(f"\n{_costs(one).removesuffix('; x to H')}", soft_wrap=True)
+        table.add_row(plain(name), " x ".join(map(str, shape)))
+    terminal.print(table)
+    terminal.print(f"\n{_costs(one).removesuffix('; x to H')}", soft_wrap=True)
     if one.needs_equal_sizes:
-        screen.print(
+        terminal.print(
             "It adds x itself to hidden units: where I and H differ, a learned projection brings "
             "x to H first",
             soft_wrap=True,
         )
-    screen.print(_legend(one), soft_wrap=True)
+    terminal.print(_legend(one), soft_wrap=True)

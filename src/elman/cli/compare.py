@@ -2,56 +2,95 @@
 
 from __future__ import annotations
 
-from elman.cli import display
-from elman.cli.options import Data, DataOptions, Json, ModelOptions, read_split, train_config
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from elman.cli import options
+from elman.cli.options import DATA_TEXT, Data, option
+from elman.data.splits import parse_fractions
 from elman.errors import ConfigError
+from elman.training.task import Task
 
-_DATA = DataOptions()
-_MODEL = ModelOptions()
+_TEXT = f"""Train several cells on the same data and compare them.
+
+Every cell sees the same split; the seed changes the first weights, the order of the batches and
+the dropout.
+
+Parameters
+----------
+data
+    {DATA_TEXT}
+"""
 
 
-def compare(
-    data: Data,
-    /,
+def command(argv: Sequence[str]) -> Callable[..., int]:
+    """Return the command with the options of the task that ``argv`` is about."""
+    config = options.read_config(argv)
+    task = options.task_for(argv, config)
+
+    def compare(data: str, **given: Any) -> int:
+        return _compare(data, **{**given, "task": task})
+
+    parameters = [
+        inspect.Parameter("data", inspect.Parameter.POSITIONAL_ONLY, annotation=Data),
+        *options.task_options(),
+        *options.data_options(task),
+        *_OPTIONS,
+        *options.options_of(task.options, without=("cell", "seed")),
+    ]
+    return options.with_signature(compare, parameters, text=_TEXT, defaults=config)
+
+
+_OPTIONS = [
+    option(
+        "cells",
+        str,
+        "elman,lstm,gru",
+        "Names of cells with commas between them, or file.py:name.",
+        panel="network",
+    ),
+    option("seeds", int, 3, "How many runs of each cell.", panel="training"),
+    option(
+        "json",
+        bool,
+        False,
+        "Print one JSON document on stdout and nothing else there.",
+        panel="output",
+        flag=True,
+    ),
+]
+
+
+def _compare(
+    data: str,
     *,
-    cells: str = "elman,lstm,gru",
-    seeds: int = 3,
-    json: Json = False,
-    data_options: DataOptions = _DATA,
-    model_options: ModelOptions = _MODEL,
+    task: Task,
+    cells: str,
+    seeds: int,
+    json: bool,
+    split: str | None,
+    config: Path | None,
+    **given: Any,
 ) -> int:
-    """Train several cells on the same data and compare them.
+    from elman.cli import screen
+    from elman.lab.compare import compare
 
-    Every cell sees the same split; the seed changes the first weights, the order of the batches
-    and the dropout.
-
-    Parameters
-    ----------
-    data
-        File, folder, `-`, or a name that `elman datasets` lists.
-    cells
-        Names of cells with commas between them.
-    seeds
-        How many runs of each cell.
-    json
-        Print one JSON document on stdout and nothing else there.
-    """
-    from elman import cells as zoo
-
-    names = list(dict.fromkeys(zoo.split_names(cells)))
-    if not names:
-        raise ConfigError("--cells names no cell; write for example --cells elman,lstm,gru")
     if seeds < 1:
         raise ConfigError(f"--seeds is {seeds}; it must be 1 or more")
-    for name in names:
-        zoo.find(name)
-    configs = [train_config(model_options, cell=name, seed=0) for name in names]
-    parts = read_split(data, data_options, seed=0)
-    from elman.training.compare import compare as run
-
-    table = run(parts, configs, seeds=seeds, on_run=None if json else display.print_run)
+    fractions = None if split is None else parse_fractions(split)
+    comparison = compare(
+        data,
+        task=task.name,
+        cells=cells,
+        seeds=seeds,
+        fractions=fractions,
+        on_run=None if json else screen.print_run,
+        **given,
+    )
     if json:
-        display.print_json(table)
+        screen.print_json(comparison)
     else:
-        display.print_comparison(table)
+        screen.print_comparison(comparison)
     return 0

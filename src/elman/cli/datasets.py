@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from elman.cli import display
+from elman.cli import screen
 from elman.cli.options import Json
 
 
@@ -19,7 +19,7 @@ def datasets(*, json: Json = False) -> None:
     names = ("name", "task", "size", "classes", "licence", "extra", "summary", "source")
     rows = [{name: getattr(entry, name) for name in names} for entry in DATASETS.values()]
     if json:
-        display.print_json(rows)
+        screen.print_json(rows)
         return
     from rich.table import Table
 
@@ -30,8 +30,8 @@ def datasets(*, json: Json = False) -> None:
         table.add_row(
             *(f"{v:,}" if isinstance(v, int) else str(v) for v in list(row.values())[:-2])
         )
-    screen = display.console()
-    screen.print(table)
+    terminal = screen.console()
+    terminal.print(table)
     for row in rows:
-        screen.print(f"\n[bold]{row['name']}[/]: {row['summary']}\n  from {row['source']}")
-    screen.print("\nBrought by: pip install 'elman\\[data]'. Use: elman train NAME")
+        terminal.print(f"\n[bold]{row['name']}[/]: {row['summary']}\n  from {row['source']}")
+    terminal.print("\nBrought by: pip install 'elman\\[data]'. Use: elman train NAME")

@@ -2,60 +2,71 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from elman.cli import display
-from elman.cli.options import Data, Json
-from elman.data.source import read_data
+from elman import api, tasks
+from elman.cli import options
+from elman.cli.options import DATA_TEXT, Data, option
+from elman.training.task import Task
+
+_TEXT = f"""Score a trained model on labelled examples.
+
+All of DATA is judged, as it is. To judge on what the model was trained on says little: `elman
+train` has already judged it on data kept apart.
+
+Parameters
+----------
+model
+    Folder of a trained model.
+data
+    {DATA_TEXT}
+"""
 
 
-def evaluate(
-    model: Path,
-    data: Data,
-    /,
-    *,
-    text: str | None = None,
-    label: str | None = None,
-    json: Json = False,
-) -> None:
-    """Score a trained model on labelled texts.
+def command(argv: Sequence[str]) -> Callable[..., None]:
+    """Return the command with the options of the model that ``argv`` names."""
+    task = options.task_of_model(argv)
 
-    All texts of DATA are judged, as they are. To judge on texts that the model was trained on
-    says little: `elman train` has already judged it on texts kept apart.
+    def evaluate(model: Path, data: str, **given: Any) -> None:
+        _evaluate(api.task_of(model), model, data, **given)
 
-    Parameters
-    ----------
-    model
-        Folder of a trained model.
-    data
-        File, folder, `-`, or a name that `elman datasets` lists.
-    text
-        Column that holds the text, by name or by number from 1.
-    label
-        Column that holds the class, by name or by number from 1.
-    json
-        Print one JSON document on stdout and nothing else there.
-    """
-    from elman.models import bundle
+    positional = inspect.Parameter.POSITIONAL_ONLY
+    parameters = [
+        inspect.Parameter("model", positional, annotation=Path),
+        inspect.Parameter("data", positional, annotation=Data),
+        *(
+            option(name, str | None, None, text, panel="data")
+            for name, text in task.columns.items()
+        ),
+        option(
+            "json",
+            bool,
+            False,
+            "Print one JSON document on stdout and nothing else there.",
+            panel="output",
+            flag=True,
+        ),
+    ]
+    return options.with_signature(evaluate, parameters, text=_TEXT)
 
-    bundle.read_config(model)
-    examples = read_data(data, text=text, label=label)
-    from elman.training.classify import judge
 
-    scores = judge(bundle.load(model), examples)
+def _evaluate(task: Task, model: Path, data: str, *, json: bool, **columns: str | None) -> None:
+    from elman.cli import screen
+    from elman.text.terminal import plain
+
+    examples = task.read(data, **columns)
+    predictor = api.load(model)
+    scores = predictor.evaluate(examples)
     if json:
-        display.print_json(scores, data=data, model=str(model))
+        screen.print_json(scores, data=data, model=str(model))
         return
-    screen = display.console()
-    screen.print(f"{examples.source}: {scores.count:,} judged", markup=False)
+    terminal = screen.console()
+    terminal.print(f"{plain(examples.source)}: {scores.count:,} judged")
     for note in examples.notes:
-        screen.print(f"  · {note}", markup=False)
-    unseen = sorted({row.label for row in scores.classes} - set(bundle.read_config(model).classes))
-    if unseen:
-        said = ", ".join(unseen[:5]) + (" …" if len(unseen) > 5 else "")
-        screen.print(
-            "  · labels that are not among the model's classes, so that every text of theirs is a "
-            f"mistake: {said}",
-            markup=False,
-        )
-    display.print_evaluation(scores, screen=screen)
+        terminal.print(f"  · {plain(note)}")
+    pages = tasks.pages(task)
+    known = getattr(predictor, "classes", None)
+    screen.print_all(pages.evaluation(scores, width=terminal.width, known=known), terminal)

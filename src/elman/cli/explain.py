@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Literal
 
-from elman.cli import display
+from elman.cli import screen
 from elman.cli.options import Json
+from elman.text.terminal import visible
 
 Stage = Literal["equations", "graph", "adjoint", "schedule", "kernel", "llvm", "asm"]
 
@@ -50,7 +51,7 @@ def explain(
         found, stage, hidden_size=hidden_size, dtype=dtype, kernel=kernel, tiles=tiles
     )
     if json:
-        display.print_json({"cell": found.name, "stage": stage, "text": text})
+        screen.print_json({"cell": found.name, "stage": stage, "text": text})
         return
     for line in text.splitlines():
-        sys.stdout.write(f"{display.visible(line.expandtabs())}\n")
+        sys.stdout.write(f"{visible(line.expandtabs())}\n")

@@ -1,94 +1,28 @@
-"""Options that several commands share."""
+"""From declared options to a command's parameters.
+
+A command of a task is a function whose signature is made from the task's options, so that each
+option stands in the source once, and `--help` shows those of that task and no others.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Annotated, Literal
+import inspect
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
 
-from cyclopts import Parameter
+import msgspec
+from cyclopts import Group, Parameter
 
-from elman.data import source
-from elman.data.splits import Split, parse_fractions
-from elman.models.config import Pooling
-from elman.training.config import Backend, TrainConfig
+from elman import tasks
+from elman.errors import ConfigError, DataError, ElmanError
+from elman.training.bundle import is_bundle
+from elman.training.options import PANELS, declared
+from elman.training.task import Task
 
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """How the data are read and cut."""
-
-    text: str | None = None
-    "Column that holds the text, by name or by number from 1."
-    label: str | None = None
-    "Column that holds the class, by name or by number from 1."
-    valid: str | None = None
-    "A file to validate on, instead of a share of DATA."
-    test: str | None = None
-    "A file to test on, instead of a share of DATA."
-    split: str | None = None
-    "Shares of training, validation and test (0.8,0.1,0.1; with --test 0.98,0.02,0)."
-
-
-@Parameter(name="*")
-@dataclass(frozen=True, kw_only=True)
-class ModelOptions:
-    """What is trained, and how; what is not given follows from the data."""
-
-    tokens: Literal["auto", "characters", "words"] = "auto"
-    "What one step reads; auto takes characters for short texts."
-    min_count: int | None = None
-    "Tokens seen less often share the unknown entry (2)."
-    max_length: int | None = None
-    "Longer texts are cut (512 characters or 256 words)."
-    embedding_size: int | None = None
-    "Size of a token's vector."
-    hidden_size: int | None = None
-    "Units of each direction."
-    num_layers: int = 1
-    "Recurrent layers on top of each other."
-    bidirectional: bool = True
-    "Read each text in both directions."
-    pooling: Pooling | None = None
-    "How the steps become one vector."
-    pairs: int | None = None
-    "Vectors for pairs of neighbouring tokens (2,039 for characters, none for words)."
-    dropout: float | None = None
-    "Share of values left out in training."
-    token_dropout: float | None = None
-    "Share of training tokens read as unknown."
-    label_smoothing: float = 0.05
-    "Share of each target spread over all classes."
-    logit_adjustment: float = 0.2
-    "How much training leans against the class sizes, 0 to 1."
-    batch_size: int | None = None
-    "Texts in a batch."
-    epochs: int | None = None
-    "Passes over the training part, at most."
-    patience: int | None = None
-    "Epochs without a better validation score before training stops."
-    learning_rate: float | None = None
-    "Highest of the schedule."
-    weight_decay: float = 0.01
-    "Of AdamW."
-    balance: bool = False
-    "Weigh classes by the inverse of their size."
-    backend: Backend = "auto"
-    "What runs the recurrence."
-
-
-def read_split(data: str, options: DataOptions, *, seed: int) -> Split:
-    """Read DATA and cut it as the options say."""
-    given = {field.name: getattr(options, field.name) for field in fields(options)}
-    shares = given.pop("split")
-    fractions = None if shares is None else parse_fractions(shares)
-    return source.read_split(data, fractions=fractions, seed=seed, **given)
-
-
-def train_config(options: ModelOptions, *, cell: str, seed: int) -> TrainConfig:
-    """Return the options as the library takes them; refuses values that cannot work."""
-    given = {field.name: getattr(options, field.name) for field in fields(options)}
-    return TrainConfig(cell=cell, seed=seed, **given)
+_PANELS = {name: Group(name.title(), sort_key=i) for i, name in enumerate(PANELS)}
 
 
 def _not_an_option(_: object, value: str) -> None:
@@ -100,3 +34,200 @@ def _not_an_option(_: object, value: str) -> None:
 Data = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
 Json = Annotated[bool, Parameter(negative=())]
 Flag = Annotated[bool, Parameter(negative=())]
+
+DATA_TEXT = "File, folder, `-`, or a name that `elman datasets` lists."
+
+
+def option(
+    name: str,
+    kind: Any,
+    default: Any,
+    text: str,
+    *,
+    panel: str,
+    rule: str = "",
+    flag: bool = False,
+) -> inspect.Parameter:
+    """Return one option of a command.
+
+    Args:
+        name: as Python has it.
+        kind: its type.
+        default: what it is when it is not given.
+        text: for ``--help``.
+        panel: the group in which ``--help`` shows it.
+        rule: what a default of None becomes.
+        flag: whether there is no ``--no-NAME``.
+    """
+    # Cyclopts itself shows a default that is not None.
+    help_ = f"{text} [default: {rule}]" if rule and default is None else text
+    details: dict[str, Any] = {"negative": ()} if flag else {}
+    annotation = Annotated[kind, Parameter(help=help_, group=_PANELS[panel], **details)]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+def options_of(
+    struct: type[msgspec.Struct], *, without: Iterable[str] = ()
+) -> list[inspect.Parameter]:
+    """Return the parameters of every option that a struct declares."""
+    return [
+        option(
+            one.name,
+            one.annotation,
+            one.default,
+            one.option.text,
+            panel=one.option.panel,
+            rule=one.rule,
+        )
+        for one in declared(struct)
+        if one.name not in without
+    ]
+
+
+def data_options(task: Task) -> list[inspect.Parameter]:
+    """Return the options that say how data are read and cut."""
+    texts = {
+        **task.columns,
+        "valid": "A file to validate on, instead of a share of DATA.",
+        "test": "A file to test on, instead of a share of DATA.",
+    }
+    found = [
+        option(name, str | None, None, text, panel="data", rule=_DATA_RULES.get(name, ""))
+        for name, text in texts.items()
+    ]
+    text = "Shares of training, validation and test."
+    rule = "0.8,0.1,0.1; see docs/data.md for --test"
+    return [*found, option("split", str | None, None, text, panel="data", rule=rule)]
+
+
+_DATA_RULES = {"valid": "a share of DATA", "test": "a share of DATA"}
+
+
+def task_options() -> list[inspect.Parameter]:
+    """Return the options that decide which other options there are."""
+    return [
+        option(
+            "task",
+            str | None,
+            None,
+            f"What to train: {', '.join(tasks.TASKS)}.",
+            panel="data",
+            rule="what suits DATA",
+        ),
+        option(
+            "config",
+            Path | None,
+            None,
+            "A TOML file with any of these options; those given here go before it.",
+            panel="data",
+        ),
+    ]
+
+
+def with_signature(
+    function: Callable[..., Any],
+    parameters: Sequence[inspect.Parameter],
+    *,
+    text: str,
+    defaults: Mapping[str, Any] | None = None,
+) -> Callable[..., Any]:
+    """Return a command that shows its real parameters and calls ``function`` with all of them.
+
+    Args:
+        function: what the command does; takes ``**options``.
+        parameters: positional ones first.
+        text: its help.
+        defaults: of a ``--config`` file.
+
+    Raises:
+        ConfigError: the file names an option that there is not.
+    """
+    named = {parameter.name: parameter for parameter in parameters}
+    for name, value in (defaults or {}).items():
+        if name not in named:
+            raise ConfigError(
+                f"--config names {name}, which is no option here; "
+                f"there are {', '.join(sorted(named))}"
+            )
+        named[name] = named[name].replace(default=value)
+    signature = inspect.Signature([*named.values()])
+
+    def command(*args: Any, **given: Any) -> Any:
+        bound = signature.bind(*args, **given)  # Cyclopts passes what was given alone
+        bound.apply_defaults()
+        return function(*bound.args, **bound.kwargs)
+
+    command.__signature__ = signature  # type: ignore[attr-defined]
+    command.__doc__ = text
+    return command
+
+
+def read_config(argv: Sequence[str]) -> dict[str, Any]:
+    """Return the options of the file that ``--config`` names; no options without one.
+
+    Raises:
+        ConfigError: the file cannot be read as TOML.
+    """
+    path = value_of(argv, "--config")
+    if path is None:
+        return {}
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(f"--config {path} cannot be read ({reason})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path} is not TOML: {error}") from error
+    return {name.replace("-", "_"): value for name, value in values.items()}
+
+
+def task_for(argv: Sequence[str], config: Mapping[str, Any]) -> Task:
+    """Return the task that a command line is about, before its options are known.
+
+    It is that of ``--task``, else that of the file, else what suits the data.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    name = value_of(argv, "--task") or config.get("task")
+    if name is not None:
+        return tasks.find(str(name))
+    words = [word for word in argv if not word.startswith("-") or word == "-"]
+    if "data" in config:
+        words.append(str(config["data"]))
+    for word in words:
+        try:
+            task = tasks.guess(word)
+        except DataError:  # told when the data are read
+            continue
+        if task.name != tasks.DEFAULT:
+            return task
+    return tasks.find(tasks.DEFAULT)
+
+
+def value_of(argv: Sequence[str], name: str) -> str | None:
+    """Return what is given to an option on a command line that is not yet parsed."""
+    for i, word in enumerate(argv):
+        if word == "--":
+            return None
+        if word == name and i + 1 < len(argv):
+            return argv[i + 1]
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return None
+
+
+def task_of_model(argv: Sequence[str]) -> Task:
+    """Return the task of the first model that ``argv`` names, for the command's options.
+
+    Where there is none the default task's options are shown: the model is refused when it is read.
+    """
+    from elman import api
+
+    for word in argv:
+        if not word.startswith("-") and is_bundle(Path(word)):
+            with suppress(ElmanError):
+                return api.task_of(word)
+    return tasks.find(tasks.DEFAULT)

@@ -2,139 +2,130 @@
 
 from __future__ import annotations
 
+import inspect
 import queue
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
-from elman.cli.display import visible
-from elman.cli.options import Flag, Json
+from elman import api, tasks
+from elman.cli import options
+from elman.cli.options import option
 from elman.errors import ConfigError
-
-if TYPE_CHECKING:
-    from elman.models.predictor import TextClassifierModel
+from elman.training.task import Predictor, Task
 
 # Lines answered together when they come fast; a slow source is answered line by line.
 CHUNK = 1024
 
+_TEXT = """Answer texts with a trained model, given as arguments or one a line on stdin.
 
-def predict(
-    model: Path,
-    /,
-    *texts: str,
-    top: int | None = None,
-    steps: Flag = False,
-    json: Json = False,
-    format: Literal["text", "tsv"] = "text",
+Parameters
+----------
+model
+    Folder of a trained model.
+texts
+    Texts; without any, lines are read from stdin and answered in order as they come.
+"""
+
+
+def command(argv: Sequence[str]) -> Callable[..., None]:
+    """Return the command with the options of the model that ``argv`` names."""
+    task = options.task_of_model(argv)
+
+    def predict(model: Path, *texts: str, **given: Any) -> None:
+        _predict(api.task_of(model), model, texts, **given)
+
+    parameters = [
+        inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
+        inspect.Parameter("texts", inspect.Parameter.VAR_POSITIONAL, annotation=str),
+        *options.options_of(task.answers),
+        option(
+            "json",
+            bool,
+            False,
+            "Print one JSON document on stdout: an array with an object for each text.",
+            panel="output",
+            flag=True,
+        ),
+        option(
+            "format",
+            Literal["text", "tsv"],
+            "text",
+            "tsv prints a line for each text: the text, then its answer, then a note.",
+            panel="output",
+        ),
+    ]
+    return options.with_signature(predict, parameters, text=_TEXT)
+
+
+def _predict(
+    task: Task, model: Path, texts: Sequence[str], *, json: bool, format: str, **answers: Any
 ) -> None:
-    """Classify texts, given as arguments or one a line on stdin.
-
-    Parameters
-    ----------
-    model
-        Folder of a trained model.
-    texts
-        Texts; without any, lines are read from stdin and answered in order as they come.
-    top
-        How many classes to show for each text (1; with --steps 3).
-    steps
-        Show the opinion after each character or word.
-    json
-        Print one JSON document on stdout: an array with an object for each text.
-    format
-        tsv prints a line for each text: the text, then label and probability for each of the
-        --top classes, then a note, which is empty for all but empty texts.
-    """
-    from elman.models import bundle
-
-    if top is not None and top < 1:
-        raise ConfigError(f"--top is {top}; it must be 1 or more")
+    asked = task.answers(**answers)  # checks them
     if json and format == "tsv":
         raise ConfigError("--json and --format tsv exclude each other; leave one out")
-    if steps and format == "tsv":
+    if format == "tsv" and answers.get("steps"):
         raise ConfigError("--steps cannot be shown as tsv; use --json")
-    bundle.read_config(model)  # refuses before torch is imported
-    loaded = bundle.load(model)
-    top = min(top or (3 if steps else 1), len(loaded.classes))
-    write = _writer(loaded, top=top, steps=steps, kind="json" if json else format)
-    cut = write([list(texts)] if texts else _chunks(_stdin()))
-    if cut:
-        length, level = loaded.tokenizer.max_length, loaded.tokenizer.level
-        print(
-            f"elman: longer than {length} {level} and cut there: {cut:,} of the texts",
-            file=sys.stderr,
-        )
+    predictor = api.load(model)
+    write: Writer = _WRITERS["json" if json else format]
+    truncated = 0
+
+    def rows() -> Iterator[list[dict[str, Any]]]:
+        nonlocal truncated
+        for chunk in [list(texts)] if texts else _chunks(_stdin()):
+            answered = predictor.answer(chunk, **asked.to_dict())
+            truncated += sum("truncated" in row for row in answered)
+            yield answered
+
+    write(rows(), task, predictor)
+    if truncated:
+        said = tasks.pages(task).truncated(truncated, predictor)
+        print(f"elman: {said}", file=sys.stderr)
 
 
-def _writer(model: TextClassifierModel, *, top: int, steps: bool, kind: str) -> Any:
-    """Return a function that answers chunks of texts and returns how many texts were cut."""
-
-    def write(chunks: Iterable[list[str]]) -> int:
-        cut, first = 0, True
-        for texts in chunks:
-            encoded = model.tokenizer.encode(texts)
-            cut += encoded.cut
-            answers = [] if steps and kind == "text" else model.probabilities(encoded)
-            for i, text in enumerate(texts):
-                empty = not encoded.lengths[i]
-                if kind == "json":
-                    print("[" if first else ",")
-                    sys.stdout.write(_json(model, text, answers[i], top, steps=steps, empty=empty))
-                elif steps:
-                    _draw_steps(model, text, top)
-                else:
-                    print(_line(model, text, answers[i], top, kind=kind, empty=empty))
-                first = False
-            sys.stdout.flush()
-        if kind == "json":
-            print("[]" if first else "\n]")
-        return cut
-
-    return write
+Chunks = Iterable[list[dict[str, Any]]]
+Writer = Callable[[Chunks, Task, Predictor], None]
 
 
-def _ranked(model: TextClassifierModel, probabilities: Any, top: int) -> list[tuple[str, float]]:
-    order = (-probabilities).argsort(kind="stable")[:top]
-    return [(model.classes[i], float(probabilities[i])) for i in order]
+def _write_json(chunks: Chunks, *_: object) -> None:
+    first = True
+    for rows in chunks:
+        for row in rows:
+            print("[" if first else ",")
+            sys.stdout.write(msgspec.json.encode(_whole(row)).decode())
+            first = False
+        sys.stdout.flush()
+    print("[]" if first else "\n]")
 
 
-def _json(
-    model: TextClassifierModel, text: str, probabilities: Any, top: int, *, steps: bool, empty: bool
-) -> str:
-    ranked = [{"label": label, "probability": p} for label, p in _ranked(model, probabilities, top)]
-    row: dict[str, Any] = {"text": text, "label": ranked[0]["label"], "top": ranked}
-    if empty:
-        row["empty"] = True
-    if steps:
-        row["steps"] = [
-            {"token": step.token, "probabilities": dict(_ranked(model, step.probabilities, top))}
-            for step in model.steps(text)
-        ]
-    return msgspec.json.encode(_whole(row)).decode()
+def _write_tsv(chunks: Chunks, task: Task, _: Predictor) -> None:
+    fields = tasks.pages(task).tsv
+    for rows in chunks:
+        for row in rows:
+            print(_writable("\t".join(" ".join(field.split()) for field in fields(row))))
+        sys.stdout.flush()
 
 
-def _line(
-    model: TextClassifierModel, text: str, probabilities: Any, top: int, *, kind: str, empty: bool
-) -> str:
-    ranked = _ranked(model, probabilities, top)
-    if kind == "tsv":
-        cells = [cell for label, p in ranked for cell in (label, f"{p:.6f}")]
-        note = "empty text: prior" if empty else ""
-        return _writable("\t".join(" ".join(c.split()) for c in (text, *cells, note)))
-    said = ", ".join(f"{label} {p:.0%}" for label, p in ranked)
-    shown = "(empty text)" if empty else text if len(text) <= 200 else text[:199] + "…"
-    return _writable(f"{visible(shown)}: {said}" + (" (the prior)" if empty else ""))
+def _write_text(chunks: Chunks, task: Task, predictor: Predictor) -> None:
+    from elman.cli import screen
+
+    answer, terminal = tasks.pages(task).answer, screen.console()
+    for rows in chunks:
+        for row in rows:
+            for line in answer(row, predictor, width=terminal.width):
+                terminal.print(_writable(line), no_wrap=True, overflow="ignore", crop=False)
+        sys.stdout.flush()
 
 
-def _draw_steps(model: TextClassifierModel, text: str, top: int) -> None:
-    from elman.cli import display
-
-    sys.stdout.flush()
-    display.print_steps(text, model.steps(text), model.classes, top)
+_WRITERS: dict[str, Writer] = {
+    "json": _write_json,
+    "tsv": _write_tsv,
+    "text": _write_text,
+}
 
 
 def _stdin() -> Iterator[str]:

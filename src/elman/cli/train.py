@@ -2,84 +2,132 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from elman.cli.options import Data, DataOptions, Flag, Json, ModelOptions, read_split, train_config
+from elman import api
+from elman.cli import options
+from elman.cli.options import DATA_TEXT, Data, option
+from elman.data.splits import parse_fractions
 from elman.errors import ConfigError
+from elman.training.task import Task
 
 STOPPED = 130  # Ctrl-C: as a shell says it, also when the best weights are saved
 
-_DATA = DataOptions()
-_MODEL = ModelOptions()
+_TEXT = """{summary}
+
+{formats} Ends with scores on data kept apart, beside baselines, and writes the model to a folder.
+"""
 
 
-def train(
-    data: Data,
-    /,
+def command(argv: Sequence[str]) -> Callable[..., int]:
+    """Return the command with the options of the task that ``argv`` is about."""
+    config = options.read_config(argv)
+    task = options.task_for(argv, config)
+
+    def train(data: str, **given: Any) -> int:
+        return _train(data, **{**given, "task": task})
+
+    parameters = [
+        inspect.Parameter("data", inspect.Parameter.POSITIONAL_ONLY, annotation=Data),
+        *options.task_options(),
+        *options.data_options(task),
+        *options.options_of(task.options),
+        *_OUTPUT,
+    ]
+    return options.with_signature(
+        train,
+        parameters,
+        text=_TEXT.format(summary=task.summary, formats=task.formats)
+        + f"\nParameters\n----------\ndata\n    {DATA_TEXT}\n",
+        defaults=config,
+    )
+
+
+_OUTPUT = [
+    option(
+        "out",
+        Path | None,
+        None,
+        "Folder of the model.",
+        panel="output",
+        rule="models/NAME, or models/NAME-2 and so on",
+    ),
+    option(
+        "force",
+        bool,
+        False,
+        "Replace the model or the stopped run that stands at --out.",
+        panel="output",
+        flag=True,
+    ),
+    option(
+        "resume",
+        bool,
+        False,
+        "Go on with a run of the same command that was stopped.",
+        panel="output",
+        flag=True,
+    ),
+    option(
+        "json",
+        bool,
+        False,
+        "Print one JSON document on stdout and nothing else there.",
+        panel="output",
+        flag=True,
+    ),
+]
+
+
+def _train(
+    data: str,
     *,
-    cell: str = "lstm",
-    out: Path | None = None,
-    force: Flag = False,
-    resume: Flag = False,
-    seed: int = 0,
-    json: Json = False,
-    data_options: DataOptions = _DATA,
-    model_options: ModelOptions = _MODEL,
+    task: Task,
+    out: Path | None,
+    force: bool,
+    resume: bool,
+    json: bool,
+    split: str | None,
+    config: Path | None,
+    **given: Any,
 ) -> int:
-    """Train a classifier on a file, a folder or a built-in data set.
-
-    Reads CSV, TSV, JSON lines, Parquet, a folder with one <Label>.txt a class, or lines
-    `text<TAB>label`, each also gzipped, and `-` for stdin. Ends with scores on texts kept apart,
-    beside two baselines, and writes the model to a folder.
-
-    Parameters
-    ----------
-    data
-        File, folder, `-`, or a name that `elman datasets` lists.
-    cell
-        A cell of the zoo, or file.py:name.
-    out
-        Folder of the model (models/NAME, or models/NAME-2 and so on).
-    force
-        Replace the model or the stopped run that stands at --out.
-    resume
-        Go on with a run of the same command that was stopped.
-    seed
-        A run on CPU with the same seed gives the same model, bit for bit.
-    json
-        Print one JSON document on stdout and nothing else there.
-    """
-    from elman import cells
-    from elman.models import bundle
+    from elman.cli import screen
     from elman.training.checkpoint import training_folder
 
-    config = train_config(model_options, cell=cell, seed=seed)
-    cells.find(cell)
-    place = _destination(out, data, resume=resume)
-    bundle.check_destination(place, overwrite=force or resume)
+    fractions = None if split is None else parse_fractions(split)
+    settings = {k: v for k, v in given.items() if k in task.options.__struct_fields__}
+    api.make_options(task, settings)  # a wrong option is told before anything else
+    place = _destination(None if out is None else Path(out), data, resume=resume)
     if training_folder(place).exists() and not (force or resume):
         raise ConfigError(
             f"a stopped run stands in {training_folder(place)}; add --resume to go on with it, "
             "--force to begin anew, or choose another --out"
         )
-    parts = read_split(data, data_options, seed=seed)
-
-    from elman.cli import display
-    from elman.training.run import run
-
     try:
-        with display.TrainingScreen(quiet=json) as screen:
-            trained = run(parts, config, out=place, resume=resume, watcher=screen)
+        with screen.TrainingScreen(quiet=json) as watcher:
+            trained = api.train(
+                data,
+                task=task.name,
+                out=place,
+                overwrite=force,
+                resume=resume,
+                fractions=fractions,
+                watcher=watcher,
+                **given,
+            )
     except KeyboardInterrupt:
         goes_on = "the same command with --resume goes on from the last whole epoch"
         kept = goes_on if training_folder(place).exists() else "no epoch was whole, nothing is kept"
         print(f"elman: stopped; {kept}", file=sys.stderr)
         return STOPPED
     if json:
-        display.print_json(trained.report, out=str(place))
+        screen.print_json(trained.report, out=str(place))
     else:
-        display.print_report(trained.report, out=place, failed=trained.failed)
+        screen.print_report(trained.report, out=place, failed=trained.failed)
     if trained.failed:
         return 1
     return STOPPED if trained.report.stopped else 0

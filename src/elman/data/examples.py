@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,15 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def digest(self) -> str:
+        """Return a hash of all texts and labels in their order."""
+        digest = hashlib.sha256()
+        for column in (self.texts, self.labels):
+            digest.update(str(len(column)).encode())
+            for value in column:
+                digest.update(value.encode("utf-8", "surrogatepass") + b"\0")
+        return digest.hexdigest()
 
     def take(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> Examples:
         """Return the examples of ``rows``, in that order, under the same source and notes."""

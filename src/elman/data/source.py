@@ -5,14 +5,27 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from elman.data.datasets import DATASETS, load_dataset
+from elman.data.datasets import DATASETS, Dataset, load_dataset
 from elman.data.examples import Examples
 from elman.data.readers import read_examples
-from elman.data.splits import Split, split
 from elman.errors import DataError
 
-# From here on a fiftieth of a file is enough to validate on.
-LARGE = 5_000
+
+def builtin(data: str | Path) -> Dataset | None:
+    """Return the built-in data set of that name; a file of that name goes before it.
+
+    Raises:
+        DataError: there is neither, but a data set of nearly that name.
+    """
+    name = str(data)
+    if Path(name).exists():
+        return None
+    if name in DATASETS:
+        return DATASETS[name]
+    near = difflib.get_close_matches(name, DATASETS, n=1)
+    if near:
+        raise DataError(f"no file {name!r}; did you mean the built-in data set {near[0]}?")
+    return None
 
 
 def read_data(data: str | Path, *, text: str | None = None, label: str | None = None) -> Examples:
@@ -26,47 +39,7 @@ def read_data(data: str | Path, *, text: str | None = None, label: str | None = 
     Raises:
         DataError: as ``read_examples`` and ``load_dataset``.
     """
-    name = str(data)
-    if name in DATASETS and not Path(name).exists():
-        return load_dataset(name)
-    near = difflib.get_close_matches(name, DATASETS, n=1)
-    if near and not Path(name).exists():
-        raise DataError(f"no file {name!r}; did you mean the built-in data set {near[0]}?")
+    dataset = builtin(data)
+    if dataset is not None:
+        return load_dataset(dataset.name)
     return read_examples(data, text=text, label=label)
-
-
-def read_split(
-    data: str | Path,
-    *,
-    text: str | None = None,
-    label: str | None = None,
-    valid: str | Path | None = None,
-    test: str | Path | None = None,
-    fractions: tuple[float, float, float] | None = None,
-    seed: int = 0,
-) -> Split:
-    """Read ``data`` and the parts that are given, and cut the others from ``data``.
-
-    Without ``fractions`` the parts have the shares of ``default_fractions``.
-
-    Raises:
-        ConfigError, DataError: as ``read_data`` and ``split``.
-    """
-    parts = {
-        name: None if part is None else read_data(part, text=text, label=label)
-        for name, part in (("valid", valid), ("test", test))
-    }
-    examples = read_data(data, text=text, label=label)
-    shares = fractions or default_fractions(len(examples), test_given=test is not None)
-    return split(examples, fractions=shares, seed=seed, **parts)
-
-
-def default_fractions(count: int, *, test_given: bool) -> tuple[float, float, float]:
-    """Return the shares of the parts where none are asked for.
-
-    Early stopping needs some hundred texts, not a tenth of a large file; but a test part that is
-    cut off should be large enough to trust, and a validation part no larger than it.
-    """
-    if test_given and count >= LARGE:
-        return 0.98, 0.02, 0.0
-    return 0.8, 0.1, 0.1

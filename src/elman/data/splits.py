@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import unicodedata
-from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,45 @@ from elman.errors import ConfigError, DataError
 
 _Ints = NDArray[np.integer[Any]]
 _TRAIN, _VALID, _TEST = 0, 1, 2
-_SHOWN = 10
+
+
+class Part(Protocol):
+    """Examples of any task: what the engine needs of them."""
+
+    @property
+    def source(self) -> str:
+        """The file's name as the user gave it, or the data set's."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say to the user, one sentence each."""
+
+    def __len__(self) -> int: ...
+
+    def digest(self) -> str:
+        """Return a hash of all that is learned from or judged on, in its order."""
+
+
+PartT = TypeVar("PartT", bound=Part)
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(Generic[PartT]):
     """The three parts, and what there is to say to the user about the cut, a sentence each."""
 
-    train: Examples
-    valid: Examples
-    test: Examples
+    train: PartT
+    valid: PartT
+    test: PartT
     notes: tuple[str, ...]
+
+    def digest(self) -> str:
+        """Return a hash of all three parts."""
+        parts = (self.train, self.valid, self.test)
+        return hashlib.sha256("".join(part.digest() for part in parts).encode()).hexdigest()
+
+    def counts(self) -> dict[str, int]:
+        """Return how many examples each part has."""
+        return {"train": len(self.train), "valid": len(self.valid), "test": len(self.test)}
 
 
 @dataclass(frozen=True)
@@ -63,7 +91,7 @@ def split(
     seed: int = 0,
     valid: Examples | None = None,
     test: Examples | None = None,
-) -> Split:
+) -> Split[Examples]:
     """Cut ``examples`` into training, validation and test parts, class by class.
 
     Equal texts (after NFC and stripping) never stand on both sides of the cut, and a text that
@@ -83,10 +111,10 @@ def split(
 
     Raises:
         ConfigError: The fractions do not sum to 1.
-        DataError: There is one class only, or there are too few different texts.
+        DataError: There are too few different texts.
     """
     shares = _shares(_checked_fractions(fractions, fractions), valid, test)
-    keys = _keys(examples.texts)
+    keys = keys_of(examples.texts)
     grouped = _group(keys, examples.labels)
     _refuse_too_little(grouped, shares, examples.source)
     keep_duplicates = test is not None
@@ -96,12 +124,10 @@ def split(
     train, cut_valid, cut_test = (examples.take(rows[part == p]) for p in range(3))
     valid_part = cut_valid if valid is None else valid
     test_part = cut_test if test is None else test
-    notes = _notes_on_groups(grouped, kept=keep_duplicates) + _notes_on_small(grouped)
+    notes = _notes_on_groups(grouped, kept=keep_duplicates)
     train_keys = {keys[row] for row in rows[part == _TRAIN].tolist()}
     for given in (valid, test):
         notes += () if given is None else _notes_on_overlap(given, train_keys)
-    notes += _notes_on_unseen(train, valid_part, "validation")
-    notes += _notes_on_unseen(train, test_part, "test")
     return Split(train, valid_part, test_part, notes)
 
 
@@ -135,7 +161,7 @@ def _shares(
     return for_valid, for_test
 
 
-def _keys(texts: list[str]) -> list[str]:
+def keys_of(texts: list[str]) -> list[str]:
     """Return what two texts must share to count as equal."""
     return [unicodedata.normalize("NFC", text).strip() for text in texts]
 
@@ -166,11 +192,6 @@ def _group(keys: list[str], labels: list[str]) -> _Grouped:
 
 
 def _refuse_too_little(grouped: _Grouped, shares: tuple[float, float], source: str) -> None:
-    if len(grouped.classes) == 1:
-        raise DataError(
-            f"{source} has one class only, {grouped.classes[0]!r}; add texts of another class, "
-            "or check which column is the label (--label)"
-        )
     need = 2 + sum(share > 0 for share in shares)
     if len(grouped.stratum) < need:
         texts = _count(len(grouped.stratum), "different text")
@@ -233,37 +254,14 @@ def _notes_on_groups(grouped: _Grouped, *, kept: bool) -> tuple[str, ...]:
     return notes
 
 
-def _notes_on_small(grouped: _Grouped) -> tuple[str, ...]:
-    sizes = np.bincount(grouped.label, minlength=len(grouped.classes)).tolist()
-    small = {name: size for name, size in zip(grouped.classes, sizes, strict=True) if size < 3}
-    if not small:
-        return ()
-    return (f"too few examples (under three) to stand in every part: {_listed(small)}",)
-
-
 def _notes_on_overlap(given: Examples, train_keys: set[str]) -> tuple[str, ...]:
-    shared = sum(key in train_keys for key in _keys(given.texts))
+    shared = sum(key in train_keys for key in keys_of(given.texts))
     if not shared:
         return ()
     return (
         f"{shared:,} of {_count(len(given), 'text')} of {given.source} "
         "also occur in the training part; left as they are",
     )
-
-
-def _notes_on_unseen(train: Examples, part: Examples, name: str) -> tuple[str, ...]:
-    known = set(train.labels)
-    unseen = {c: n for c, n in sorted(Counter(part.labels).items()) if c not in known}
-    if not unseen:
-        return ()
-    return (f"in the {name} part but not in the training part: {_listed(unseen)}",)
-
-
-def _listed(sizes: dict[str, int]) -> str:
-    """Return the classes with their sizes, the first few of them by name."""
-    shown = [f"class {name!r} ({size})" for name, size in list(sizes.items())[:_SHOWN]]
-    more = [f"and {len(sizes) - _SHOWN} more classes"] if len(sizes) > _SHOWN else []
-    return ", ".join(shown + more)
 
 
 def _count(number: int, noun: str) -> str:

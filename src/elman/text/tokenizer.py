@@ -41,12 +41,17 @@ class Encoded:
     Attributes:
         values: (N,) int32, the ids of all rows, one row after the other.
         lengths: (rows,) int64, the number of tokens in each row; 0 for an empty text.
-        cut: how many texts were longer than the tokenizer's ``max_length``.
+        truncated_rows: those whose texts were longer than the tokenizer's ``max_length``.
     """
 
     values: NDArray[np.int32]
     lengths: NDArray[np.int64]
-    cut: int = 0
+    truncated_rows: Sequence[int] = ()
+
+    @property
+    def truncated(self) -> int:
+        """How many texts were longer than the tokenizer's ``max_length``."""
+        return len(self.truncated_rows)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -109,15 +114,15 @@ class CharacterTokenizer:
         return len(self.vocabulary)
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Return the token ids of ``texts``; texts over ``max_length`` are cut at their end."""
+        """Return the token ids of ``texts``; those over ``max_length`` lose their end."""
         values: list[NDArray[np.int32]] = []
         lengths: list[NDArray[np.int64]] = []
-        cut = 0
         for chunk, sizes in _normal_chunks(texts, self.max_length):
             values.append(self._table[_code_points(chunk)])
-            cut += int((sizes > self.max_length).sum())
-            lengths.append(np.minimum(sizes, self.max_length))
-        return Encoded(_joined(values, np.int32), _joined(lengths, np.int64), cut)
+            lengths.append(sizes)
+        whole = _joined(lengths, np.int64)
+        longer = np.flatnonzero(whole > self.max_length).tolist()
+        return Encoded(_joined(values, np.int32), np.minimum(whole, self.max_length), longer)
 
     def split(self, text: str) -> list[str]:
         """Return the characters of ``text`` that ``encode`` numbers."""
@@ -170,18 +175,19 @@ class WordTokenizer:
         return int(self._tokenizer.get_vocab_size())
 
     def encode(self, texts: Sequence[str]) -> Encoded:
-        """Return the token ids of ``texts``; those over ``max_length`` are cut at their end."""
+        """Return the token ids of ``texts``; those over ``max_length`` lose their end."""
         rows: list[NDArray[np.int32]] = []
         lengths: list[int] = []
-        cut = 0
+        longer: list[int] = []
         for start in range(0, len(texts), CHUNK_TEXTS):
             chunk = list(without_surrogates(texts[start : start + CHUNK_TEXTS]))
             for encoding in self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
                 ids = np.asarray(encoding.ids, dtype=np.int32)
-                cut += len(ids) > self.max_length
+                if len(ids) > self.max_length:
+                    longer.append(len(rows))
                 rows.append(ids[: self.max_length])
                 lengths.append(len(rows[-1]))
-        return Encoded(_joined(rows, np.int32), np.asarray(lengths, dtype=np.int64), cut)
+        return Encoded(_joined(rows, np.int32), np.asarray(lengths, dtype=np.int64), longer)
 
     def split(self, text: str) -> list[str]:
         """Return the words of ``text`` that ``encode`` numbers, spelt as in the text."""
@@ -231,7 +237,7 @@ def fit_tokenizer(
         level: ``"characters"`` or ``"words"``.
         min_count: tokens seen less often share the unknown entry; 2 when not given, so that the
             unknown entry is itself trained on the rare ones.
-        max_length: longer texts are cut; 512 characters or 256 words when not given.
+        max_length: longer texts are truncated; 512 characters or 256 words when not given.
 
     Raises:
         ConfigError: a number under 1.
@@ -273,9 +279,9 @@ def _write(saved: _Saved) -> bytes:
 def _normal_chunks(
     texts: Sequence[str], max_length: int
 ) -> Iterator[tuple[str, NDArray[np.int64]]]:
-    """Yield runs of texts in form C as one string, each text cut to ``max_length``.
+    """Yield runs of texts in form C as one string, each text truncated to ``max_length``.
 
-    With each run come the lengths of its texts before the cut.
+    With each run come the lengths of its texts before that.
     """
     sizes = _lengths(texts)
     # A run ends with the text that takes it over CHUNK_CHARACTERS.

@@ -6,19 +6,17 @@ It stands beside the bundle, in ``<out>.training``, until the run is finished.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from elman.data.examples import Examples
 from elman.errors import BundleError, ConfigError
-from elman.models.bundle import write_synced, writing
+from elman.ir import text as ir_text
 from elman.training import history
-from elman.training.config import TrainConfig
+from elman.training.bundle import write_synced, writing
+from elman.training.options import RunOptions
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from elman.training.trainer import Trainer
 
 FILE = "checkpoint.safetensors"
-_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 class Checkpoint:
@@ -35,15 +32,15 @@ class Checkpoint:
 
     Args:
         out: where the bundle will stand.
-        config: the run's options as given, before anything is settled.
-        cell: the cell's equations, as ``elman.ir.text`` writes them.
-        data: fingerprint of the three parts.
+        task: its name.
+        options: the run's options as given, before anything is settled.
+        data: the digest of the three parts.
     """
 
-    def __init__(self, out: Path, config: TrainConfig, cell: str, data: str):
+    def __init__(self, out: Path, task: str, options: RunOptions, data: str):
         self.folder = training_folder(out)
-        self.config = config
-        self.cell = cell
+        self.options = {"task": task, **options.to_dict()}
+        self.cells = {name: ir_text.write(cell.graph) for name, cell in options.cells().items()}
         self.data = data
 
     @property
@@ -60,13 +57,16 @@ class Checkpoint:
             tensors[f"model/{name}"] = tensor
         for name, tensor in trainer.state.best_weights.items():
             tensors[f"best/{name}"] = tensor
+        numbers: dict[str, Any] = {}
         for i, state in trainer.optimiser.state_dict()["state"].items():
-            for key in _MOMENTS:
-                tensors[f"optimiser/{i}/{key}"] = state[key]
+            for key, value in state.items():
+                place = tensors if hasattr(value, "contiguous") else numbers
+                place[f"optimiser/{i}/{key}"] = value
         metadata = {
             "history": history.to_lines(trainer.state.history).decode(),
-            "config": msgspec.json.encode(self.config.to_dict()).decode(),
-            "cell": self.cell,
+            "numbers": _json(numbers),
+            "options": _json(self.options),
+            "cells": _json(self.cells),
             "data": self.data,
         }
         with writing(self.folder):
@@ -98,7 +98,8 @@ class Checkpoint:
             trainer.model.load_state_dict(_part(tensors, "model/"))
             trainer.state.best_weights = _part(tensors, "best/")
             trainer.state.history = history.from_lines(metadata["history"].encode())
-            _restore_optimiser(trainer.optimiser, _part(tensors, "optimiser/"))
+            stored_values = {**tensors, **msgspec.json.decode(metadata["numbers"])}
+            _restore_optimiser(trainer.optimiser, _part(stored_values, "optimiser/"))
         except Exception as error:
             raise BundleError(f"{self.file} is damaged; train again without --resume") from error
 
@@ -113,22 +114,23 @@ class Checkpoint:
         try:
             with safe_open(str(self.file), framework="numpy") as stored:
                 metadata = stored.metadata()
-            then = msgspec.json.decode(metadata["config"], type=dict)
-            cell, data = metadata["cell"], metadata["data"]
+            then = msgspec.json.decode(metadata["options"], type=dict)
+            cells = msgspec.json.decode(metadata["cells"], type=dict)
+            data = metadata["data"]
         except (SafetensorError, OSError, KeyError, TypeError, msgspec.DecodeError) as error:
             raise BundleError(f"{self.file} is damaged; train again without --resume") from error
-        now = self.config.to_dict()
-        for name in now:
-            if now[name] != then.get(name):
+        for name, now in self.options.items():
+            if now != then.get(name):
                 raise ConfigError(
-                    f"the stopped run had {name} {then.get(name)}, not {now[name]}; "
+                    f"the stopped run had {name} {then.get(name)}, not {now}; "
                     "resume with the same options, or begin anew with --force"
                 )
-        if cell != self.cell:
-            raise ConfigError(
-                f"the equations of {now['cell']} are not those of the stopped run; "
-                "put them back, or begin anew with --force"
-            )
+        for name, text in self.cells.items():
+            if cells.get(name) != text:
+                raise ConfigError(
+                    f"the equations of {self.options[name]} are not those of the stopped run; "
+                    "put them back, or begin anew with --force"
+                )
         if data != self.data:
             raise ConfigError(
                 "the data are not those of the stopped run; "
@@ -147,25 +149,19 @@ def training_folder(out: Path) -> Path:
     return out.with_name(out.name + ".training")
 
 
-def fingerprint(parts: Sequence[Examples]) -> str:
-    """Return a hash of all texts and labels in their order."""
-    digest = hashlib.sha256()
-    for part in parts:
-        for column in (part.texts, part.labels):
-            digest.update(str(len(column)).encode())
-            for value in column:
-                digest.update(value.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+def _part(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
 
 
-def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
+def _restore_optimiser(optimiser: torch.optim.Optimizer, values: dict[str, Any]) -> None:
+    state: dict[int, dict[str, Any]] = {}
+    for name, value in values.items():
         i, key = name.split("/")
-        state.setdefault(int(i), {})[key] = tensor
+        state.setdefault(int(i), {})[key] = value
+    # The groups' learning rates are set anew before each update.
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": state, "param_groups": groups})

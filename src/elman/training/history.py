@@ -13,18 +13,18 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     epoch: int
     """From 1."""
     loss: float
-    """Mean cross-entropy of the training texts, in nats, with dropout and label smoothing."""
-    valid_loss: float
-    valid_accuracy: float
-    valid_macro_f1: float
+    """Mean over the training part, in nats, as it was minimised: with dropout and the like."""
     score: float
-    """What early stopping looks at: see ``elman.training.metrics.soft_score``."""
+    """What early stopping looks at; 0 without a validation part."""
     best: bool
     """Whether this epoch's weights are kept, as the best so far but for chance."""
+    metrics: dict[str, float]
+    """Of the validation part, by names of the task's metrics."""
     learning_rate: float
     """At the end of the epoch."""
     seconds: float
-    texts_per_second: float
+    per_second: float
+    """Items trained on, in the task's unit."""
 
 
 def to_lines(history: Sequence[Epoch]) -> bytes:

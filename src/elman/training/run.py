@@ -1,23 +1,45 @@
-"""One whole run: data in, a judged model in a folder out. `elman train` is a shell over this."""
+"""One whole run of any task: parts of data in, a judged model in a folder out."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from elman import cells
-from elman.data.source import read_split
+import msgspec
+
 from elman.data.splits import Split
 from elman.errors import ConfigError, TrainingError
-from elman.ir import text as ir_text
-from elman.models import bundle
-from elman.models.predictor import TextClassifierModel
-from elman.training import classify
-from elman.training.checkpoint import Checkpoint, fingerprint
-from elman.training.config import TrainConfig
+from elman.training import bundle, history
+from elman.training.checkpoint import Checkpoint
 from elman.training.history import Epoch
-from elman.training.trainer import Progress
+from elman.training.options import RunOptions, toml
+from elman.training.task import Learner, Predictor, Report, Task
+
+if TYPE_CHECKING:
+    from elman.training.trainer import Progress
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How training went.
+
+    Attributes:
+        seconds: of training alone.
+        stopped: ``""``, or why training was cut short, one sentence.
+        failed: whether it was cut short by a loss that was not finite; if that was before the end
+            of the first epoch, the history is empty and the weights are the first ones.
+    """
+
+    history: list[Epoch]
+    stopped: str = ""
+    failed: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Of training alone."""
+        return sum(epoch.seconds for epoch in self.history)
 
 
 @dataclass(frozen=True)
@@ -25,14 +47,14 @@ class Trained:
     """What a run gives.
 
     Attributes:
-        model: ready to predict.
-        report: test scores, baselines, class sizes and notes.
+        model: ready to use.
+        report: test scores, baselines, sizes and notes.
         history: what happened in each epoch.
         failed: whether training was cut short by a loss that was not finite.
     """
 
-    model: TextClassifierModel
-    report: classify.Report
+    model: Predictor
+    report: Report
     history: list[Epoch]
     failed: bool = False
 
@@ -40,7 +62,7 @@ class Trained:
 class Watcher(Protocol):
     """Who wants to see a run as it goes."""
 
-    def begin(self, prepared: classify.Prepared) -> None:
+    def begin(self, task: Task, split: Split[Any], learner: Learner) -> None:
         """The data are ready and training begins."""
 
     def on_batch(self, progress: Progress) -> None:
@@ -49,60 +71,71 @@ class Watcher(Protocol):
     def on_epoch(self, epoch: Epoch) -> None:
         """One more epoch is done."""
 
-    def end(self, fitted: classify.Fitted) -> None:
+    def end(self, fitted: Fitted) -> None:
         """Training has ended; the test scores and baselines are next."""
 
 
-def train(
-    data: str | Path,
+def fit(
+    learner: Learner,
     *,
-    out: str | Path | None = None,
-    overwrite: bool = False,
-    text: str | None = None,
-    label: str | None = None,
-    valid: str | Path | None = None,
-    test: str | Path | None = None,
-    fractions: tuple[float, float, float] | None = None,
-    **options: Any,
-) -> Trained:
-    """Train a text classifier and judge it beside its baselines.
+    checkpoint: Checkpoint | None = None,
+    resume: bool = False,
+    on_batch: Callable[[Progress], None] | None = None,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> Fitted:
+    """Train a learner's model; a Ctrl-C ends the training, not the program.
 
     Args:
-        data: a file, a folder with one ``<Label>.txt`` a class, or a built-in data set.
-        out: the folder to write the model to; None writes nothing.
-        overwrite: replace the model that stands at ``out``.
-        text: the text column, by name or by number from 1.
-        label: the label column, likewise.
-        valid: a file to validate on, instead of a share of ``data``.
-        test: a file to test on, instead of a share of ``data``.
-        fractions: shares of the training, validation and test parts (0.8, 0.1, 0.1; with
-            ``test`` given and 5,000 texts or more 0.98, 0.02, 0).
-        **options: fields of ``elman.training.config.TrainConfig``, such as ``cell="gru"``.
+        learner: what a task's ``prepare`` returned; its model gets the best weights. After a loss
+            that was not finite these are the last good ones, and ``failed`` is true.
+        checkpoint: where to keep the state after each epoch; None keeps none.
+        resume: go on from ``checkpoint``.
+        on_batch: called after each update.
+        on_epoch: called after each epoch.
 
     Raises:
-        ConfigError, DataError, CellError, BundleError: the request cannot work.
+        KeyboardInterrupt: stopped before the first epoch was whole, so there is nothing to keep.
     """
-    config = TrainConfig(**options)
-    if out is not None:
-        bundle.check_destination(Path(out), overwrite=overwrite)
-    split = read_split(
-        data, text=text, label=label, valid=valid, test=test, fractions=fractions, seed=config.seed
-    )
-    return run(split, config, out=None if out is None else Path(out))
+    from elman.training.trainer import Trainer
+
+    trainer = Trainer(learner)
+    if resume and checkpoint is not None:
+        checkpoint.restore(trainer)
+
+    def after_epoch(epoch: Epoch) -> None:
+        if checkpoint is not None:
+            checkpoint.save(trainer)
+        if on_epoch is not None:
+            on_epoch(epoch)
+
+    epochs = trainer.state.history
+    try:
+        trainer.fit(on_batch=on_batch, on_epoch=after_epoch)
+    except KeyboardInterrupt:
+        if trainer.state.best is None:
+            raise
+        trainer.load_best()
+        return Fitted(epochs, f"stopped by Ctrl-C after epoch {len(epochs)}")
+    except TrainingError as error:
+        return Fitted(epochs, str(error), failed=True)
+    return Fitted(epochs)
 
 
 def run(
-    split: Split,
-    config: TrainConfig,
+    task: Task,
+    split: Split[Any],
+    options: RunOptions,
     *,
     out: Path | None = None,
     resume: bool = False,
     watcher: Watcher | None = None,
+    request: Mapping[str, Any] | None = None,
 ) -> Trained:
     """Train on the parts of ``split``, judge, and write the bundle to ``out``.
 
     While it goes, the state after each epoch is kept in ``<out>.training``; it stays there if the
-    run is stopped, and ``resume`` goes on from it.
+    run is stopped, and ``resume`` goes on from it. ``request`` says where the data came from, for
+    the bundle's ``train.toml``.
 
     Raises:
         KeyboardInterrupt: stopped before the first epoch was whole.
@@ -112,14 +145,14 @@ def run(
     """
     if not len(split.test):
         raise ConfigError("the test part is empty; give it a share, as in 0.8,0.1,0.1")
-    checkpoint = None if out is None else make_checkpoint(out, split, config)
+    checkpoint = None if out is None else Checkpoint(out, task.name, options, split.digest())
     if resume and checkpoint is not None:
         checkpoint.check()
-    prepared = classify.prepare(split, config)
+    learner = task.prepare(split, options)
     if watcher is not None:
-        watcher.begin(prepared)
-    fitted = classify.fit(
-        prepared,
+        watcher.begin(task, split, learner)
+    fitted = fit(
+        learner,
         checkpoint=checkpoint,
         resume=resume,
         on_batch=None if watcher is None else watcher.on_batch,
@@ -129,17 +162,52 @@ def run(
         raise TrainingError(fitted.stopped)  # there is nothing worth keeping
     if watcher is not None:
         watcher.end(fitted)
-    # Who stops a run wants his model now, not after a baseline.
-    rivals = [] if fitted.stopped else classify.run_baselines(prepared)
-    report = classify.report(prepared, fitted, rivals)
+    predictor = task.predictor(learner)
+    report = judge(task, split, learner, predictor, fitted)
     if out is not None and checkpoint is not None:
-        classify.save(out, prepared, fitted, report)
+        settled = learner.options.to_dict()
+        files = {
+            "metrics.json": msgspec.json.format(msgspec.json.encode(report), indent=1),
+            "history.jsonl": history.to_lines(fitted.history),
+            "train.toml": train_toml(task, settled, request or {}),
+            **task.files(out.name, learner, report),
+        }
+        bundle.save(out, predictor, training=settled, files=files)
         if not fitted.stopped:
             checkpoint.remove()
-    return Trained(fitted.model, report, fitted.history, fitted.failed)
+    return Trained(predictor, report, fitted.history, fitted.failed)
 
 
-def make_checkpoint(out: Path, split: Split, config: TrainConfig) -> Checkpoint:
-    """Return the place where the run of ``out`` keeps its state."""
-    cell = ir_text.write(cells.find(config.cell).graph)
-    return Checkpoint(out, config, cell, fingerprint([split.train, split.valid, split.test]))
+def judge(
+    task: Task, split: Split[Any], learner: Learner, predictor: Predictor, fitted: Fitted
+) -> Report:
+    """Judge a trained model on the test part, beside its baselines."""
+    return Report(
+        task=task.name,
+        data=split.train.source,
+        test=predictor.evaluate(split.test),
+        # Who stops a run wants the model now, not after a baseline.
+        baselines=[] if fitted.stopped else task.baselines(split, learner.options),
+        sizes=task.sizes(split),
+        parameters=predictor.num_parameters,
+        seconds=fitted.seconds,
+        epochs=len(fitted.history),
+        best_epoch=next((epoch.epoch for epoch in reversed(fitted.history) if epoch.best), 0),
+        stopped=fitted.stopped,
+        notes=list(learner.notes),
+    )
+
+
+def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any]) -> bytes:
+    """Return the options that repeat a run: `elman train --config train.toml`.
+
+    A bundle may be given to others, so of files in other places it holds the name alone.
+    """
+    given = {name: value for name, value in request.items() if value is not None}
+    for name in ("data", "valid", "test"):
+        if name in given and Path(given[name]).is_absolute():
+            given[name] = Path(given[name]).name
+    return toml(
+        {"task": task.name, **given, **settled},
+        comments=["Repeats this run: elman train --config train.toml, where the data are."],
+    )

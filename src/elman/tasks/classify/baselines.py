@@ -8,48 +8,32 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 
+from elman.data.examples import Examples
+from elman.tasks.classify.metrics import evaluate
 from elman.text.tokenizer import WORD_PATTERN, Level
-from elman.training.metrics import Evaluation, evaluate
+from elman.training.task import Baseline
 
 # Logistic regression over n-grams needs about 100 bytes a character of text; this bounds it.
 MAX_CHARACTERS = 4_000_000
 
 
-class Baseline(msgspec.Struct, frozen=True):
-    """One simple model's scores on the same test part."""
-
-    name: str
-    accuracy: float
-    macro_f1: float
-    seconds: float
-    trained_on: int
-    """Training texts used; fewer than all only where their size would take gigabytes."""
-
-
-def majority(labels: Sequence[str], test: Sequence[str], classes: Sequence[str]) -> Baseline:
+def majority(train: Examples, test: Examples) -> Baseline:
     """Always answer the largest class of the training part."""
     import sklearn.metrics  # noqa: F401 - loading it is not this baseline's time
 
     start = time.perf_counter()
-    largest = Counter(labels).most_common(1)[0][0]
+    classes = sorted(set(train.labels))
+    largest = Counter(train.labels).most_common(1)[0][0]
     probabilities = np.zeros((len(test), len(classes)), dtype=np.float32)
     probabilities[:, classes.index(largest)] = 1
-    return _row(f"always {largest}", evaluate(probabilities, test, classes), start, len(labels))
+    scores = evaluate(probabilities, test.labels, classes)
+    return Baseline(f"always {largest}", scores, time.perf_counter() - start, len(train))
 
 
 def ngrams(
-    texts: Sequence[str],
-    labels: Sequence[str],
-    test_texts: Sequence[str],
-    test_labels: Sequence[str],
-    classes: Sequence[str],
-    *,
-    level: Level,
-    balance: bool = False,
-    seed: int = 0,
+    train: Examples, test: Examples, *, level: Level, balance: bool = False, seed: int = 0
 ) -> Baseline:
     """TF-IDF of character 1-4-grams within words (or word 1-2-grams) and logistic regression.
 
@@ -60,22 +44,22 @@ def ngrams(
     from sklearn.pipeline import make_pipeline
 
     start = time.perf_counter()
-    rows = _affordable(texts, seed)
-    texts = [texts[i] for i in rows]
-    labels = [labels[i] for i in rows]
+    classes = sorted(set(train.labels))
+    train = train.take(_affordable(train.texts, seed))
     classifier = LogisticRegression(
         C=10.0, tol=1e-3, max_iter=200, class_weight="balanced" if balance else None
     )
-    model = make_pipeline(_features(level, len(texts)), classifier)
+    model = make_pipeline(_features(level, len(train)), classifier)
     with warnings.catch_warnings():
         # Many classes with few texts are the user's data, not a mistake of his code.
         warnings.filterwarnings("ignore", message="The number of unique classes")
-        model.fit(texts, labels)
-    found = [classes.index(label) for label in classifier.classes_]
-    probabilities = np.zeros((len(test_texts), len(classes)), dtype=np.float32)
-    probabilities[:, found] = model.predict_proba(test_texts)
+        model.fit(train.texts, train.labels)
+    columns = [classes.index(label) for label in classifier.classes_]
+    probabilities = np.zeros((len(test), len(classes)), dtype=np.float32)
+    probabilities[:, columns] = model.predict_proba(test.texts)
     name = "n-grams 1-4 + logistic" if level == "characters" else "words 1-2 + logistic"
-    return _row(name, evaluate(probabilities, test_labels, classes), start, len(rows))
+    scores = evaluate(probabilities, test.labels, classes)
+    return Baseline(name, scores, time.perf_counter() - start, len(train))
 
 
 def _features(level: Level, count: int) -> Any:
@@ -95,8 +79,3 @@ def _affordable(texts: Sequence[str], seed: int) -> Sequence[int]:
         return range(len(texts))
     share = int(len(texts) * MAX_CHARACTERS / total)
     return np.sort(np.random.default_rng(seed).permutation(len(texts))[:share]).tolist()
-
-
-def _row(name: str, scores: Evaluation, start: float, count: int) -> Baseline:
-    seconds = time.perf_counter() - start
-    return Baseline(name, scores.accuracy, scores.macro_f1, seconds, count)

@@ -5,16 +5,59 @@ tokens -> embedding (of tokens and of pairs) -> Recurrent -> pooling over steps 
 
 from __future__ import annotations
 
+import msgspec
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.cell import Cell
-from elman.models.config import ClassifierConfig
+from elman.errors import ConfigError
 from elman.nn import ragged
+from elman.nn.embedding import PairEmbedding
+from elman.nn.pooling import AttentionPooling
 from elman.nn.recurrent import Recurrent
-from elman.text.vocabulary import PADDING_ID, UNKNOWN_ID
+from elman.tasks.classify.options import POOLINGS, Pooling
+from elman.text.vocabulary import UNKNOWN_ID
+
+
+class ClassifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The sizes of a classifier, all of them settled."""
+
+    vocab_size: int
+    """V, token ids there are, padding and unknown included."""
+    num_classes: int
+    """C."""
+    embedding_size: int
+    """I of the first layer."""
+    hidden_size: int
+    """H of each direction."""
+    pairs: int = 0
+    """Vectors for pairs of a token and the one before it; 0 for none."""
+    num_layers: int = 1
+    bidirectional: bool = True
+    pooling: Pooling = "last"
+    """How the outputs of all steps become one vector."""
+    dropout: float = 0.0
+    """Before the last layer and between recurrent layers; the embedding gets half of it."""
+    token_dropout: float = 0.0
+    """Share of training tokens read as unknown, so that no single one is relied on."""
+
+    def __post_init__(self) -> None:
+        for name in ("vocab_size", "num_classes", "embedding_size", "hidden_size", "num_layers"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+        if self.pairs < 0:
+            raise ConfigError(f"pairs is {self.pairs}; it must be 0 or more")
+        for name in ("dropout", "token_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}; it must be at least 0 and under 1"
+                )
+        if self.pooling not in POOLINGS:
+            raise ConfigError(
+                f"pooling is {self.pooling!r}; it must be one of {', '.join(POOLINGS)}"
+            )
 
 
 class Classifier(nn.Module):
@@ -24,7 +67,11 @@ class Classifier(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.embedding_size)
-        self.pairs = PairEmbedding(config) if config.pairs else None
+        self.pairs = (
+            PairEmbedding(config.vocab_size, config.embedding_size, config.pairs)
+            if config.pairs
+            else None
+        )
         self.recurrent = Recurrent(
             cell,
             config.embedding_size,
@@ -76,46 +123,3 @@ class Classifier(nn.Module):
         ids = tokens.data
         hidden = torch.rand(ids.shape, device=ids.device) < self.config.token_dropout
         return ragged.replace(tokens, ids.masked_fill(hidden, UNKNOWN_ID))
-
-
-class PairEmbedding(nn.Module):
-    """A vector for each pair of a token and the one before it, as linear models have n-grams.
-
-    The network need not find out first which neighbours belong together (Chen et al. 2015, "Long
-    Short-Term Memory Neural Networks for Chinese Word Segmentation", section 3.4). Where there are
-    more pairs than vectors, several share one (Weinberger et al. 2009, "Feature Hashing for Large
-    Scale Multitask Learning").
-    """
-
-    def __init__(self, config: ClassifierConfig):
-        super().__init__()
-        self.vocab_size = config.vocab_size
-        self.table = nn.Embedding(config.pairs, config.embedding_size)
-        # Small beside those of the tokens, which come first.
-        nn.init.normal_(self.table.weight, std=0.1)
-
-    def forward(self, tokens: PackedSequence) -> Tensor:
-        """Return (N, I), the first token's with padding before it."""
-        before = ragged.previous(tokens, PADDING_ID)
-        pairs = before.long() * self.vocab_size + tokens.data
-        vectors: Tensor = self.table(pairs % self.table.num_embeddings)
-        return vectors
-
-
-class AttentionPooling(nn.Module):
-    """A learned weighted mean over the steps of each row.
-
-    ``a_t = softmax_t(v . tanh(W h_t + b))`` and the result is ``sum_t a_t h_t`` (Yang et al. 2016,
-    "Hierarchical Attention Networks for Document Classification", equations 5-7).
-    """
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.projection = nn.Linear(width, width)
-        self.context = nn.Linear(width, 1, bias=False)
-
-    def forward(self, outputs: PackedSequence) -> Tensor:
-        """Return (B, width) in the batch's own row order from (N, width) outputs."""
-        scores = self.context(torch.tanh(self.projection(outputs.data)))  # (N, 1)
-        shares = ragged.softmax(ragged.replace(outputs, scores))
-        return ragged.sum(ragged.replace(outputs, shares.data * outputs.data))

@@ -16,10 +16,10 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from elman.cell import Cell
 from elman.data.examples import Examples
-from elman.data.splits import split
 from elman.errors import TrainingError
-from elman.training import classify
-from elman.training.config import TrainConfig
+from elman.tasks.classify import task
+from elman.tasks.classify.options import ClassifyOptions
+from elman.training.run import fit
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):
@@ -37,7 +37,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         min_count, max_length, embedding_size, hidden_size, num_layers, bidirectional, pooling,
             pairs, dropout, token_dropout, label_smoothing, logit_adjustment, batch_size, epochs,
             patience, learning_rate, weight_decay, balance, backend: as in
-            ``elman.training.config.TrainConfig``.
+            ``elman.tasks.classify.options.ClassifyOptions``.
 
     Attributes:
         classes_: (C,) the labels, sorted.
@@ -115,23 +115,24 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         # The toolkit's labels are strings: let theirs be the place of ours, in the same order.
         width = len(str(len(self.classes_)))
         names = [f"{i:0{width}d}" for i in index]
-        config = self._config()
+        options = self._options()
         share = self.validation_fraction
-        parts = split(
+        parts = task.split(
             Examples(texts, names, "the training texts"),
             fractions=(1 - share, share, 0.0),
-            seed=config.seed,
+            seed=options.seed,
         )
-        fitted = classify.fit(classify.prepare(parts, config))
+        learner = task.prepare(parts, options)
+        fitted = fit(learner)
         if fitted.stopped and not fitted.failed:
             raise KeyboardInterrupt
         if fitted.failed and not fitted.history:
             raise TrainingError(fitted.stopped)
         if fitted.failed:
             warnings.warn(fitted.stopped, ConvergenceWarning, stacklevel=2)
-        self.model_ = fitted.model
+        self.model_ = task.predictor(learner)
         self.history_ = fitted.history
-        self._columns = [int(name) for name in fitted.model.classes]
+        self._columns = [int(name) for name in learner.classes]
         return self
 
     def predict_proba(self, X: Iterable[str]) -> NDArray[np.float32]:  # noqa: N803
@@ -147,14 +148,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-    def _config(self) -> TrainConfig:
-        known = TrainConfig.__struct_fields__
+    def _options(self) -> ClassifyOptions:
+        known = ClassifyOptions.__struct_fields__
         options = {k: v for k, v in self.get_params(deep=False).items() if k in known}
         state = self.random_state
         seed = 0 if state is None else state
         if not isinstance(seed, (int, np.integer)):
             seed = check_random_state(seed).randint(2**31)
-        return TrainConfig(**options, seed=int(seed))
+        return ClassifyOptions(**options, seed=int(seed))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

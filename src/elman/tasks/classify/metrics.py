@@ -13,6 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.training.task import Evaluation
+
 CALIBRATION_BINS = 15
 MISTAKES = 20
 
@@ -37,10 +39,9 @@ class Mistake(msgspec.Struct, frozen=True):
     confidence: float
 
 
-class Evaluation(msgspec.Struct, frozen=True):
-    """Scores of one model on one part of the data. All shares are 0 to 1."""
+class Classification(Evaluation, frozen=True):
+    """Scores of one classifier on one part of the data. All shares are 0 to 1."""
 
-    count: int
     accuracy: float
     macro_f1: float
     weighted_f1: float
@@ -52,7 +53,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     mistakes: list[Mistake]
     skipped: int = 0
     """Texts of length 0, which are not judged."""
-    cut: int = 0
+    truncated: int = 0
     """Texts longer than the model reads, judged by their beginning."""
 
 
@@ -63,8 +64,8 @@ def evaluate(
     texts: Sequence[str] = (),
     *,
     skipped: int = 0,
-    cut: int = 0,
-) -> Evaluation:
+    truncated: int = 0,
+) -> Classification:
     """Judge predicted ``probabilities`` (rows, C) against the true ``labels`` (rows).
 
     Labels that are not among ``classes`` count as mistakes and get a row of their own in the
@@ -90,7 +91,7 @@ def evaluate(
     right = predicted == truth
     present = (support > 0) | np.isin(every, predicted)
     accuracy = float(right.mean())
-    return Evaluation(
+    return Classification(
         count=len(truth),
         accuracy=accuracy,
         macro_f1=float(f1[present].mean()),
@@ -108,7 +109,7 @@ def evaluate(
             if texts and not right[i]
         ][:MISTAKES],
         skipped=skipped,
-        cut=cut,
+        truncated=truncated,
     )
 
 
@@ -119,17 +120,19 @@ def calibration_error(confidence: NDArray[np.float32], right: NDArray[np.bool_])
     return float(np.abs(gaps).sum() / max(len(confidence), 1))
 
 
-def soft_score(sure: NDArray[np.float32], truth: NDArray[np.int64], num_classes: int) -> float:
+def true_class_score(
+    probability: NDArray[np.float32], truth: NDArray[np.int64], num_classes: int
+) -> float:
     """Return the validation score: how probable the true classes are, 0 to 1.
 
-    The mean of two means of ``sure`` (rows), the probability given to the true class: over all
+    The mean of two means of ``probability`` (rows), that given to the true class: over all
     texts (accuracy's smooth sister) and over the classes (recall's). Accuracy and macro-F1
     themselves jump with a few texts of a small class and would pick an epoch by luck.
     """
-    sums = np.bincount(truth, weights=sure, minlength=num_classes)
+    sums = np.bincount(truth, weights=probability, minlength=num_classes)
     sizes = np.bincount(truth, minlength=num_classes)
     present = sizes > 0
-    return float((sure.mean() + (sums[present] / sizes[present]).mean()) / 2)
+    return float((probability.mean() + (sums[present] / sizes[present]).mean()) / 2)
 
 
 def quick_scores(
@@ -137,8 +140,8 @@ def quick_scores(
 ) -> tuple[float, float]:
     """Return accuracy and macro-F1 as ``evaluate`` does, cheaply, for use after every epoch."""
     hits = np.bincount(truth[predicted == truth], minlength=num_classes)
-    found = np.bincount(predicted, minlength=num_classes)
-    there = np.bincount(truth, minlength=num_classes)
-    seen = (found + there) > 0
-    f1 = 2 * hits[seen] / (found + there)[seen]
+    answered = np.bincount(predicted, minlength=num_classes)
+    present = np.bincount(truth, minlength=num_classes)
+    seen = (answered + present) > 0
+    f1 = 2 * hits[seen] / (answered + present)[seen]
     return float(hits.sum() / max(len(truth), 1)), float(f1.mean())

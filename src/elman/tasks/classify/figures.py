@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from elman.training.metrics import Evaluation
+from elman.tasks.classify.metrics import Classification
 
 # Beyond this many classes numbers in the cells can no longer be read.
 MOST_NUMBERED = 30
 
 
-def confusion_pictures(evaluation: Evaluation) -> dict[str, bytes]:
+def confusion_pictures(evaluation: Classification) -> dict[str, bytes]:
     """Return ``confusion.png`` and ``confusion.svg``: rows are true classes, shares by row."""
     figure = _confusion_figure(evaluation)
     return {f"confusion.{kind}": _render(figure, kind) for kind in ("png", "svg")}
 
 
-def _confusion_figure(evaluation: Evaluation) -> Any:
+def _confusion_figure(evaluation: Classification) -> Any:
     from matplotlib.figure import Figure
 
     names = [c.label if len(c.label) <= 24 else c.label[:23] + "…" for c in evaluation.classes]

@@ -1,0 +1,259 @@
+"""Printing: results to stdout, progress to stderr. What is shown of a task comes from its pages."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from elman import tasks
+from elman.text.terminal import counted, plain
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from elman.data.splits import Split
+    from elman.lab.compare import Comparison, Run
+    from elman.training.history import Epoch
+    from elman.training.run import Fitted
+    from elman.training.task import Learner, Metric, Report, Task
+    from elman.training.trainer import Progress
+
+REFRESH = 0.1  # seconds between two changes of the progress bar
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that marks nothing up but what is asked for."""
+    from rich.console import Console
+
+    class Screen(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # `elman ... | head` is no failure: `run` knows what to do
+
+    return Screen(stderr=stderr, highlight=False, soft_wrap=False)
+
+
+def print_json(value: Any, **more: Any) -> None:
+    """Print one JSON document, with further members at its top."""
+    document = {**more, **msgspec.to_builtins(value)} if more else value
+    sys.stdout.buffer.write(msgspec.json.encode(document) + b"\n")
+    sys.stdout.flush()
+
+
+class TrainingScreen:
+    """Notes before, a bar and a line an epoch during, and a word after training."""
+
+    def __init__(self, *, quiet: bool = False):
+        self.quiet = quiet
+        self.console = console(stderr=True)
+        self._task: Task | None = None
+        self._unit = ""
+        self._columns: Sequence[str] | None = None
+        self._bar: Any = None
+        self._bar_id: Any = None
+        self._next = 0.0
+
+    def __enter__(self) -> TrainingScreen:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_bar()
+
+    def begin(self, task: Task, split: Split[Any], learner: Learner) -> None:
+        """Say what was read and what will be trained."""
+        self._task, self._unit = task, learner.schedule.unit
+        if self.quiet:
+            return
+        parts = ", ".join(f"{count:,} {name}" for name, count in split.counts().items())
+        say, pages = self.console.print, tasks.pages(task)
+        data = pages.data_line(split, learner)
+        say(f"[bold]{plain(split.train.source)}[/]: {plain(data)}; {parts}")
+        for note in learner.notes:
+            say(f"  · {plain(note)}")
+        cells = ", ".join(cell.name for cell in learner.options.cells().values())
+        epochs = counted(learner.schedule.epochs, "epoch")
+        say(f"[bold]{plain(cells)}[/]: {plain(pages.network_line(learner))}; at most {epochs}")
+        self._begin_bar()
+
+    def _begin_bar(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if not self.console.is_terminal:
+            return
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=self.console,
+            transient=True,
+            refresh_per_second=1 / REFRESH,
+        )
+        self._bar.start()
+        self._bar_id = self._bar.add_task("starting", total=None)
+
+    def _end_bar(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def on_batch(self, progress: Progress) -> None:
+        """Move the bar."""
+        now = time.monotonic()
+        if self._bar is None or now < self._next:
+            return
+        self._next = now + REFRESH
+        score = "" if progress.score is None else f"  best score {progress.score:.3f}"
+        self._bar.update(
+            self._bar_id,
+            total=progress.epochs * progress.batches,
+            completed=(progress.epoch - 1) * progress.batches + progress.batch,
+            description=f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}{score}"
+            f"  {progress.per_second:,.0f} {self._unit}/s",
+        )
+
+    def on_epoch(self, epoch: Epoch) -> None:
+        """Print one line, and before the first the names of its columns."""
+        if self.quiet:
+            return
+        assert self._task is not None
+        metrics = [(name, self._task.metrics[name]) for name in epoch.metrics]
+        if self._columns is None:
+            self._columns = [metric.title for _, metric in metrics]
+            names = "".join(f"  {title:>8}" for title in self._columns)
+            self.console.print(
+                f"[dim]epoch    loss{names}   score  {self._unit + '/s':>8}[/]", soft_wrap=True
+            )
+        values = "".join(
+            f"  {epoch.metrics[name]:{max(len(metric.title), 8)}.{metric.digits}f}"
+            for name, metric in metrics
+        )
+        best = " [green]kept[/]" if epoch.best else ""
+        self.console.print(
+            f"{epoch.epoch:5d}  {epoch.loss:6.3f}{values}  {epoch.score:6.4f}  "
+            f"{epoch.per_second:8,.0f}{best}",
+            soft_wrap=True,
+        )
+
+    def end(self, fitted: Fitted) -> None:
+        """Say why training was cut short, if it was; with --json too, as stderr is free."""
+        self._end_bar()
+        if fitted.stopped:
+            print(f"elman: {fitted.stopped}; the best weights so far are kept", file=sys.stderr)
+        elif not self.quiet:
+            self.console.print("[dim]scoring the network and its baselines on the test part …[/]")
+
+
+def print_report(report: Report, *, out: Path, failed: bool) -> None:
+    """Print what `train` found."""
+    from rich.table import Table
+
+    task = tasks.find(report.task)
+    pages, headline = tasks.pages(task), _headline(task)
+    screen = console()
+    table = Table(box=None)
+    table.add_column("", overflow="ellipsis", no_wrap=True)
+    for title in (*(metric.title for metric in headline.values()), "seconds"):
+        table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
+    rows = [("this network", report.test.metrics, report.seconds)]
+    rows += [(one.name, one.test.metrics, one.seconds) for one in report.baselines]
+    best = _best(headline, (metrics for _, metrics, _ in rows))
+    for name, metrics, seconds in rows:
+        style = "bold" if metrics[next(iter(headline))] == best else ""
+        table.add_row(plain(name), *_shown(headline, metrics), f"{seconds:.1f}", style=style)
+    screen.print(f"\n[bold]Test: {counted(report.test.count, pages.NOUN)}[/]")
+    screen.print(table)
+    if not report.baselines:
+        screen.print("  The baselines are left out, as training was cut short")
+    for line in pages.verdict(report):
+        screen.print(f"  {plain(line)}")
+    print_all(pages.evaluation(report.test, sizes=report.sizes, width=screen.width), screen)
+    name = str(out)
+    screen.print(f"\nSaved to [bold]{plain(name)}[/] ({report.parameters:,} parameters)")
+    if report.stopped and not failed:
+        screen.print("Go on where it stopped with the same command and --resume")
+    screen.print(f"Try: elman predict {plain(name)} {plain(pages.suggestion(report))}")
+
+
+def print_all(renderables: Iterable[Any], screen: Console) -> None:
+    """Print what a task's pages return."""
+    for renderable in renderables:
+        screen.print(renderable)
+
+
+def _headline(task: Task) -> dict[str, Metric]:
+    """Return the metrics of the short tables; the first decides who won."""
+    return {name: metric for name, metric in task.metrics.items() if metric.headline}
+
+
+def _best(headline: Mapping[str, Metric], rows: Iterable[Mapping[str, float]]) -> float:
+    name, metric = next(iter(headline.items()))
+    return (max if metric.higher_is_better else min)(row[name] for row in rows)
+
+
+def _shown(headline: Mapping[str, Metric], metrics: Mapping[str, float]) -> list[str]:
+    return [f"{metrics[name]:.{metric.digits}f}" for name, metric in headline.items()]
+
+
+# ---------------------------------------------------------------------------------------------
+# Comparing cells
+
+
+def print_run(task: Task, run: Run) -> None:
+    """Print one line on stderr when a run of `compare` has ended."""
+    failed = f"; {run.failed}" if run.failed else ""
+    headline = _headline(task)
+    scores = ", ".join(
+        f"{metric.title} {value}"
+        for metric, value in zip(headline.values(), _shown(headline, run.metrics), strict=True)
+    )
+    print(
+        f"{run.cell} seed {run.seed}: {scores}, {run.epochs} epochs, {run.seconds:.1f} s{failed}",
+        file=sys.stderr,
+    )
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print the table of `compare`: mean ± standard deviation over the seeds."""
+    from rich.table import Table
+
+    task = tasks.find(comparison.task)
+    headline, noun = _headline(task), tasks.pages(task).NOUN
+    count = counted(comparison.test_count, f"test {noun}")
+    table = Table(title=f"{plain(comparison.data)}: {count}", box=None)
+    table.add_column("cell", no_wrap=True, min_width=22)
+    for title in (*(metric.title for metric in headline.values()), "parameters", "seconds"):
+        table.add_column(title, justify="right", no_wrap=True)
+    best = _best(headline, (row.mean for row in comparison.rows))
+    runs = len(comparison.runs) // len(comparison.rows)
+    for row in comparison.rows:
+        table.add_row(
+            plain(row.cell),
+            *(
+                _spread(row.mean[name], row.spread[name], runs, metric.digits)
+                for name, metric in headline.items()
+            ),
+            f"{row.parameters:,}",
+            _spread(row.seconds, row.seconds_spread, runs, 0),
+            style="bold" if row.mean[next(iter(headline))] == best else "",
+        )
+    for one in comparison.baselines:
+        table.add_row(
+            plain(one.name),
+            *_shown(headline, one.test.metrics),
+            "",
+            f"{one.seconds:.1f}",
+            style="dim",
+        )
+    console().print(table)
+
+
+def _spread(mean: float, spread: float, runs: int, digits: int) -> str:
+    """Return mean ± standard deviation; one run has no spread."""
+    if runs < 2:
+        return f"{mean:.{digits}f}"
+    return f"{mean:.{digits}f} ± {spread:.{max(digits - 1, 0)}f}"

@@ -1,0 +1,181 @@
+"""Several cells on the same split, each from several seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from elman import api, tasks
+from elman.cell import Cell
+from elman.cells import split_names
+from elman.data.splits import Split
+from elman.errors import ConfigError
+from elman.training.options import RunOptions
+from elman.training.run import fit
+from elman.training.task import Baseline, Task
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One cell trained once."""
+
+    cell: str
+    seed: int
+    metrics: dict[str, float]
+    """Of the test part, by names of the task's metrics."""
+    parameters: int
+    seconds: float
+    """Of training alone."""
+    epochs: int
+    failed: str = ""
+    """Why training was cut short, or nothing."""
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One cell over all seeds: means and sample standard deviations (0 for a single run)."""
+
+    cell: str
+    mean: dict[str, float]
+    spread: dict[str, float]
+    parameters: int
+    seconds: float
+    seconds_spread: float
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """What `elman compare` prints."""
+
+    task: str
+    data: str
+    test_count: int
+    """Examples in the test part."""
+    rows: list[Row]
+    runs: list[Run]
+    baselines: list[Baseline]
+
+
+def compare(
+    data: str | Path,
+    *,
+    task: str | None = None,
+    cells: str | Sequence[str | Cell] = ("elman", "lstm", "gru"),
+    seeds: int = 3,
+    valid: str | Path | None = None,
+    test: str | Path | None = None,
+    fractions: tuple[float, float, float] | None = None,
+    on_run: Callable[[Task, Run], None] | None = None,
+    **options: Any,
+) -> Comparison:
+    """Train several cells on the same split from several seeds, and judge each on the test part.
+
+    Args:
+        data: as in ``elman.train``, and likewise:
+        task: as there.
+        cells: their names, in one string with commas between them or each by itself, or cells.
+        seeds: how many runs of each cell, from seeds 0, 1, ...
+        valid: as in ``elman.train``.
+        test: as there.
+        fractions: as there.
+        **options: as there, but for ``cell`` and ``seed``.
+        on_run: told of each run when it has ended.
+
+    Raises:
+        ConfigError, DataError, CellError: the request cannot work.
+        KeyboardInterrupt: stopped; what was trained is lost.
+    """
+    chosen = tasks.find(task) if task is not None else tasks.guess(data)
+    names = _distinct(cells)
+    if seeds < 1:
+        raise ConfigError(f"seeds is {seeds}; it must be 1 or more")
+    columns = {name: value for name, value in options.items() if name in chosen.columns}
+    settings = {name: value for name, value in options.items() if name not in columns}
+    for name in ("cell", "seed"):
+        if name in settings:
+            raise ConfigError(f"compare takes {name}s, not {name}")
+    asked = [api.make_options(chosen, {**settings, "cell": cell}) for cell in names]
+    split = api.read_split(
+        chosen, data, columns, valid=valid, test=test, fractions=fractions, seed=0
+    )
+    return compare_split(chosen, split, asked, seeds=seeds, on_run=on_run)
+
+
+def compare_split(
+    task: Task,
+    split: Split[Any],
+    options: Sequence[RunOptions],
+    *,
+    seeds: int,
+    on_run: Callable[[Task, Run], None] | None = None,
+) -> Comparison:
+    """Train with each of ``options``, which differ in their cells, from seeds 0, 1, ...
+
+    The seeds go round by round through the cells, so that a slow minute of the machine does not
+    fall on one cell alone.
+    """
+    if not len(split.test):
+        raise ConfigError("the test part is empty; give it a share, as in 0.8,0.1,0.1")
+    runs: list[Run] = []
+    settled = options[0]
+    for seed in range(seeds):
+        for asked in options:
+            learner = task.prepare(split, msgspec.structs.replace(asked, seed=seed))
+            settled = learner.options
+            fitted = fit(learner)
+            if fitted.stopped and not fitted.failed:
+                raise KeyboardInterrupt
+            predictor = task.predictor(learner)
+            runs.append(
+                Run(
+                    cell=cell_name(asked),
+                    seed=seed,
+                    metrics=predictor.evaluate(split.test).metrics,
+                    parameters=predictor.num_parameters,
+                    seconds=fitted.seconds,
+                    epochs=len(fitted.history),
+                    failed=fitted.stopped,
+                )
+            )
+            if on_run is not None:
+                on_run(task, runs[-1])
+    names = [cell_name(asked) for asked in options]
+    return Comparison(
+        task=task.name,
+        data=split.train.source,
+        test_count=len(split.test),
+        rows=[_row([run for run in runs if run.cell == name]) for name in names],
+        runs=runs,
+        baselines=task.baselines(split, settled),
+    )
+
+
+def cell_name(options: RunOptions) -> str:
+    """Return the name of the cell that is asked for, as it was given."""
+    return str(options.to_dict()["cell"])
+
+
+def _distinct(given: str | Sequence[str | Cell]) -> list[str | Cell]:
+    names = split_names(given) if isinstance(given, str) else given
+    distinct = list(dict.fromkeys(names))
+    if not distinct:
+        raise ConfigError("cells names no cell; give for example elman,lstm,gru")
+    return distinct
+
+
+def _row(runs: Sequence[Run]) -> Row:
+    metrics: list[Mapping[str, float]] = [run.metrics for run in runs]
+    seconds = [run.seconds for run in runs]
+    return Row(
+        cell=runs[0].cell,
+        mean={name: statistics.fmean(m[name] for m in metrics) for name in metrics[0]},
+        spread={name: _spread([m[name] for m in metrics]) for name in metrics[0]},
+        parameters=runs[0].parameters,
+        seconds=statistics.fmean(seconds),
+        seconds_spread=_spread(seconds),
+    )
+
+
+def _spread(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0

@@ -1,1 +1,0 @@
-"""Networks for each task, and how they are kept."""

@@ -1,0 +1,40 @@
+"""Vectors for what is read beside single tokens."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from elman.nn import ragged
+
+PADDING_ID = 0
+"""What stands before a row's first token; ``elman.text.vocabulary`` keeps it free."""
+
+
+class PairEmbedding(nn.Module):
+    """A vector for each pair of a token and the one before it, as linear models have n-grams.
+
+    The network need not find out first which neighbours belong together (Chen et al. 2015, "Long
+    Short-Term Memory Neural Networks for Chinese Word Segmentation", section 3.4). Where there are
+    more pairs than vectors, several share one (Weinberger et al. 2009, "Feature Hashing for Large
+    Scale Multitask Learning").
+
+    Args:
+        vocab_size: V, token ids there are.
+        embedding_size: I.
+        num_vectors: how many vectors the V * V pairs share.
+    """
+
+    def __init__(self, vocab_size: int, embedding_size: int, num_vectors: int):
+        super().__init__()
+        self.vocab_size = vocab_size
+        self.table = nn.Embedding(num_vectors, embedding_size)
+        # Small beside those of the tokens, which come first.
+        nn.init.normal_(self.table.weight, std=0.1)
+
+    def forward(self, tokens: PackedSequence) -> Tensor:
+        """Return (N, I), the first token's with padding before it."""
+        before = ragged.previous(tokens, PADDING_ID)
+        pairs = before.long() * self.vocab_size + tokens.data
+        vectors: Tensor = self.table(pairs % self.table.num_embeddings)
+        return vectors

@@ -1,0 +1,90 @@
+"""The model card: a bundle's README.md."""
+
+from __future__ import annotations
+
+from elman._version import __version__
+from elman.tasks.classify.learner import ClassifierLearner
+from elman.tasks.classify.metrics import Classification
+from elman.training.task import Report
+
+_CARD = """\
+# {name}
+
+A recurrent text classifier ({cell}, {directions}, {hidden} units, {parameters:,} parameters) that
+reads {level} and answers with one of {num_classes} classes. Trained with Elman {version} on
+`{data}`: {train:,} texts, {epochs} epochs, {seconds:.0f} s.
+{stopped}
+## Use
+
+```
+elman predict {name} "some text"
+```
+
+```python
+import elman
+
+model = elman.load("{name}")
+model.predict(["some text"])
+```
+
+## Scores on {test:,} texts not used in training
+
+| | accuracy | macro-F1 |
+|---|---|---|
+| this network | {accuracy:.4f} | {macro_f1:.4f} |
+{baselines}
+
+Expected calibration error {calibration:.4f}. The confusion matrix is in `confusion.png`, all
+figures are in `metrics.json`.
+
+| class | training texts | precision | recall | F1 | test texts |
+|---|---|---|---|---|---|
+{classes}
+
+## Limits
+
+The scores hold for texts like those of `{data}`. The model always answers with one of its classes,
+also for a text that belongs to none of them. Texts longer than {max_length} {level} are truncated.
+"""
+
+
+def model_card(name: str, learner: ClassifierLearner, report: Report) -> str:
+    """Return the card in Markdown: what the model is, how good, how to use, where it ends."""
+    scores = report.test
+    assert isinstance(scores, Classification)
+    baselines = (
+        f"| {_cell(one.name)} | {one.test.metrics['accuracy']:.4f} "
+        f"| {one.test.metrics['macro_f1']:.4f} |"
+        for one in report.baselines
+    )
+    classes = (
+        f"| {_cell(row.label)} | {report.sizes[row.label]['train']:,} | {row.precision:.3f} "
+        f"| {row.recall:.3f} | {row.f1:.3f} | {row.support:,} |"
+        for row in scores.classes
+    )
+    return _CARD.format(
+        name=name,
+        version=__version__,
+        cell=learner.model.recurrent.cell.name,
+        directions="two directions" if learner.options.bidirectional else "one direction",
+        hidden=learner.options.hidden_size,
+        parameters=report.parameters,
+        level=learner.tokenizer.level,
+        max_length=learner.tokenizer.max_length,
+        num_classes=len(learner.classes),
+        data=report.data,
+        train=sum(sizes["train"] for sizes in report.sizes.values()),
+        epochs=report.epochs,
+        seconds=report.seconds,
+        stopped=f"\nTraining was cut short: {report.stopped}.\n" if report.stopped else "",
+        test=scores.count,
+        accuracy=scores.accuracy,
+        macro_f1=scores.macro_f1,
+        calibration=scores.calibration_error,
+        baselines="\n".join(baselines),
+        classes="\n".join(classes),
+    )
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

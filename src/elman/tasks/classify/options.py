@@ -1,0 +1,139 @@
+"""What a classifier can be asked for, and what follows from the data where it is not asked.
+
+Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, get_args
+
+import msgspec
+
+from elman.text.tokenizer import MAX_LENGTH, Level
+from elman.training.options import Option, Options, Schedule, TextOptions
+
+Pooling = Literal["last", "max", "mean", "attention"]
+POOLINGS: tuple[str, ...] = get_args(Pooling)
+
+
+class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
+    """The options of a run. ``None`` means: settled from the data by ``settle``."""
+
+    rules: ClassVar[Mapping[str, str]] = {
+        "min_count": "2",
+        "max_length": "512 characters or 256 words",
+        "token_dropout": "3,000 / number of texts, from 0.05 to 0.2",
+        "embedding_size": "64 by character, 128 by word",
+        "hidden_size": "112 by character, 128 by word",
+        "pooling": "last by character, max by word",
+        "pairs": "2,039 by character, 0 by word",
+        "dropout": "0.5",
+        "batch_size": "a hundredth of the texts, a power of 2 from 16 to 128",
+        "epochs": "as many as make 4,000 updates by character, 2,000 by word; 4 to 30, or to 60 "
+        "for under 2,000 texts",
+        "patience": "half of --epochs, at least 3",
+        "learning_rate": "0.008 by character, 0.002 by word, times the root of --batch-size / 128",
+    }
+
+    pooling: Annotated[
+        Pooling | None, Option("How the steps become one vector.", panel="network")
+    ] = None
+    pairs: Annotated[
+        int | None,
+        Option("Vectors for pairs of neighbouring tokens; 0 for none.", panel="network", ge=0),
+    ] = None
+    # Labels can be wrong (Szegedy et al. 2016, "Rethinking the Inception Architecture").
+    label_smoothing: Annotated[
+        float, Option("Share of each target spread over all classes.", ge=0, lt=1)
+    ] = 0.05
+    # 0 not at all, 1 as if all classes were equal (Menon et al. 2021, "Long-tail learning via logit
+    # adjustment", equation 10). Dropout makes a network answer small classes too seldom; a little
+    # of this corrects it.
+    logit_adjustment: Annotated[
+        float, Option("How much training leans against the class sizes.", ge=0, le=1)
+    ] = 0.2
+    balance: Annotated[bool, Option("Weigh classes by the inverse of their size.")] = False
+
+
+class ClassifyAnswers(Options, frozen=True, kw_only=True):
+    """The options of an answer."""
+
+    rules: ClassVar[Mapping[str, str]] = {"top": "1; with --steps 3"}
+
+    top: Annotated[
+        int | None, Option("How many classes to show for each text.", panel="output", ge=1)
+    ] = None
+    steps: Annotated[
+        bool, Option("Show the opinion after each character or word.", panel="output")
+    ] = False
+
+
+# A network needs some thousand updates, which are many epochs of a small set and few of a large
+# one. So a run is given a number of updates, within these bounds of epochs.
+UPDATES = 4_000
+FEWEST_EPOCHS = 4
+MOST_EPOCHS, MOST_EPOCHS_OF_SMALL = 30, 60
+SMALL = 2_000  # texts
+
+PAIRS = 2_039
+"""A prime, so that pairs are spread evenly; those of frequent characters then seldom share one.
+Measured on surnames (110 characters): 4,093 and 8,191 are no better."""
+
+
+def settle(options: ClassifyOptions, *, level: Level, count: int) -> ClassifyOptions:
+    """Fill in every ``None``, and the level, from the kind and size of the training part.
+
+    Args:
+        options: as given; what is given stays.
+        level: what a step reads.
+        count: number of training texts.
+    """
+    characters = level == "characters"
+    batch_size = options.batch_size or _power_of_two(count / 100, 16, 128)
+    most = MOST_EPOCHS if count >= SMALL else MOST_EPOCHS_OF_SMALL
+    updates = UPDATES if characters else UPDATES // 2  # words are learnt by heart sooner
+    epochs = options.epochs or min(
+        max(round(updates / math.ceil(count / batch_size)), FEWEST_EPOCHS), most
+    )
+    defaults: dict[str, Any] = {
+        "min_count": 2,
+        "max_length": MAX_LENGTH[level],
+        "embedding_size": 64 if characters else 128,
+        "hidden_size": 112 if characters else 128,
+        "pooling": "last" if characters else "max",
+        "pairs": PAIRS if characters else 0,
+        "dropout": 0.5,
+        # The fewer texts, the sooner single tokens are learnt by heart.
+        "token_dropout": min(max(3_000 / count, 0.05), 0.2),
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "patience": max(3, math.ceil(epochs / 2)),
+        # With the square root of the batch, as the noise of a gradient falls with it.
+        "learning_rate": (8e-3 if characters else 2e-3) * math.sqrt(batch_size / 128),
+    }
+    missing = {name: v for name, v in defaults.items() if getattr(options, name) is None}
+    return msgspec.structs.replace(options, tokens=level, **missing)
+
+
+def schedule(options: ClassifyOptions, *, mean_length: float) -> Schedule:
+    """Return what the trainer is told, from settled options."""
+    assert options.batch_size is not None
+    assert options.epochs is not None
+    assert options.patience is not None
+    assert options.learning_rate is not None
+    assert options.hidden_size is not None
+    return Schedule(
+        seed=options.seed,
+        epochs=options.epochs,
+        patience=options.patience,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        unit="texts",
+        batch_work=mean_length * options.batch_size * options.hidden_size,
+    )
+
+
+def _power_of_two(value: float, low: int, high: int) -> int:
+    return min(max(2 ** round(math.log2(max(value, 1))), low), high)

@@ -1,0 +1,245 @@
+"""A trained classifier with its tokenizer and classes: from texts to answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from elman.cell import Cell
+from elman.data.batching import offsets_of
+from elman.data.examples import Examples
+from elman.errors import BundleError, DataError
+from elman.ir import text as ir_text
+from elman.nn.batches import batches
+from elman.tasks.classify.metrics import Classification, evaluate
+from elman.tasks.classify.model import Classifier, ClassifierConfig
+from elman.text.tokenizer import Encoded, Tokenizer, load_tokenizer
+from elman.training import bundle
+
+TOKENIZER = "tokenizer.json"
+CELL = "cell.txt"
+
+
+class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A classifier's part of config.json."""
+
+    network: ClassifierConfig
+    classes: list[str]
+    prior: list[float]
+    """Share of each class in the training part."""
+
+
+class Step(NamedTuple):
+    """The network's opinion after reading one more token."""
+
+    token: str
+    probabilities: NDArray[np.float32]
+    """(C,)"""
+
+
+class TextClassifierModel:
+    """What ``elman.load`` returns for a classifier.
+
+    Attributes:
+        module: the ``Classifier`` itself, a ``torch.nn.Module``.
+        tokenizer: text to token ids.
+        classes: the C labels, in the order of the probabilities.
+        prior: (C,) share of each class in the training part; the answer to an empty text.
+    """
+
+    task = "classify"
+
+    def __init__(
+        self,
+        module: Classifier,
+        tokenizer: Tokenizer,
+        classes: Sequence[str],
+        prior: NDArray[np.float32],
+    ):
+        self.module = module.eval()
+        self.tokenizer = tokenizer
+        self.classes = tuple(classes)
+        self.prior = prior
+
+    def __repr__(self) -> str:
+        cell = self.module.recurrent.cell.name
+        return (
+            f"<{cell} classifier, {len(self.classes)} classes, {self.num_parameters:,} parameters>"
+        )
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trained values."""
+        return sum(p.numel() for p in self.module.parameters())
+
+    def predict(self, texts: Sequence[str]) -> list[str]:
+        """Return the most probable label of each text."""
+        return [self.classes[i] for i in self.predict_proba(texts).argmax(axis=1)]
+
+    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return the probabilities (texts, C) of the classes; an empty text gets the prior.
+
+        Raises:
+            TypeError: ``texts`` is one string, or holds something that is not a string.
+        """
+        _check_texts(texts)
+        return self.probabilities(self.tokenizer.encode(texts))
+
+    def probabilities(self, encoded: Encoded) -> NDArray[np.float32]:
+        """Return the probabilities (rows, C) for texts already encoded."""
+        result = np.tile(self.prior, (len(encoded), 1))
+        for rows, tokens in batches(encoded):
+            logits = self._run(tokens)
+            result[rows] = logits.softmax(dim=1).numpy()
+        return result
+
+    def steps(self, text: str) -> list[Step]:
+        """Return the network's opinion after each token of ``text``.
+
+        The opinion after k tokens is the answer to a text of these k tokens alone, whatever the
+        pooling and the directions; the last one is the answer to the whole text.
+        """
+        _check_texts([text])
+        ids = self.tokenizer.encode([text]).values
+        counts = np.arange(1, len(ids) + 1)
+        # Row k of this ragged array is the first k tokens.
+        where = np.arange(counts.sum()) - np.repeat(offsets_of(counts), counts)
+        opinions = self.probabilities(Encoded(ids[where], counts))
+        pieces = self.tokenizer.split(text)
+        return [Step(piece, row) for piece, row in zip(pieces, opinions, strict=True)]
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return one vector a text, (texts, H * directions); an empty text gets zeros."""
+        _check_texts(texts)
+        encoded = self.tokenizer.encode(texts)
+        result = np.zeros((len(encoded), self.module.output.in_features), dtype=np.float32)
+        for rows, tokens in batches(encoded):
+            with torch.inference_mode():
+                result[rows] = self.module.pooled(tokens).numpy()
+        return result
+
+    def answer(
+        self, inputs: Sequence[str], *, top: int | None = None, steps: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return a row of plain JSON for each text.
+
+        A row has the ``text``, its most probable ``label`` and the ``top`` classes with their
+        probabilities (1 of them, with ``steps`` 3); with ``steps`` also the same after each token.
+        ``empty`` marks a text without a token, ``truncated`` one that is longer than the model
+        reads.
+        """
+        _check_texts(inputs)
+        count = min(top or (3 if steps else 1), len(self.classes))
+        encoded = self.tokenizer.encode(inputs)
+        truncated = set(encoded.truncated_rows)
+        rows = []
+        for i, probabilities in enumerate(self.probabilities(encoded)):
+            best = self._ranked(probabilities, count)
+            row: dict[str, Any] = {
+                "text": inputs[i],
+                "label": best[0][0],
+                "top": [{"label": label, "probability": p} for label, p in best],
+            }
+            if not encoded.lengths[i]:
+                row["empty"] = True
+            if i in truncated:
+                row["truncated"] = True
+            if steps:
+                row["steps"] = [
+                    {
+                        "token": step.token,
+                        "probabilities": dict(self._ranked(step.probabilities, count)),
+                    }
+                    for step in self.steps(inputs[i])
+                ]
+            rows.append(row)
+        return rows
+
+    def _ranked(self, probabilities: NDArray[np.float32], count: int) -> list[tuple[str, float]]:
+        order = (-probabilities).argsort(kind="stable")[:count]
+        return [(self.classes[i], float(probabilities[i])) for i in order]
+
+    def evaluate(self, examples: Examples) -> Classification:
+        """Score labelled texts; texts of length 0 are left out and counted.
+
+        Raises:
+            DataError: there is no text to judge on.
+        """
+        encoded = self.tokenizer.encode(examples.texts)
+        rows = np.flatnonzero(encoded.lengths)
+        if not len(rows):
+            raise DataError(f"{examples.source}: there is no text to judge on")
+        kept = examples.take(rows)
+        return evaluate(
+            self.probabilities(encoded)[rows],
+            kept.labels,
+            self.classes,
+            kept.texts,
+            skipped=len(examples) - len(kept),
+            truncated=encoded.truncated,
+        )
+
+    def parts(self) -> tuple[ModelConfig, dict[str, bytes]]:
+        """Return what ``load`` makes a classifier of, but the weights."""
+        config = ModelConfig(
+            network=self.module.config,
+            classes=list(self.classes),
+            prior=[float(p) for p in self.prior],
+        )
+        cell = ir_text.write(self.module.recurrent.cell.graph)
+        return config, {TOKENIZER: self.tokenizer.to_json(), CELL: cell.encode()}
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the model to the folder ``path``, from which ``elman.load`` reads it.
+
+        Raises:
+            BundleError: ``path`` exists and ``overwrite`` is false, or it cannot be written.
+        """
+        bundle.check_destination(Path(path), overwrite=overwrite)
+        bundle.save(Path(path), self, training={}, files={})
+
+    def _run(self, tokens: PackedSequence) -> Tensor:
+        with torch.inference_mode():
+            logits: Tensor = self.module(tokens)
+        return logits
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    if isinstance(texts, str):
+        raise TypeError("texts is one string; pass a list of strings")
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"a text must be a string, not {type(text).__name__}")
+
+
+def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
+    """Make a classifier of the files of a bundle.
+
+    Raises:
+        BundleError: a file is missing, or they do not fit each other.
+    """
+    config: ModelConfig = bundle.decode_model(stored, ModelConfig)
+    network = config.network
+    if not len(config.classes) == len(config.prior) == network.num_classes:
+        raise BundleError(
+            f"{stored.folder / bundle.CONFIG} is damaged: classes and prior do not match "
+            "num_classes; copy the folder whole or train again"
+        )
+    tokenizer = load_tokenizer(stored.file(TOKENIZER), source=str(stored.folder / TOKENIZER))
+    if tokenizer.vocab_size != network.vocab_size:
+        raise BundleError(
+            f"{stored.folder / TOKENIZER} has {tokenizer.vocab_size} entries, not the "
+            f"{network.vocab_size} of {bundle.CONFIG}; copy the folder whole or train again"
+        )
+    cell = Cell(ir_text.parse(stored.file(CELL).decode("utf-8", "replace")))
+    module = bundle.restore_module(stored, lambda: Classifier(network, cell, backend=backend))
+    prior = np.asarray(config.prior, dtype=np.float32)
+    return TextClassifierModel(module, tokenizer, config.classes, prior)

@@ -1,0 +1,191 @@
+"""Many-to-one: one label for a whole text. The task as the engine sees it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elman.data import splits
+from elman.data.examples import Examples
+from elman.data.source import read_data
+from elman.data.splits import Split
+from elman.errors import DataError
+from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions
+from elman.text.tokenizer import Level
+from elman.training.task import Baseline, Metric, Report
+
+if TYPE_CHECKING:
+    from elman.tasks.classify.learner import ClassifierLearner
+    from elman.tasks.classify.predictor import TextClassifierModel
+    from elman.training.bundle import Stored
+
+name = "classify"
+summary = "Train a classifier: one label for a whole text."
+formats = (
+    "Reads CSV, TSV, JSON lines, Parquet, a folder with one `<Label>.txt` a class, or lines "
+    "`text<TAB>label`, each also gzipped, and `-` for stdin."
+)
+options = ClassifyOptions
+answers = ClassifyAnswers
+columns: Mapping[str, str] = {
+    "text": "Column that holds the text, by name or by number from 1.",
+    "label": "Column that holds the class, by name or by number from 1.",
+}
+metrics: Mapping[str, Metric] = {
+    "accuracy": Metric("accuracy", headline=True),
+    "macro_f1": Metric("macro-F1", headline=True),
+    "weighted_f1": Metric("weighted-F1"),
+    "micro_f1": Metric("micro-F1"),
+    "calibration_error": Metric("calibration error", higher_is_better=False),
+    "loss": Metric("valid loss", digits=3, higher_is_better=False),
+}
+
+# From here on a fiftieth of a file is enough to validate on.
+LARGE = 5_000
+_SHOWN = 10
+
+
+def claims(data: str | Path) -> bool:
+    """Texts with labels are what is read where nothing speaks for another task."""
+    return False
+
+
+def read(data: str | Path, *, text: str | None = None, label: str | None = None) -> Examples:
+    """Read labelled texts.
+
+    Raises:
+        DataError: as ``elman.data.source.read_data``.
+    """
+    return read_data(data, text=text, label=label)
+
+
+def split(
+    examples: Examples,
+    *,
+    fractions: tuple[float, float, float] | None = None,
+    seed: int = 0,
+    valid: Examples | None = None,
+    test: Examples | None = None,
+) -> Split[Examples]:
+    """Cut labelled texts class by class; without ``fractions`` as ``default_fractions`` says.
+
+    Raises:
+        ConfigError: the fractions do not sum to 1.
+        DataError: there is one class only, or there are too few different texts.
+    """
+    labels = set(examples.labels)
+    if len(labels) == 1:
+        raise DataError(
+            f"{examples.source} has one class only, {next(iter(labels))!r}; add texts of another "
+            "class, or check which column is the label (--label)"
+        )
+    shares = fractions or default_fractions(len(examples), test_given=test is not None)
+    parts = splits.split(examples, fractions=shares, seed=seed, valid=valid, test=test)
+    notes = (
+        *parts.notes,
+        *_notes_on_small(examples),
+        *_notes_on_unseen(parts.train, parts.valid, "validation"),
+        *_notes_on_unseen(parts.train, parts.test, "test"),
+    )
+    return Split(parts.train, parts.valid, parts.test, notes)
+
+
+def default_fractions(count: int, *, test_given: bool) -> tuple[float, float, float]:
+    """Return the shares of the parts where none are asked for.
+
+    Early stopping needs some hundred texts, not a tenth of a large file; but a test part that is
+    cut off should be large enough to trust, and a validation part no larger than it.
+    """
+    if test_given and count >= LARGE:
+        return 0.98, 0.02, 0.0
+    return 0.8, 0.1, 0.1
+
+
+def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner:
+    """Make the vocabulary from the training part, encode what training needs, make the model.
+
+    Raises:
+        DataError: nothing is left to train on.
+    """
+    from elman.tasks.classify import learner
+
+    return learner.prepare(split, options)
+
+
+def predictor(learner: ClassifierLearner) -> TextClassifierModel:
+    """Return the learner's model with its tokenizer and classes."""
+    from elman.tasks.classify.predictor import TextClassifierModel
+
+    return TextClassifierModel(learner.model, learner.tokenizer, learner.classes, learner.prior)
+
+
+def sizes(split: Split[Examples]) -> dict[str, dict[str, int]]:
+    """Return how many texts of each class stand in each part."""
+    parts = {"train": split.train, "valid": split.valid, "test": split.test}
+    counts = {name: Counter(part.labels) for name, part in parts.items()}
+    labels = sorted(set().union(*counts.values()))
+    return {label: {name: counts[name][label] for name in parts} for label in labels}
+
+
+def baselines(split: Split[Examples], options: ClassifyOptions) -> list[Baseline]:
+    """Train and judge the largest class, and n-grams with logistic regression."""
+    from elman.tasks.classify import baselines as simple
+
+    level: Level = "characters" if options.tokens == "characters" else "words"
+    return [
+        simple.majority(split.train, split.test),
+        simple.ngrams(
+            split.train, split.test, level=level, balance=options.balance, seed=options.seed
+        ),
+    ]
+
+
+def files(name: str, learner: ClassifierLearner, report: Report) -> dict[str, bytes]:
+    """Return the model card and the pictures of the confusion matrix."""
+    from elman.tasks.classify.card import model_card
+    from elman.tasks.classify.figures import confusion_pictures
+    from elman.tasks.classify.metrics import Classification
+
+    assert isinstance(report.test, Classification)
+    return {
+        "README.md": model_card(name, learner, report).encode(),
+        **confusion_pictures(report.test),
+    }
+
+
+def load(stored: Stored, *, backend: str = "auto") -> TextClassifierModel:
+    """Make a classifier of the files of a bundle.
+
+    Raises:
+        BundleError: they do not fit each other.
+    """
+    from elman.tasks.classify import predictor
+
+    return predictor.load(stored, backend=backend)
+
+
+def _notes_on_small(examples: Examples) -> tuple[str, ...]:
+    pairs = set(zip(splits.keys_of(examples.texts), examples.labels, strict=True))
+    counts = Counter(label for _, label in pairs)
+    small = {label: size for label, size in sorted(counts.items()) if size < 3}
+    if not small:
+        return ()
+    return (f"too few examples (under three) to stand in every part: {_listed(small)}",)
+
+
+def _notes_on_unseen(train: Examples, part: Examples, name: str) -> tuple[str, ...]:
+    known = set(train.labels)
+    unseen = {c: n for c, n in sorted(Counter(part.labels).items()) if c not in known}
+    if not unseen:
+        return ()
+    return (f"in the {name} part but not in the training part: {_listed(unseen)}",)
+
+
+def _listed(sizes: Mapping[str, int]) -> str:
+    """Return the classes with their sizes, the first few of them by name."""
+    rows: Sequence[tuple[str, int]] = list(sizes.items())
+    shown = [f"class {label!r} ({size})" for label, size in rows[:_SHOWN]]
+    more = [f"and {len(rows) - _SHOWN} more classes"] if len(rows) > _SHOWN else []
+    return ", ".join(shown + more)

@@ -1,0 +1,57 @@
+"""Text on a terminal: harmless, in so many columns, as it stands."""
+
+from __future__ import annotations
+
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+
+def visible(text: str) -> str:
+    """Return ``text`` with escapes for what could drive the terminal: ESC, CSI, bidi marks."""
+    return text if text.isprintable() else "".join(map(_harmless, text))
+
+
+def _harmless(character: str) -> str:
+    if character.isprintable() or character == "\u200d":  # the joiner of emoji
+        return character
+    return " " if character.isspace() else character.encode("unicode_escape").decode()
+
+
+def plain(text: str) -> str:
+    """Return ``text`` such that Rich prints it as it stands, without control characters."""
+    from rich.markup import escape
+
+    return escape(visible(text))
+
+
+def shortened(text: str, width: int) -> str:
+    """Return ``text`` on one line, with an ellipsis where it has more than ``width`` characters."""
+    text = " ".join(text.split()) if "\n" in text or "\t" in text else text
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def columns(text: str) -> int:
+    """Return how many columns a terminal takes for ``text``: two for an emoji or a kanji."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def padded(text: str, width: int) -> str:
+    """Return ``text`` in exactly ``width`` columns."""
+    from rich.cells import set_cell_size
+
+    text = visible(text)
+    if columns(text) <= width:
+        return set_cell_size(text, width)
+    return set_cell_size(text, width - 1) + "…"
+
+
+def bar(share: float, width: int) -> str:
+    """Return a bar of ``share`` (0 to 1) of ``width`` columns, exact to an eighth of one."""
+    full, rest = divmod(round(share * width * 8), 8)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return "1 text" or "2,000 texts"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,273 @@
+"""What a run is asked for, declared once, and what was settled.
+
+An option is a field of a struct with an `Option` beside its type. From that follow the range check,
+the command line (``elman.cli.options``), the table in the docs and what a bundle records. ``None``
+means: not said, so it follows from the data, by a rule that the task's struct says in ``rules``.
+
+Nothing here imports torch: a wrong option is answered at once.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import cache
+from numbers import Integral, Real
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+
+from elman.cell import Cell
+from elman.errors import ConfigError
+
+Backend = Literal["auto", "llvm", "builtin", "eager"]
+Tokens = Literal["auto", "characters", "words"]
+
+PANELS = ("data", "text", "network", "training", "output")
+"""The groups in which ``--help`` shows options, in this order."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """What there is to know of an option beside its name, type and default."""
+
+    text: str
+    """One sentence for ``--help`` and the docs."""
+    _: KW_ONLY
+    panel: str = "training"
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
+
+    def allows(self, number: float) -> bool:
+        """Whether a number is finite and within the bounds."""
+        return (
+            math.isfinite(number)
+            and (self.ge is None or number >= self.ge)
+            and (self.gt is None or number > self.gt)
+            and (self.le is None or number <= self.le)
+            and (self.lt is None or number < self.lt)
+        )
+
+    @property
+    def bounds(self) -> str:
+        """The bounds in words, as the end of "it must be"."""
+        if self.ge is not None and self.le is not None:
+            return f"{self.ge} to {self.le}"
+        if self.ge is not None and self.lt is not None:
+            return f"at least {self.ge} and under {self.lt}"
+        if self.gt is not None:
+            return f"above {self.gt}"
+        return f"{self.ge} or more" if self.ge is not None else "finite"
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One option of a struct: its name and type, and what its `Option` says."""
+
+    name: str
+    kind: type
+    """bool, int, float or str; for the name of a cell str."""
+    choices: tuple[str, ...]
+    """The words to choose from; empty where there is no such list."""
+    optional: bool
+    """Whether it may be None."""
+    takes_cell: bool
+    default: Any
+    rule: str
+    """What a default of None becomes, in words."""
+    option: Option
+
+    @property
+    def annotation(self) -> Any:
+        """The type as the command line takes it: a cell by its name."""
+        kind: Any = Literal[self.choices] if self.choices else self.kind
+        return kind | None if self.optional else kind
+
+    def check(self, value: Any) -> None:
+        """Refuse a value of another type or out of range.
+
+        Raises:
+            ConfigError: with the name of the option.
+        """
+        if value is None and self.optional:
+            return
+        if not self._has_type(value):
+            words = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
+            wanted = "the name of a cell, or a cell" if self.takes_cell else words[self.kind]
+            raise ConfigError(f"{self.name} is {value!r}; it must be {wanted}")
+        if self.choices and value not in self.choices:
+            raise ConfigError(
+                f"{self.name} is {value!r}; it must be one of {', '.join(self.choices)}"
+            )
+        if self.kind in (int, float) and not self.option.allows(value):
+            raise ConfigError(f"{self.name} is {value}; it must be {self.option.bounds}")
+
+    def _has_type(self, value: Any) -> bool:
+        if self.takes_cell:
+            return isinstance(value, str | Cell)
+        if isinstance(value, bool) or self.kind is bool:
+            return isinstance(value, bool) and self.kind is bool
+        return isinstance(value, {int: Integral, float: Real, str: str}[self.kind])
+
+
+@cache
+def declared(struct: type[msgspec.Struct]) -> tuple[Declared, ...]:
+    """Return the options of a struct, those of its base classes first."""
+    hints = typing.get_type_hints(struct, include_extras=True)
+    defaults = zip(
+        reversed(struct.__struct_fields__), reversed(struct.__struct_defaults__), strict=False
+    )
+    by_name = dict(defaults)
+    rules: Mapping[str, str] = getattr(struct, "rules", {})
+    return tuple(
+        _declared(name, hints[name], by_name[name], rules.get(name, ""))
+        for name in struct.__struct_fields__
+    )
+
+
+def _declared(name: str, hint: Any, default: Any, rule: str) -> Declared:
+    kind, option = typing.get_args(hint)  # Annotated[kind, option]
+    kinds = [kind]
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        kinds = list(typing.get_args(kind))
+    optional, takes_cell = types.NoneType in kinds, Cell in kinds
+    kind = next(one for one in kinds if one not in (types.NoneType, Cell))
+    choices: tuple[str, ...] = ()
+    if typing.get_origin(kind) is Literal:
+        choices, kind = typing.get_args(kind), str
+    return Declared(name, kind, choices, optional, takes_cell, default, rule, option)
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A struct of declared options, each checked when it is made.
+
+    Raises:
+        ConfigError: a value has another type or is out of range.
+    """
+
+    rules: ClassVar[Mapping[str, str]] = {}
+    """For each option whose default is None, what it then becomes, in words."""
+
+    def __post_init__(self) -> None:
+        for one in declared(type(self)):
+            one.check(getattr(self, one.name))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options as JSON can hold them, a cell by its name."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        named = {k: v.name if isinstance(v, Cell) else v for k, v in values.items()}
+        # What msgspec does not know are numbers of NumPy's.
+        plain: dict[str, Any] = msgspec.to_builtins(named, enc_hook=lambda number: number.item())
+        return plain
+
+
+class RunOptions(Options, frozen=True, kw_only=True):
+    """What every task can be asked for."""
+
+    batch_size: Annotated[int | None, Option("Examples in a batch.", ge=1)] = None
+    epochs: Annotated[int | None, Option("Passes over the training part, at most.", ge=1)] = None
+    patience: Annotated[
+        int | None,
+        Option("Epochs without a better validation score before training stops.", ge=1),
+    ] = None
+    learning_rate: Annotated[float | None, Option("Highest of the schedule.", gt=0)] = None
+    weight_decay: Annotated[float, Option("Of AdamW.", ge=0)] = 0.01
+    seed: Annotated[
+        int,
+        Option(
+            "A run on CPU with the same seed gives the same model, bit for bit.",
+            ge=0,
+            le=2**63 - 1,
+        ),
+    ] = 0
+
+    def cells(self) -> dict[str, Cell]:
+        """Return each cell that is asked for, by the name of its option.
+
+        Raises:
+            CellError: there is no such cell.
+        """
+        from elman import cells
+
+        names = (one.name for one in declared(type(self)) if one.takes_cell)
+        return {name: cells.find(getattr(self, name)) for name in names}
+
+
+class NetworkOptions(RunOptions, frozen=True, kw_only=True):
+    """What every recurrent network can be asked for."""
+
+    cell: Annotated[str | Cell, Option("A cell of the zoo, or file.py:name.", panel="network")] = (
+        "lstm"
+    )
+    embedding_size: Annotated[
+        int | None, Option("Size of a token's vector.", panel="network", ge=1)
+    ] = None
+    hidden_size: Annotated[
+        int | None, Option("Units of each direction.", panel="network", ge=1)
+    ] = None
+    num_layers: Annotated[
+        int, Option("Recurrent layers on top of each other.", panel="network", ge=1)
+    ] = 1
+    bidirectional: Annotated[
+        bool, Option("Read each text in both directions.", panel="network")
+    ] = True
+    dropout: Annotated[
+        float | None,
+        Option("Share of values left out in training.", panel="network", ge=0, lt=1),
+    ] = None
+    backend: Annotated[Backend, Option("What runs the recurrence.", panel="network")] = "auto"
+
+
+class TextOptions(NetworkOptions, frozen=True, kw_only=True):
+    """What every task that reads texts can be asked for."""
+
+    tokens: Annotated[
+        Tokens,
+        Option("What one step reads; auto takes characters for short texts.", panel="text"),
+    ] = "auto"
+    min_count: Annotated[
+        int | None, Option("Tokens seen less often share the unknown entry.", panel="text", ge=1)
+    ] = None
+    max_length: Annotated[int | None, Option("Longer texts are truncated.", panel="text", ge=1)] = (
+        None
+    )
+    token_dropout: Annotated[
+        float | None,
+        Option("Share of training tokens read as unknown.", panel="text", ge=0, lt=1),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How a run goes, all of it settled: what the trainer is told."""
+
+    seed: int
+    epochs: int
+    patience: int
+    learning_rate: float
+    weight_decay: float
+    unit: str
+    """What is counted as the training goes, in the plural: texts, tokens."""
+    optimiser: str = "adamw"
+    """A row of ``elman.training.optimisers.OPTIMISERS``."""
+    clip_norm: float = 1.0
+    """The largest norm of the gradients."""
+    batch_work: float = math.inf
+    """Tokens times units of a usual batch: small ones are trained in one thread."""
+
+
+def toml(values: dict[str, Any], *, comments: Sequence[str] = ()) -> bytes:
+    """Return a flat TOML document; what is None is left out."""
+    lines = [f"# {line}" for line in comments]
+    lines += [f"{name} = {_toml(value)}" for name, value in values.items() if value is not None]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _toml(value: Any) -> str:
+    # Strings, numbers, booleans and lists are spelt as in JSON, but for one control character.
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")

@@ -1,0 +1,237 @@
+"""The protocols of a task: all that the engine, the laboratory and the shell know of it.
+
+A task is a folder in ``elman.tasks`` whose module ``task`` satisfies `Task`. Its model is trained
+through a `Learner` and used through a `Predictor`. What is here imports torch for types alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from elman.data.splits import Part, Split
+from elman.training.options import Options, RunOptions, Schedule
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+    from elman.training.bundle import Stored
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Of one batch."""
+
+    mean: Tensor
+    """What is differentiated: a number, the mean over the batch's items."""
+    count: int
+    """Items in the batch, counted in the schedule's unit."""
+
+
+class Scores(msgspec.Struct, frozen=True):
+    """How good a model is on the validation part after an epoch."""
+
+    score: float
+    """What early stopping looks at; higher is better."""
+    error: float
+    """The score's standard error: smaller differences are chance."""
+    metrics: dict[str, float]
+    """What is shown of the epoch, by names of the task's metrics."""
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """How a number is shown and compared."""
+
+    title: str
+    digits: int = 4
+    higher_is_better: bool = True
+    headline: bool = False
+    """Whether it stands in the short tables; the first such decides who won."""
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """Scores of one model on one part of the data; a task adds its own fields."""
+
+    count: int
+    """Examples that were judged."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Every number among the fields, by name."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in values.items() if isinstance(value, float)}
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """One simple model's scores on the same test part."""
+
+    name: str
+    test: Evaluation
+    seconds: float
+    """Of training and judging it."""
+    trained_on: int
+    """Training examples used; fewer than all only where their size would take gigabytes."""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What is known of a finished run: metrics.json, and what ``train --json`` prints."""
+
+    task: str
+    data: str
+    test: Evaluation
+    baselines: list[Baseline]
+    sizes: dict[str, dict[str, int]]
+    """Examples of each kind (class, tag) in each part of the split."""
+    parameters: int
+    seconds: float
+    """Of training alone."""
+    epochs: int
+    best_epoch: int
+    stopped: str
+    """Why training was cut short, one sentence, or nothing."""
+    notes: list[str]
+
+
+class Learner(Protocol):
+    """A model on its way: all that the trainer knows of a task."""
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """How long, how fast and from which seed."""
+
+    @property
+    def options(self) -> RunOptions:
+        """As asked for, with everything settled."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say about the data, one sentence each."""
+
+    def batches(self, rng: np.random.Generator) -> Sequence[Any]:
+        """Return the batches of one epoch, in whatever form ``loss`` takes them."""
+
+    def loss(self, batch: Any) -> Loss:
+        """Run the model over one batch."""
+
+    def validate(self) -> Scores | None:
+        """Judge the model on the validation part; None where there is none."""
+
+
+class Predictor(Protocol):
+    """A model in use: what ``elman.load`` returns, and all that serving and inspection know."""
+
+    @property
+    def task(self) -> str:
+        """The name of its task."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The network itself, whose weights are saved."""
+
+    @property
+    def num_parameters(self) -> int:
+        """Number of trained values."""
+
+    @property
+    def answer(self) -> Callable[..., list[dict[str, Any]]]:
+        """Return a row of plain JSON for each of a list of inputs.
+
+        Further arguments are the task's ``answers``, by name.
+        """
+
+    def evaluate(self, examples: Any) -> Evaluation:
+        """Judge the model on labelled examples.
+
+        Raises:
+            DataError: there is nothing to judge on.
+        """
+
+    def parts(self) -> tuple[msgspec.Struct, dict[str, bytes]]:
+        """Return config and files of which `Task.load` makes a predictor, but for the weights."""
+
+
+class Task(Protocol):
+    """A module ``elman.tasks.NAME.task``. It imports neither torch nor scikit-learn."""
+
+    name: str
+    summary: str
+    """What it trains, for the first line of ``elman train --help``."""
+    formats: str
+    """What it reads, for the next lines."""
+    options: type[RunOptions]
+    answers: type[Options]
+    """The options of ``Predictor.answer``."""
+    columns: Mapping[str, str]
+    """The columns that ``read`` can be told, each with a sentence for ``--help``."""
+    metrics: Mapping[str, Metric]
+
+    def claims(self, data: str | Path) -> bool:
+        """Whether a file is plainly this task's, by its name or beginning."""
+
+    def read(self, data: str | Path, **columns: str | None) -> Any:
+        """Read examples from a file, a folder, ``-`` or a built-in data set.
+
+        Raises:
+            DataError: it is not what it was given for.
+        """
+
+    def split(
+        self,
+        examples: Any,
+        *,
+        fractions: tuple[float, float, float] | None,
+        seed: int,
+        valid: Any | None,
+        test: Any | None,
+    ) -> Split[Any]:
+        """Cut examples into three parts, or take those that are given."""
+
+    def prepare(self, split: Split[Any], options: Any) -> Learner:
+        """Turn the parts into numbers and make the model, from the options' seed.
+
+        Raises:
+            DataError: nothing is left to train on.
+        """
+
+    def predictor(self, learner: Any) -> Predictor:
+        """Return the learner's model, ready to use."""
+
+    def sizes(self, split: Split[Any]) -> dict[str, dict[str, int]]:
+        """Return how many examples of each kind stand in each part."""
+
+    def baselines(self, split: Split[Any], options: Any) -> list[Baseline]:
+        """Train and judge simple models on the same parts; ``options`` are settled."""
+
+    def files(self, name: str, learner: Any, report: Report) -> dict[str, bytes]:
+        """Return the files that tell of a model: its card, pictures."""
+
+    def load(self, stored: Stored, *, backend: str) -> Predictor:
+        """Make a predictor of what ``Predictor.parts`` returned and of the weights.
+
+        Raises:
+            BundleError: they do not fit each other.
+        """
+
+
+__all__ = [
+    "Baseline",
+    "Evaluation",
+    "Learner",
+    "Loss",
+    "Metric",
+    "Part",
+    "Predictor",
+    "Report",
+    "Scores",
+    "Split",
+    "Task",
+]
