@@ -67,6 +67,5 @@ def _evaluate(task: Task, model: Path, data: str, *, json: bool, **columns: str 
     terminal.print(f"{plain(examples.source)}: {scores.count:,} judged")
     for note in examples.notes:
         terminal.print(f"  · {plain(note)}")
-    pages = tasks.pages(task)
-    known = getattr(predictor, "classes", None)
-    screen.print_all(pages.evaluation(scores, width=terminal.width, known=known), terminal)
+    shown = tasks.pages(task).evaluation(scores, width=terminal.width, model=predictor)
+    screen.print_all(shown, terminal)

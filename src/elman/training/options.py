@@ -213,9 +213,6 @@ class NetworkOptions(RunOptions, frozen=True, kw_only=True):
     num_layers: Annotated[
         int, Option("Recurrent layers on top of each other.", panel="network", ge=1)
     ] = 1
-    bidirectional: Annotated[
-        bool, Option("Read each text in both directions.", panel="network")
-    ] = True
     dropout: Annotated[
         float | None,
         Option("Share of values left out in training.", panel="network", ge=0, lt=1),
@@ -271,3 +268,17 @@ def toml(values: dict[str, Any], *, comments: Sequence[str] = ()) -> bytes:
 def _toml(value: Any) -> str:
     # Strings, numbers, booleans and lists are spelt as in JSON, but for one control character.
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
+
+
+def table(struct: type[msgspec.Struct]) -> str:
+    """Return the options of a struct as a table in Markdown, as the docs have it."""
+    lines = ["| option | takes | default | |", "|---|---|---|---|"]
+    for one in declared(struct):
+        takes = ", ".join(one.choices) or {int: "int", float: "float", str: "text"}.get(
+            one.kind, "on or off"
+        )
+        bounds = f", {one.option.bounds}" if one.kind in (int, float) else ""
+        default = one.rule if one.default is None else one.default
+        name = one.name.replace("_", "-")
+        lines.append(f"| `--{name}` | {takes}{bounds} | {default} | {one.option.text} |")
+    return "\n".join(lines) + "\n"

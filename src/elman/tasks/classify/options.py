@@ -37,6 +37,9 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "learning_rate": "0.008 by character, 0.002 by word, times the root of --batch-size / 128",
     }
 
+    bidirectional: Annotated[
+        bool, Option("Read each text in both directions.", panel="network")
+    ] = True
     pooling: Annotated[
         Pooling | None, Option("How the steps become one vector.", panel="network")
     ] = None

@@ -74,7 +74,7 @@ def evaluation(
     *,
     width: int,
     sizes: Mapping[str, Mapping[str, int]] | None = None,
-    known: Sequence[str] | None = None,
+    model: TextClassifierModel | None = None,
 ) -> Iterator[RenderableType]:
     """Show scores by class, the confusion matrix, calibration and the worst mistakes.
 
@@ -82,9 +82,10 @@ def evaluation(
         scores: of a model on one part.
         width: columns of the terminal.
         sizes: texts of each class in each part of the split.
-        known: the model's classes, where labels that are not among them are to be named.
+        model: where labels that are not among its classes are to be named.
     """
-    unseen = sorted({row.label for row in scores.classes} - {*known}) if known is not None else []
+    labels = {row.label for row in scores.classes}
+    unseen = sorted(labels - {*model.classes}) if model is not None else []
     if unseen:
         said = ", ".join(unseen[:5]) + (" …" if len(unseen) > 5 else "")
         yield (

@@ -1,0 +1,407 @@
+"""Every task of the table, and one of a test: checked by existing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import elman
+import tiny
+from elman import api, tasks
+from elman.cli import screen as screens
+from elman.cli.app import run
+from elman.errors import BundleError, ConfigError, DataError
+from elman.training import bundle
+from elman.training import run as engine
+from elman.training.checkpoint import training_folder
+from elman.training.options import PANELS, declared, table
+from elman.training.task import Task
+
+ROOT = Path(__file__).parent.parent
+
+# For each task a small file, quick options and inputs to answer.
+SMALL = {
+    "classify": ("names.tsv", tiny.LINES, {**tiny.OPTIONS, "epochs": 3}, ["kamoto", "", "ёж"]),
+    "toy": ("names.toy", "\n".join(tiny.NAMES), {"epochs": 3, "hidden_size": 5}, ["ka", ""]),
+}
+NAMES = [*tasks.TASKS, "toy"]
+
+
+@pytest.fixture(autouse=True)
+def _toy(monkeypatch, tmp_path):
+    monkeypatch.setitem(tasks.TASKS, "toy", "toy.task")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture(params=NAMES)
+def task(request) -> Task:
+    return tasks.find(request.param)
+
+
+@pytest.fixture
+def data(task):
+    name, content, _, _ = SMALL[task.name]
+    Path(name).write_text(content, encoding="utf-8")
+    return name
+
+
+def options_of(task):
+    return SMALL[task.name][2]
+
+
+def inputs_of(task):
+    return SMALL[task.name][3]
+
+
+def train(task, data, **more):
+    return elman.train(data, task=task.name, **{**options_of(task), **more})
+
+
+def words_of(task, **more):
+    """The same options as the command line has them."""
+    given = {**options_of(task), **more}
+    return [w for k, v in given.items() for w in (f"--{k.replace('_', '-')}", str(v))]
+
+
+def weights(module):
+    return {name: tensor.numpy().tobytes() for name, tensor in module.state_dict().items()}
+
+
+@pytest.fixture
+def call(capsys):
+    def call(*argv):
+        code = run([str(word) for word in argv])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+class StopAt:
+    """Presses Ctrl-C after the first update of an epoch."""
+
+    def __init__(self, epoch):
+        self.stop = epoch
+
+    def begin(self, task, split, learner): ...
+
+    def on_batch(self, progress):
+        if progress.epoch == self.stop:
+            raise KeyboardInterrupt
+
+    def on_epoch(self, epoch): ...
+
+    def end(self, fitted): ...
+
+
+# What a task is
+
+
+def test_a_task_is_what_the_protocol_says(task):
+    for name in (*Task.__annotations__, *(n for n in vars(Task) if not n.startswith("_"))):
+        assert hasattr(task, name), name
+    assert tasks.TASKS[task.name].endswith(".task")
+    assert sum(metric.headline for metric in task.metrics.values()) >= 1
+    for name in (
+        "data_line",
+        "network_line",
+        "verdict",
+        "suggestion",
+        "evaluation",
+        "answer",
+        "tsv",
+    ):
+        assert callable(getattr(tasks.pages(task), name))
+
+
+def test_help_of_every_task_imports_no_torch():
+    program = (
+        "import sys; from elman import tasks; from elman.cli.app import run\n"
+        "for name in tasks.TASKS:\n"
+        "    assert run(['train', '--task', name, '--help']) == 0\n"
+        "assert not {'torch', 'sklearn', 'matplotlib'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_every_option_is_said_with_its_default_or_the_rule_that_gives_it(task, call):
+    code, out, _ = call("train", "--task", task.name, "--help")
+    assert code == 0
+    said = " ".join(out.replace("│", " ").split())
+    for one in declared(task.options):
+        assert f"--{one.name.replace('_', '-')} " in said
+        assert one.option.text.rstrip(".") in said
+        assert one.option.panel in PANELS
+        assert one.rule if one.default is None else not one.rule, one.name
+        assert f"[default: {one.rule if one.default is None else one.default}" in said
+    for name in task.columns:
+        assert f"--{name} " in said
+
+
+def test_options_of_another_task_are_not_there(call):
+    Path("names.toy").write_text("a b c")
+    assert "--ending" not in call("train", "--task", "classify", "--help")[1]
+    assert "--pooling" not in call("train", "names.toy", "--help")[1]
+    assert "--ending" in call("train", "names.toy", "--help")[1]
+    code, _, err = call("train", "names.toy", "--pooling", "max")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("name", [*tasks.TASKS])
+def test_the_docs_have_the_table_of_options(name):
+    page = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+    found = tasks.find(name)
+    assert table(found.options) in page, table(found.options)
+    assert table(found.answers) in page, table(found.answers)
+
+
+def test_a_task_that_is_not_there_is_refused(call):
+    code, _, err = call("train", "names.tsv", "--task", "clasify")
+    assert (code, err) == (2, "elman: there is no task 'clasify'; did you mean classify?\n")
+
+
+def test_the_task_is_guessed_from_the_file(task, data):
+    assert tasks.guess(data) is task
+
+
+# A run
+
+
+def test_it_trains_is_judged_and_shown(task, data, call):
+    code, out, err = call("train", data, "--out", "model", *words_of(task))
+    assert code == 0, err
+    assert f"{data}" in err
+    assert "this network" in out
+    assert "Saved to model" in out
+    assert len([line for line in err.splitlines() if line.endswith(" kept")]) >= 1
+    report = json.loads(Path("model/metrics.json").read_bytes())
+    assert report["task"] == task.name
+    assert len(report["baselines"]) >= 1
+    headline = [name for name, metric in task.metrics.items() if metric.headline]
+    for name in headline:
+        assert isinstance(report["test"][name], float)
+        assert all(isinstance(one["test"][name], float) for one in report["baselines"])
+    history = [json.loads(line) for line in Path("model/history.jsonl").read_text().splitlines()]
+    assert [epoch["epoch"] for epoch in history] == [1, 2, 3]
+    assert {name for epoch in history for name in epoch["metrics"]} <= {*task.metrics}
+    assert history[-1]["loss"] < history[0]["loss"]
+
+
+def test_a_seed_repeats_bit_for_bit_and_another_does_not(task, data):
+    first, same, other = (train(task, data, seed=seed).model.module for seed in (3, 3, 4))
+    assert weights(first) == weights(same)
+    assert weights(first) != weights(other)
+
+
+@pytest.mark.parametrize("epoch", [2, 3])
+def test_a_resumed_run_ends_as_an_unbroken_one(task, data, epoch):
+    train(task, data, out="unbroken")
+    stopped = train(task, data, out="model", watcher=StopAt(epoch))
+    assert stopped.report.stopped == f"stopped by Ctrl-C after epoch {epoch - 1}"
+    assert training_folder(Path("model")).is_dir()
+    resumed = train(task, data, out="model", resume=True)
+    assert [e.epoch for e in resumed.history] == [1, 2, 3]
+    for file in ("model.safetensors", bundle.CONFIG, bundle.SUMS):
+        assert Path("model", file).read_bytes() == Path("unbroken", file).read_bytes()
+    assert not training_folder(Path("model")).exists()
+
+
+def test_ctrl_c_before_the_first_epoch_leaves_nothing(task, data, call, monkeypatch):
+    def press(screen, progress):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(screens.TrainingScreen, "on_batch", press)
+    code, out, err = call("train", data, "--json", *words_of(task))
+    assert (code, out, err) == (130, "", "elman: stopped; no epoch was whole, nothing is kept\n")
+    assert [p.name for p in Path().iterdir()] == [data]
+
+
+def test_resuming_with_another_task_is_refused(data, task):
+    train(task, data, out="model", watcher=StopAt(2))
+    others = [name for name in NAMES if name != task.name]
+    other = tasks.find(others[0])
+    name, content, options, _ = SMALL[other.name]
+    Path(name).write_text(content, encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"the stopped run had task {task.name}, not"):
+        elman.train(name, task=other.name, out="model", resume=True, **options)
+
+
+def test_a_config_file_repeats_the_run(task, data, call):
+    assert call("train", data, "--out", "first", *words_of(task, seed=5))[0] == 0
+    code, _, err = call("train", "--config", "first/train.toml", "--out", "again")
+    assert code == 0, err
+    for file in ("model.safetensors", bundle.SUMS):
+        assert Path("again", file).read_bytes() == Path("first", file).read_bytes()
+    code, _, _ = call("train", data, "--config=first/train.toml", "--out", "other", "--seed", 6)
+    assert code == 0
+    first, other = (Path(m, "model.safetensors").read_bytes() for m in ("first", "other"))
+    assert first != other
+
+
+def test_a_loss_that_is_not_finite_names_where_it_began(task, data):
+    learner = task.prepare(api.read_split(task, data, {}), api.make_options(task, options_of(task)))
+    with torch.no_grad():
+        learner.model.recurrent.weight_hh_l0[0] = float("nan")
+    went = engine.fit(learner)
+    assert went.failed
+    assert "of recurrent layer 1 is not finite at step 1" in went.stopped
+    assert "as the weights recurrent.weight_hh_l0 are not" in went.stopped
+
+
+# Bad input
+
+
+def test_empty_input_is_one_sentence(task, data, call):
+    Path(data).write_text("")
+    code, out, err = call("train", data, *words_of(task))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"{data} is empty" in err
+    assert [p.name for p in Path().iterdir()] == [data]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("epochs = 0", "epochs is 0; it must be 1 or more"),
+        ('epochs = "3"', "epochs is '3'; it must be a whole number"),
+        ("epoch = 3", "--config names epoch, which is no option here; there are "),
+        ("epochs = ", "--config a.toml is not TOML: Invalid value"),
+        (None, "--config a.toml cannot be read (no such file or directory)"),
+    ],
+)
+def test_a_config_file_that_cannot_be_used_is_one_sentence(task, data, call, content, said):
+    if content is not None:
+        Path("a.toml").write_text(content)
+    code, out, err = call("train", data, "--config", "a.toml")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+def test_an_option_that_is_not_there_is_refused_with_the_nearest(task, data):
+    with pytest.raises(
+        ConfigError, match="there is no option hiden_size; did you mean hidden_size"
+    ):
+        elman.train(data, task=task.name, hiden_size=3)
+    with pytest.raises(ConfigError, match="there is no option colour; there are "):
+        elman.evaluate(train(task, data).model, data, colour="red")
+
+
+# A model
+
+
+def test_what_is_loaded_answers_as_what_was_trained(task, data):
+    trained = train(task, data, out="model").model
+    loaded = elman.load("model")
+    assert loaded.task == task.name
+    assert (
+        loaded.num_parameters
+        == trained.num_parameters
+        == sum(p.numel() for p in loaded.module.parameters())
+    )
+    answers = loaded.answer(inputs_of(task))
+    assert answers == trained.answer(inputs_of(task))
+    assert json.loads(json.dumps(answers)) == answers
+    assert len(answers) == len(inputs_of(task))
+    assert loaded.answer([]) == []
+
+
+def test_evaluate_is_the_function_that_its_command_calls(task, data, call):
+    model = train(task, data, out="model").model
+    scores = elman.evaluate(model, data)
+    assert elman.evaluate("model", data) == scores
+    told = json.loads(call("evaluate", "model", data, "--json")[1])
+    assert told["count"] == scores.count
+    assert {name: told[name] for name in scores.metrics} == scores.metrics
+    code, out, _ = call("evaluate", "model", data)
+    assert code == 0
+    assert out.startswith(f"{data}: {scores.count:,} judged\n")
+
+
+def test_compare_is_the_function_that_its_command_calls(task, data, call):
+    options = options_of(task)
+    table = elman.compare(data, task=task.name, cells="elman,gru", seeds=2, **options)
+    assert [(run.cell, run.seed) for run in table.runs] == [
+        (cell, seed) for seed in (0, 1) for cell in ("elman", "gru")
+    ]
+    argv = ["compare", data, "--cells", "elman,gru", "--seeds", 2, *words_of(task)]
+    told = json.loads(call(*argv, "--json")[1])
+    for row, said in zip(table.rows, told["rows"], strict=True):
+        assert said["mean"] == row.mean
+        assert said["spread"] == row.spread
+    code, out, _ = call(*argv)
+    assert code == 0
+    assert "±" in out
+
+
+def test_predict_takes_the_options_of_answer(task, data, call):
+    train(task, data, out="model")
+    out = call("predict", "model", "--help")[1]
+    for one in declared(task.answers):
+        assert f"--{one.name}" in out
+    rows = json.loads(call("predict", "model", *inputs_of(task), "--json")[1])
+    assert rows == elman.load("model").answer(inputs_of(task))
+    for kind in ("text", "tsv"):
+        code, out, _ = call("predict", "model", *inputs_of(task), "--format", kind)
+        assert code == 0
+        assert len(out.splitlines()) == len(inputs_of(task))
+
+
+def test_a_model_of_an_unknown_task_is_refused(task, data, call, monkeypatch):
+    train(task, data, out="model")
+    monkeypatch.delitem(tasks.TASKS, task.name)
+    monkeypatch.setattr(tasks, "DEFAULT", next(iter(tasks.TASKS)))
+    with pytest.raises(BundleError, match=f"a model of the task '{task.name}', which this Elman"):
+        elman.load("model")
+    code, _, err = call("predict", "model", "text")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("size", [7, 20_000])
+def test_a_config_of_other_sizes_is_refused_before_memory_is_taken(task, data, size):
+    train(task, data, out="model")
+    config = json.loads(Path("model/config.json").read_bytes())
+    model = config["model"].get("network", config["model"])
+    model["hidden_size"] = size
+    Path("model/config.json").write_text(json.dumps(config))
+    with pytest.raises(BundleError, match=r"config\.json is damaged or of another model"):
+        elman.load("model")
+    names = [line.split()[1] for line in Path("model/SHA256SUMS").read_text().splitlines()]
+    files = {name: Path("model", name).read_bytes() for name in names}
+    Path("model/SHA256SUMS").write_bytes(bundle.checksums(files))
+    # Read in a process of its own, for its peak of memory; the weights would be 6 GB.
+    program = (
+        "import resource, sys; sys.path.insert(0, sys.argv[1]);"
+        "from elman import api, tasks; from elman.errors import BundleError;"
+        "tasks.TASKS.setdefault('toy', 'toy.task'); tasks.find(sys.argv[2]);"
+        "import elman.tasks.classify.predictor, elman.nn\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
+        "try: api.load('model')\n"
+        "except BundleError as error: print(error)\n"
+        "print((peak() - before) // 1024)"
+    )
+    argv = [sys.executable, "-c", program, str(ROOT / "tests"), task.name]
+    ran = subprocess.run(argv, capture_output=True, text=True)
+    said, megabytes = ran.stdout.splitlines()
+    assert said.startswith("model/model.safetensors does not fit model/config.json (")
+    assert int(megabytes) < 1000
+
+
+def test_sha256sum_checks_a_model(task, data):
+    train(task, data, out="model")
+    ran = subprocess.run(["sha256sum", "-c", bundle.SUMS], cwd="model", capture_output=True)
+    assert ran.returncode == 0, ran.stdout
+
+
+def test_a_part_that_is_empty_is_refused(task, data):
+    model = train(task, data).model
+    parts = api.read_split(task, data, {})
+    nothing = parts.test.take([]) if hasattr(parts.test, "take") else type(parts.test)([], data)
+    with pytest.raises(DataError):
+        model.evaluate(nothing)
+    assert np.isfinite([*model.evaluate(parts.test).metrics.values()]).all()

@@ -1,0 +1,120 @@
+"""What needs torch."""
+
+import msgspec
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from elman.cell import Cell
+from elman.errors import DataError
+from elman.ir import text as ir_text
+from elman.nn import Recurrent, ragged
+from elman.training import bundle
+from elman.training.task import Loss, Scores
+from toy.task import Scored, schedule
+
+
+class Network(nn.Module):
+    def __init__(
+        self, size, embedding_size, hidden_size, cell, *, layers=1, dropout=0.0, backend="auto"
+    ):
+        super().__init__()
+        self.embedding = nn.Embedding(size, embedding_size)
+        self.dropout = dropout
+        self.recurrent = Recurrent(cell, embedding_size, hidden_size, layers, backend=backend)
+        self.output = nn.Linear(hidden_size, size)
+
+    def forward(self, tokens):
+        outputs, _ = self.recurrent(ragged.replace(tokens, self.embedding(tokens.data)))
+        return self.output(functional.dropout(outputs.data, self.dropout, self.training))
+
+    def loss(self, lines, characters):
+        rows = [[characters.find(c) + 1 for c in line] for line in lines]
+        ids = torch.tensor([i for row in rows for i in (0, *row)])
+        packed = ragged.pack(ids, [len(row) + 1 for row in rows])
+        nexts = torch.tensor([i for row in rows for i in (*row, 0)])
+        targets = ragged.pack(nexts, [len(row) + 1 for row in rows])
+        return functional.cross_entropy(self(packed), targets.data), len(ids)
+
+
+class ToyLearner:
+    def __init__(self, split, options):
+        self.options, self.notes, self.schedule = options, (), schedule(options)
+        self.split = split
+        self.characters = "".join(sorted({c for line in split.train.lines for c in line}))
+        torch.manual_seed(options.seed)
+        sizes = len(self.characters) + 1, options.embedding_size, options.hidden_size
+        self.model = Network(
+            *sizes,
+            options.cells()["cell"],
+            layers=options.num_layers,
+            dropout=options.dropout,
+            backend=options.backend,
+        )
+
+    def batches(self, rng):
+        order = rng.permutation(len(self.split.train))
+        return np.split(order, range(self.options.batch_size, len(order), self.options.batch_size))
+
+    def loss(self, batch):
+        lines = [self.split.train.lines[i] for i in batch]
+        return Loss(*self.model.loss(lines, self.characters))
+
+    def validate(self):
+        loss, count = self.model.loss(self.split.valid.lines, self.characters)
+        return Scores(-float(loss), 1 / count**0.5, {"nats": float(loss)})
+
+
+class Config(msgspec.Struct):
+    characters: str
+    embedding_size: int
+    hidden_size: int
+    layers: int
+
+
+class ToyPredictor:
+    task = "toy"
+
+    def __init__(self, module, characters):
+        self.module, self.characters = module.eval(), characters
+
+    @property
+    def num_parameters(self):
+        return sum(p.numel() for p in self.module.parameters())
+
+    def answer(self, inputs, *, length=3):
+        return [{"text": text, "continued": self._continued(text, length)} for text in inputs]
+
+    @torch.inference_mode()
+    def _continued(self, text, length):
+        for _ in range(length):
+            ids = torch.tensor([0, *(self.characters.find(c) + 1 for c in text)])
+            text += ("", *self.characters)[
+                int(self.module(ragged.pack(ids, [len(ids)]))[-1].argmax())
+            ]
+        return text
+
+    @torch.inference_mode()
+    def evaluate(self, examples):
+        if not len(examples):
+            raise DataError(f"{examples.source}: there is nothing to judge on")
+        loss, count = self.module.loss(examples.lines, self.characters)
+        return Scored(count, float(loss))
+
+    def parts(self):
+        recurrent = self.module.recurrent
+        config = Config(
+            self.characters, recurrent.input_size, recurrent.hidden_size, recurrent.num_layers
+        )
+        return config, {"cell.txt": ir_text.write(recurrent.cell.graph).encode()}
+
+
+def load(stored, *, backend):
+    config = bundle.decode_model(stored, Config)
+    cell = Cell(ir_text.parse(stored.file("cell.txt").decode()))
+    sizes = len(config.characters) + 1, config.embedding_size, config.hidden_size
+    module = bundle.restore_module(
+        stored, lambda: Network(*sizes, cell, layers=config.layers, backend=backend)
+    )
+    return ToyPredictor(module, config.characters)

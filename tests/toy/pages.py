@@ -1,0 +1,35 @@
+"""What people see."""
+
+NOUN = "character"
+
+
+def data_line(split, learner):
+    return f"{len(learner.characters)} different characters"
+
+
+def network_line(learner):
+    return f"{learner.options.hidden_size} units"
+
+
+def verdict(report):
+    return ()
+
+
+def suggestion(report):
+    return "ka"
+
+
+def evaluation(scores, *, width, sizes=None, model=None):
+    yield f"{scores.nats:.3f} nats a character"
+
+
+def answer(row, model, *, width):
+    yield f"{row['text']}: {row['continued']}"
+
+
+def tsv(row):
+    return [row["text"], row["continued"]]
+
+
+def truncated(count, model):
+    return ""

@@ -1,0 +1,133 @@
+"""The task as the engine sees it."""
+
+import hashlib
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+
+from elman.data.splits import Split
+from elman.errors import DataError
+from elman.training.options import NetworkOptions, Option, Options, Schedule
+from elman.training.task import Baseline, Evaluation, Metric
+
+name = "toy"
+summary = "Train a network that continues lines."
+formats = "Reads lines of text."
+columns = {}
+metrics = {"nats": Metric("nats", higher_is_better=False, headline=True)}
+
+
+class ToyOptions(NetworkOptions, frozen=True, kw_only=True):
+    rules = {  # noqa: RUF012
+        "batch_size": "8",
+        "epochs": "2",
+        "patience": "2",
+        "learning_rate": "0.01",
+        "embedding_size": "4",
+        "hidden_size": "6",
+        "dropout": "0.1",
+    }
+    ending: Annotated[str, Option("What ends a line.", panel="text")] = "$"
+
+
+class ToyAnswers(Options, frozen=True, kw_only=True):
+    length: Annotated[int, Option("Characters to add.", panel="output", ge=1)] = 3
+
+
+options, answers = ToyOptions, ToyAnswers
+
+
+class Scored(Evaluation, frozen=True):
+    nats: float
+
+
+@dataclass(frozen=True)
+class Lines:
+    lines: list[str]
+    source: str
+    notes: tuple[str, ...] = ()
+
+    def __len__(self):
+        return len(self.lines)
+
+    def digest(self):
+        return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
+
+
+def claims(data):
+    return Path(data).suffix == ".toy"
+
+
+def read(data):
+    lines = Path(data).read_text(encoding="utf-8").split()
+    if not lines:
+        raise DataError(f"{data} is empty; give lines of text")
+    return Lines(lines, str(data))
+
+
+def split(examples, *, fractions=None, seed=0, valid=None, test=None):
+    lines = examples.lines
+    parts = [Lines(lines[i::4], examples.source) for i in range(2)]
+    train = Lines(lines[2::4] + lines[3::4], examples.source)
+    return Split(train, valid or parts[0], test or parts[1], ())
+
+
+def prepare(split, options):
+    from toy.network import ToyLearner
+
+    defaults = {
+        "batch_size": 8,
+        "epochs": 2,
+        "patience": 2,
+        "learning_rate": 0.01,
+        "embedding_size": 4,
+        "hidden_size": 6,
+        "dropout": 0.1,
+    }
+    missing = {k: v for k, v in defaults.items() if getattr(options, k) is None}
+    return ToyLearner(split, msgspec.structs.replace(options, **missing))
+
+
+def schedule(options):
+    return Schedule(
+        seed=options.seed,
+        epochs=options.epochs,
+        patience=options.patience,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        unit="characters",
+        batch_work=0,
+    )
+
+
+def predictor(learner):
+    from toy.network import ToyPredictor
+
+    return ToyPredictor(learner.model, learner.characters)
+
+
+def sizes(split):
+    return {"lines": split.counts()}
+
+
+def baselines(split, options):
+    text, truth = "".join(split.train.lines), "".join(split.test.lines)
+    counts = Counter(text)
+    total = len(text) + len({*text, *truth})
+    nats = -np.mean([math.log((counts[c] + 1) / total) for c in truth])
+    return [Baseline("unigram", Scored(len(truth), float(nats)), 0.0, len(split.train))]
+
+
+def files(name, learner, report):
+    return {"README.md": f"# {name}\n".encode()}
+
+
+def load(stored, *, backend="auto"):
+    from toy.network import load
+
+    return load(stored, backend=backend)
