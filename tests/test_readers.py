@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import sys
 
 import polars as pl
@@ -13,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from elman.data import readers, tables
+from elman.data import tables
+from elman.data.columns import LABEL, TEXT, Role, Wanted
 from elman.data.examples import Examples
-from elman.data.readers import read_examples, read_texts
+from elman.data.readers import read_columns, read_examples, read_texts
 from elman.errors import DataError
 
 ROWS = [
@@ -388,10 +390,51 @@ def test_read_texts_answers_before_the_end(monkeypatch):
 def test_polars_and_csv_read_the_same(delimiter, rows):
     # With both in one field, the halves of a row can look like whole rows of the same width.
     assume(not any("\t" in text and "\n" in text for text, _ in rows))
-    raw = tables.read_table(
-        as_csv(rows, delimiter), readers.Wanted("text", "label"), "t", preferred=delimiter
-    )
-    assert list(zip(raw.texts, raw.labels, strict=True)) == rows
+    wanted = Wanted.of((TEXT, LABEL), {"text": "text", "label": "label"})
+    raw = tables.read_table(as_csv(rows, delimiter), wanted, "t", preferred=delimiter)
+    assert list(zip(raw.columns["text"], raw.columns["label"], strict=True)) == rows
+
+
+# Other roles than text and label
+
+PAIR = (Role("source", ("source", "src")), Role("target", ("target", "tgt")))
+FORM = (Role("lemma", ("lemma",)), Role("form", ("form",)), Role("features", ("feats",)))
+
+
+@pytest.mark.parametrize(
+    ("file", "roles", "given", "columns"),
+    [
+        ("a\tb\nc\td\n", PAIR, {}, {"source": ["a", "c"], "target": ["b", "d"]}),
+        # Few sources of many targets are no labels.
+        ("a\tb\na\td\na\te\n", PAIR, {}, {"source": ["a"] * 3, "target": ["b", "d", "e"]}),
+        ("tgt,src\nb,a\n", PAIR, {}, {"source": ["a"], "target": ["b"]}),
+        ("a\tb\n", PAIR, {"source": "2"}, {"source": ["b"], "target": ["a"]}),
+        ("x,y\na,b\n", PAIR, {"source": "y", "target": "x"}, {"source": ["b"], "target": ["a"]}),
+        ("go\twent\tPST\n", FORM, {}, {"lemma": ["go"], "form": ["went"], "features": ["PST"]}),
+        ('{"src": "a", "tgt": "b"}\n', PAIR, {}, {"source": ["a"], "target": ["b"]}),
+    ],
+)
+def test_other_roles(tmp_path, file, roles, given, columns):
+    path = tmp_path / "data.txt"
+    path.write_text(file)
+    raw, _ = read_columns(path, Wanted.of(roles, given), str(path))
+    assert raw.columns == columns
+
+
+@pytest.mark.parametrize(
+    ("file", "given", "said"),
+    [
+        ("a,b\nc,d\n", {"source": "x"}, "no column 'x' among the columns 'a', 'b'; give one"),
+        ("src,b\nc,d\n", {}, "no target column among the columns 'src', 'b'; say which with --t"),
+        ("a\nb\n", {}, "write a source, a tab and its target on each line"),
+        ("a\tb\n", {"source": "2", "target": "2"}, "source and target are both said to be 'b'"),
+    ],
+)
+def test_other_roles_that_are_not_there(tmp_path, file, given, said):
+    path = tmp_path / "data.txt"
+    path.write_text(file)
+    with pytest.raises(DataError, match=re.escape(said)):
+        read_columns(path, Wanted.of(PAIR, given), str(path))
 
 
 def test_polars_reads_quoted_newlines_of_a_large_file(write):

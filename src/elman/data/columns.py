@@ -1,10 +1,11 @@
-"""Which column holds the text and which the label."""
+"""Which column of a table is for what: the text, the label, or any other role of a task."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from elman.errors import DataError
 
@@ -20,26 +21,44 @@ _SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Columns:
-    """The columns chosen, by position from 0; ``label`` is None where none was asked for."""
+class Role:
+    """What a column can be for."""
 
-    text: int
-    label: int | None
-    notes: tuple[str, ...] = ()
+    name: str
+    """As messages and options call it."""
+    names: tuple[str, ...]
+    """What such columns are usually called, the best first."""
+    repeats: bool = False
+    """Whether its values come again and again, as labels do."""
+
+
+TEXT = Role("text", TEXT_NAMES)
+LABEL = Role("label", LABEL_NAMES, repeats=True)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user said about the columns: a name, a number from 1 as a string, or nothing."""
+    """The roles that columns are sought for, and what the user said about them.
 
-    text: str | None = None
-    label: str | None = None
-    need_label: bool = True
+    ``given`` has for a role the name of its column, or its number from 1 as a string.
+    """
 
-    @property
-    def given(self) -> list[str]:
-        """The names and numbers that the user gave."""
-        return [given for given in (self.text, self.label) if given is not None]
+    roles: tuple[Role, ...]
+    given: Mapping[str, str]
+
+    @classmethod
+    def of(cls, roles: Sequence[Role], given: Mapping[str, str | None]) -> Wanted:
+        """Leave out what was not said."""
+        said = {name: value for name, value in given.items() if value is not None}
+        return cls(tuple(roles), said)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns chosen: for each role by name the position from 0."""
+
+    places: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
 
 def choose(names: Sequence[str], wanted: Wanted, source: str) -> Columns:
@@ -48,22 +67,27 @@ def choose(names: Sequence[str], wanted: Wanted, source: str) -> Columns:
     Raises:
         DataError: A column that was asked for is not there, or none has a name that is known.
     """
-    text = _candidates(names, wanted.text, TEXT_NAMES, "text", source)
-    label = _candidates(names, wanted.label, LABEL_NAMES, "label", source)
-    # A column that was given for one of the two is no candidate for the other.
-    if wanted.text is None:
-        text = [i for i in text if i not in label]
-    elif wanted.label is None:
-        label = [i for i in label if i not in text]
-    found = {"text": text, "label": label} if wanted.need_label else {"text": text}
-    _refuse_absent(names, found, source)
-    notes = _notes_on_choice(names, found)
-    if not wanted.need_label:
-        return Columns(text[0], None, notes)
-    if text[0] == label[0]:
-        column = repr(names[text[0]])
-        raise DataError(f"{source}: text and label are both said to be {column}; name two columns")
-    return Columns(text[0], label[0], notes + _unused(names, text[0], label[0]))
+    candidates = {
+        role.name: _candidates(names, wanted.given.get(role.name), role, source)
+        for role in wanted.roles
+    }
+    # A column that was given for one role is no candidate for another.
+    given = {candidates[name][0] for name in wanted.given}
+    for name, places in candidates.items():
+        if name not in wanted.given:
+            candidates[name] = [place for place in places if place not in given]
+    _refuse_absent(names, candidates, source)
+    chosen = {name: places[0] for name, places in candidates.items()}
+    for (first, place), (second, other) in combinations(chosen.items(), 2):
+        if place == other:
+            raise DataError(
+                f"{source}: {first} and {second} are both said to be {names[place]!r}; "
+                "name two columns"
+            )
+    notes = _notes_on_choice(names, candidates)
+    if len(chosen) > 1:  # who wants one column knows that the others are not read
+        notes += _unused(names, *chosen.values())
+    return Columns(chosen, notes)
 
 
 def recognise(names: Sequence[str], known: Sequence[str]) -> list[int]:
@@ -88,25 +112,26 @@ def numbered(given: str | None, width: int) -> int | None:
     return int(given) - 1
 
 
-def _candidates(
-    names: Sequence[str], given: str | None, known: Sequence[str], role: str, source: str
-) -> list[int]:
-    """Return the columns that may be the ``role``, the best first: one where it was given."""
+def _candidates(names: Sequence[str], given: str | None, role: Role, source: str) -> list[int]:
+    """Return the columns that may be for the role, the best first: one where it was given."""
     if given is None:
-        return recognise(names, known)
+        return recognise(names, role.names)
     position = find(names, given)
     if position is None:
-        raise _no_such_column(names, given, role, source)
+        raise _no_such_column(names, given, role.name, source)
     return [position]
 
 
-def _refuse_absent(names: Sequence[str], found: dict[str, list[int]], source: str) -> None:
-    absent = [role for role, columns in found.items() if not columns]
+def _refuse_absent(
+    names: Sequence[str], candidates: Mapping[str, Sequence[int]], source: str
+) -> None:
+    absent = [role for role, places in candidates.items() if not places]
     what = " and ".join(f"no {role} column" for role in absent)
     if absent and len(names) == 1:
         raise DataError(
             f"{source}: {what}, for there is one column only, {listed(names)}; "
-            "write a text, a tab and its label on each line, or give a table with a header"
+            f"write a {', a tab and its '.join(candidates)} on each line, "
+            "or give a table with a header"
         )
     if absent:
         options = " ".join(f"--{role} NAME" for role in absent)
@@ -116,11 +141,13 @@ def _refuse_absent(names: Sequence[str], found: dict[str, list[int]], source: st
         )
 
 
-def _notes_on_choice(names: Sequence[str], found: dict[str, list[int]]) -> tuple[str, ...]:
+def _notes_on_choice(
+    names: Sequence[str], candidates: Mapping[str, Sequence[int]]
+) -> tuple[str, ...]:
     return tuple(
         f"{names[columns[0]]!r} is taken as the {role} column, though there is "
         + " and ".join(repr(names[i]) for i in columns[1:])
-        for role, columns in found.items()
+        for role, columns in candidates.items()
         if len(columns) > 1
     )
 
@@ -133,8 +160,8 @@ def _no_such_column(names: Sequence[str], given: str, role: str, source: str) ->
         )
     by_plain = {name.strip().casefold(): name for name in names}
     near = difflib.get_close_matches(given.strip().casefold(), by_plain, n=1)
-    mend = f"did you mean {by_plain[near[0]]!r}?" if near else f"give one of them with --{role}"
-    return DataError(f"{source}: no column {given!r} among the columns {listed(names)}; {mend}")
+    hint = f"did you mean {by_plain[near[0]]!r}?" if near else f"give one of them with --{role}"
+    return DataError(f"{source}: no column {given!r} among the columns {listed(names)}; {hint}")
 
 
 def _unused(names: Sequence[str], *used: int) -> tuple[str, ...]:

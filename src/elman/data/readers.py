@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from elman.data.columns import Wanted
+from elman.data.columns import LABEL, TEXT, Wanted
 from elman.data.encoding import (
     GZIP_MAGIC,
     PARQUET_MAGIC,
@@ -59,13 +59,14 @@ def read_examples(
 
     Raises:
         DataError: The file is missing, unreadable, or not what it was given for; the message names
-            file, line and mend.
+            file, line and what to do.
     """
     source = name_of(path)
     if source != STDIN and os.path.isdir(path):
         raw, notes = _read_folder(Path(path))
     else:
-        raw, notes = _read_columns(path, Wanted(text, label), source)
+        wanted = Wanted.of((TEXT, LABEL), {"text": text, "label": label})
+        raw, notes = read_columns(path, wanted, source)
     return _labelled(raw, source, notes)
 
 
@@ -87,13 +88,18 @@ def read_texts(path: str | Path, *, text: str | None = None) -> Iterator[str]:
     check_readable(path)
     if text is None and _suffix(path) not in _TABLE_SUFFIXES:
         return _lines(path, source)
-    raw, _ = _read_columns(path, Wanted(text, need_label=False), source)
-    return (cell or "" for cell in raw.texts)
+    raw, _ = read_columns(path, Wanted.of((TEXT,), {"text": text}), source)
+    return (cell or "" for cell in raw.columns["text"])
 
 
-def _read_columns(
+def read_columns(
     path: str | Path, wanted: Wanted, source: str
 ) -> tuple[RawColumns, tuple[str, ...]]:
+    """Return the wanted columns of a table of any format, and what there is to say about the file.
+
+    Raises:
+        DataError: As :func:`read_examples`.
+    """
     data = unpack(read_bytes(path), source)
     suffix = _suffix(path)
     if data.startswith(PARQUET_MAGIC):
@@ -138,7 +144,8 @@ def _read_folder(folder: Path) -> tuple[RawColumns, tuple[str, ...]]:
         texts += lines
         labels += [label] * len(lines)
         notes += () if note is None else (f"{name}: {note}",)
-    return RawColumns(texts, labels, "file name", lambda row: f"text {row + 1}"), notes
+    columns = {"text": texts, "label": labels}
+    return RawColumns(columns, {"label": "file name"}, lambda row: f"text {row + 1}"), notes
 
 
 def _whole_lines(path: Path) -> tuple[list[str], str | None]:
@@ -156,20 +163,21 @@ def _labelled(raw: RawColumns, source: str, notes: tuple[str, ...]) -> Examples:
     texts: list[str] = []
     labels: list[str] = []
     same: dict[str, str] = {}  # one object a label, not one a row
-    for row, (text, cell) in enumerate(zip(raw.texts, raw.labels, strict=True)):
+    cells = zip(raw.columns["text"], raw.columns["label"], strict=True)
+    for row, (text, cell) in enumerate(cells):
         if not text or text.isspace():
             continue
         label = cell.strip() if cell else ""
         if not label:
             raise DataError(
-                f"{source} {raw.where(row)}: label column {raw.label_name} is empty; "
+                f"{source} {raw.where(row)}: label column {raw.names['label']} is empty; "
                 "fill it in or drop the row"
             )
         texts.append(text)
         labels.append(same.setdefault(label, label))
     if not texts:
         raise DataError(f"{source} has no text that is not empty; check which column is the text")
-    skipped = _skipped(len(raw.texts) - len(texts))
+    skipped = _skipped(len(raw.columns["text"]) - len(texts))
     return Examples(texts, labels, source, notes + raw.notes + skipped)
 
 

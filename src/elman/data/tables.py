@@ -9,14 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from elman.data.columns import LABEL_NAMES, TEXT_NAMES, Columns, Wanted, choose, numbered, recognise
+from elman.data.columns import Columns, Role, Wanted, choose, numbered, recognise
 from elman.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,14 +29,17 @@ _Cell = str | None
 
 @dataclass(frozen=True)
 class RawColumns:
-    """Two columns as they stand in a file, before empty texts are dropped and labels checked.
+    """Columns as they stand in a file, before empty texts are dropped and labels checked.
 
-    ``where(row)`` names the place of a row whose label is missing, such as ``"line 14"``.
+    Attributes:
+        columns: for each role by name its cells.
+        names: for each role what its column is called in messages.
+        where: names the place of a row that lacks a cell, such as ``"line 14"``.
+        notes: what there is to say to the user, one sentence each.
     """
 
-    texts: Sequence[_Cell]
-    labels: Sequence[_Cell]
-    label_name: str
+    columns: Mapping[str, Sequence[_Cell]]
+    names: Mapping[str, str]
     where: Callable[[int], str]
     notes: tuple[str, ...] = ()
 
@@ -51,7 +54,7 @@ class Dialect:
 
 
 def read_table(data: bytes, wanted: Wanted, source: str, *, preferred: str = "\t") -> RawColumns:
-    """Return the text and label columns of a table in UTF-8.
+    """Return the wanted columns of a table in UTF-8.
 
     Args:
         data: The whole file, not empty.
@@ -68,14 +71,14 @@ def read_table(data: bytes, wanted: Wanted, source: str, *, preferred: str = "\t
     names = sample[0] if header else [str(i + 1) for i in range(len(sample[0]))]
     if header and len(sample) == 1:
         raise DataError(f"{source} has a header and no rows; add rows, or check the export")
-    texts, labels = _cells(data, dialect, columns, len(names), header, source)
-    label_name = "" if columns.label is None else names[columns.label]
-    label_name = repr(label_name) if header else label_name
+    places = columns.places
+    cells = _cells(data, dialect, list(places.values()), len(names), header, source)
 
     def where(row: int) -> str:
-        return _first_unlabelled(data, dialect, columns, header, source) or f"row {row + 1}"
+        return _first_incomplete(data, dialect, columns, header, source) or f"row {row + 1}"
 
-    return RawColumns(texts, labels, label_name, where, columns.notes)
+    shown = {role: repr(names[i]) if header else names[i] for role, i in places.items()}
+    return RawColumns(dict(zip(places, cells, strict=True)), shown, where, columns.notes)
 
 
 def sniff(data: bytes, preferred: str) -> Dialect:
@@ -174,31 +177,46 @@ def _lay_out(
 ) -> tuple[bool, Columns]:
     """Return whether the first record is a header, and the columns."""
     first = sample[0]
-    named = [given for given in wanted.given if not given.isdecimal()]
-    if named or recognise(first, TEXT_NAMES) or recognise(first, LABEL_NAMES):
+    named = [given for given in wanted.given.values() if not given.isdecimal()]
+    if named or any(recognise(first, role.names) for role in wanted.roles):
         return True, choose(first, wanted, source)
     columns = _by_position(sample, wanted)
-    if columns is None or _is_header(sample, columns.label, dialect):
+    if columns is None:
+        return True, choose(first, wanted, source)
+    repeating = [columns.places[role.name] for role in wanted.roles if role.repeats]
+    if repeating and _is_header(sample, repeating[0], dialect):
         return True, choose(first, wanted, source)
     return False, columns
 
 
 def _by_position(sample: list[list[str]], wanted: Wanted) -> Columns | None:
     """Return the columns of a table without a header, or None where they cannot be told."""
-    width = len(sample[0])
-    if any(numbered(given, width) is None for given in wanted.given):
+    width, roles = len(sample[0]), wanted.roles
+    places = {role.name: numbered(wanted.given.get(role.name), width) for role in roles}
+    if any(places[name] is None for name in wanted.given):
         return None  # a number that is no column's: `choose` says so
-    text, label = numbered(wanted.text, width), numbered(wanted.label, width)
-    if width == 1 and not wanted.need_label:
-        return Columns(0, None)
-    if width == 2 and text is None:
-        text = _text_position(sample) if label is None else 1 - label
-    if width == 2 and label is None:
-        label = 1 - text if text is not None else None
-    if text is None or text == label or (label is None and wanted.need_label):
+    if width == len(roles) == 1:
+        return Columns({roles[0].name: 0})
+    order = _usual_order(sample, roles)
+    free = [i for i in order if i not in places.values()]
+    for name, place in places.items():
+        if place is None and free:
+            places[name] = free.pop(0)
+    chosen = {name: place for name, place in places.items() if place is not None}
+    if len(chosen) < len(roles) or len({*chosen.values()}) < len(roles):
         return None
-    said = "" if label is None else f", column {label + 1} as the label"
-    return Columns(text, label, (f"no header found: column {text + 1} is read as the text{said}",))
+    said = [f"column {place + 1} is read as the {name}" for name, place in chosen.items()]
+    return Columns(chosen, ("no header found: " + ", ".join(said),))
+
+
+def _usual_order(sample: list[list[str]], roles: Sequence[Role]) -> list[int]:
+    """Return the columns in the order of the roles, where their number tells which is which."""
+    width = len(sample[0])
+    if width != max(len(roles), 2):
+        return []
+    # The text comes first, unless the first column is plainly the labels.
+    labelled = len(roles) == 1 or roles[-1].repeats
+    return [1, 0] if width == 2 and labelled and _text_position(sample) else [*range(width)]
 
 
 def _text_position(sample: list[list[str]]) -> int:
@@ -207,14 +225,12 @@ def _text_position(sample: list[list[str]]) -> int:
     return 1 if len(first) * 2 <= len(second) else 0
 
 
-def _is_header(sample: list[list[str]], label: int | None, dialect: Dialect) -> bool:
+def _is_header(sample: list[list[str]], label: int, dialect: Dialect) -> bool:
     """Return whether the first record names columns, though by no name that is known.
 
     A label comes again further down and the name of the column does not. Where labels hardly
     repeat at all that says nothing: a comma then speaks for a header, a tab against one.
     """
-    if label is None:
-        return False
     below = [row[label] for row in sample[1:] if len(row) > label]
     if sample[0][label] in below:
         return False
@@ -223,13 +239,12 @@ def _is_header(sample: list[list[str]], label: int | None, dialect: Dialect) -> 
 
 
 def _cells(
-    data: bytes, dialect: Dialect, columns: Columns, width: int, header: bool, source: str
-) -> tuple[list[_Cell], list[_Cell]]:
-    wanted = [columns.text] if columns.label is None else [columns.text, columns.label]
-    found = _cells_by_polars(data, dialect, wanted, width, header)
-    if found is None:
-        found = _cells_by_csv(data, dialect, wanted, width, header, source)
-    return found[0], found[1] if len(found) > 1 else []
+    data: bytes, dialect: Dialect, places: list[int], width: int, header: bool, source: str
+) -> list[list[_Cell]]:
+    cells = _cells_by_polars(data, dialect, places, width, header)
+    if cells is None:
+        cells = _cells_by_csv(data, dialect, places, width, header, source)
+    return cells
 
 
 def _cells_by_polars(
@@ -293,13 +308,13 @@ def _too_wide(source: str, line: int, fields: int, width: int, dialect: Dialect)
     )
 
 
-def _first_unlabelled(
+def _first_incomplete(
     data: bytes, dialect: Dialect, columns: Columns, header: bool, source: str
 ) -> str | None:
-    """Return the line of the first record that has a text and no label."""
-    assert columns.label is not None
+    """Return the line of the first record that has a cell for the first role and lacks another."""
+    first, *others = columns.places.values()
     for line, fields in islice(records(data, dialect, source), int(header), None):
-        padded = [*fields, *[""] * (columns.text + columns.label + 1)]
-        if padded[columns.text].strip() and not padded[columns.label].strip():
+        padded = [*fields, *[""] * (max(first, *others, 0) + 1)]
+        if padded[first].strip() and not all(padded[place].strip() for place in others):
             return f"line {line}"
     return None

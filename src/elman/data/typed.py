@@ -13,13 +13,12 @@ from elman.errors import DataError
 
 
 def read_json_lines(data: bytes, wanted: Wanted, source: str) -> RawColumns:
-    """Return the text and label fields of JSON objects, one a line, in UTF-8.
+    """Return the wanted fields of JSON objects, one a line, in UTF-8.
 
     Raises:
         DataError: A line is no JSON object, lacks a field, or has no plain value in it.
     """
-    texts: list[str | None] = []
-    labels: list[str | None] = []
+    cells: dict[str, list[str | None]] = {role.name: [] for role in wanted.roles}
     lines: list[int] = []
     names: list[str] = []
     columns: Columns | None = None
@@ -31,13 +30,12 @@ def read_json_lines(data: bytes, wanted: Wanted, source: str) -> RawColumns:
         if columns is None:
             names = list(row)
             columns = choose(names, wanted, source)
-        texts.append(_field(row, names[columns.text], place))
-        if columns.label is not None:
-            labels.append(_field(row, names[columns.label], place))
+        for role, i in columns.places.items():
+            cells[role].append(_field(row, names[i], place))
         lines.append(number)
     assert columns is not None  # the file is not empty
-    label_name = "" if columns.label is None else repr(names[columns.label])
-    return RawColumns(texts, labels, label_name, lambda row: f"line {lines[row]}", columns.notes)
+    shown = {role: repr(names[i]) for role, i in columns.places.items()}
+    return RawColumns(cells, shown, lambda row: f"line {lines[row]}", columns.notes)
 
 
 def _json_object(line: bytes, place: str) -> dict[str, Any]:
@@ -83,7 +81,7 @@ def _whole_characters(text: str) -> str:
 
 
 def read_parquet(data: bytes, wanted: Wanted, source: str) -> RawColumns:
-    """Return the text and label columns of a Parquet file.
+    """Return the wanted columns of a Parquet file.
 
     Raises:
         DataError: The file is cut off or damaged, has no rows, or a column holds lists.
@@ -98,22 +96,20 @@ def read_parquet(data: bytes, wanted: Wanted, source: str) -> RawColumns:
         raise _damaged(source) from error
     names = list(schema)
     columns = choose(names, wanted, source)
-    chosen = [names[i] for i in (columns.text, columns.label) if i is not None]
-    for name in chosen:
+    chosen = {role: names[i] for role, i in columns.places.items()}
+    for name in chosen.values():
         if schema[name].is_nested():
             raise DataError(f"{source}: column {name!r} holds {schema[name]}; make it a string")
     try:
-        frame = pl.read_parquet(io.BytesIO(data), columns=chosen)
-        frame = frame.select(pl.col(name).cast(pl.String) for name in chosen)
+        frame = pl.read_parquet(io.BytesIO(data), columns=[*chosen.values()])
+        frame = frame.select(pl.col(name).cast(pl.String) for name in chosen.values())
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise _damaged(source) from error
     if not frame.height:
         raise DataError(f"{source} has columns and no rows; add rows, or check the export")
-    labels = [] if columns.label is None else frame[chosen[1]].to_list()
-    label_name = "" if columns.label is None else repr(chosen[1])
-    return RawColumns(
-        frame[chosen[0]].to_list(), labels, label_name, lambda row: f"row {row + 1}", columns.notes
-    )
+    cells = {role: frame[name].to_list() for role, name in chosen.items()}
+    shown = {role: repr(name) for role, name in chosen.items()}
+    return RawColumns(cells, shown, lambda row: f"row {row + 1}", columns.notes)
 
 
 def _damaged(source: str) -> DataError:
