@@ -114,10 +114,14 @@ def _write_text(chunks: Chunks, task: Task, predictor: Predictor) -> None:
     from elman.cli import screen
 
     answer, terminal = tasks.pages(task).answer, screen.console()
+    width = terminal.width
     for rows in chunks:
         for row in rows:
-            for line in answer(row, predictor, width=terminal.width):
-                terminal.print(_writable(line), no_wrap=True, overflow="ignore", crop=False)
+            for line in answer(row, predictor, width=width):
+                if isinstance(line, str):  # thousands of them: Rich would take most of the time
+                    print(_writable(line))
+                else:
+                    terminal.print(line, no_wrap=True, overflow="crop")
         sys.stdout.flush()
 
 

@@ -98,10 +98,10 @@ def _missing(path: Path) -> DataError:
         return DataError(f"no file {str(path)!r}: there is no folder {str(path.parent)!r}")
     by_plain = {name.casefold(): name for name in beside}
     near = difflib.get_close_matches(path.name.casefold(), by_plain, n=3)
-    mend = [f"did you mean {_either(by_plain[name] for name in near)}?"] if near else []
+    hints = [f"did you mean {_either(by_plain[name] for name in near)}?"] if near else []
     if not path.suffix and path.parent == Path():
-        mend.append("`elman datasets` lists the built-in data sets")
-    return DataError(f"no file {str(path)!r}; " + (" ".join(mend) or "check the path"))
+        hints.append("`elman datasets` lists the built-in data sets")
+    return DataError(f"no file {str(path)!r}; " + (" ".join(hints) or "check the path"))
 
 
 def _either(names: Iterator[str]) -> str:

@@ -170,18 +170,24 @@ def _count_cell(count: int, diagonal: bool, width: int) -> str:
 # Answers
 
 
-def answer(row: Mapping[str, Any], model: TextClassifierModel, *, width: int) -> Iterator[str]:
-    """Show one row of ``TextClassifierModel.answer``: a line, or with its steps one a step."""
+def answer(
+    row: Mapping[str, Any], model: TextClassifierModel, *, width: int
+) -> Iterator[RenderableType]:
+    """Show one row of ``TextClassifierModel.answer``: a line, or with its steps one a step.
+
+    A string is plain text; what has colours is a ``rich.text.Text``.
+    """
     if "steps" in row:
-        yield from _steps(row, model.classes, width)
+        from rich.text import Text
+
+        yield from map(Text.from_markup, _steps(row, model.classes, width))
         return
     ranked = ", ".join(f"{top['label']} {top['probability']:.0%}" for top in row["top"])
-    text = row["text"]
-    shown = text if len(text) <= 200 else text[:199] + "…"
     if row.get("empty"):
-        yield plain(f"(empty text): {ranked} (the prior)")
-    else:
-        yield f"{plain(shown)}: {plain(ranked)}"
+        yield visible(f"(empty text): {ranked} (the prior)")
+        return
+    text = row["text"]
+    yield visible(f"{text if len(text) <= 200 else text[:199] + '…'}: {ranked}")
 
 
 def tsv(row: Mapping[str, Any]) -> list[str]:
