@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from checks import CELLS_AND_BACKENDS
+from checks import CELLS_AND_BACKENDS, runs_on
 from elman.cell import cell, sigmoid, tanh
 from elman.cells import ALL_CELLS, find
 from elman.errors import BackendError, CellError, ConfigError
@@ -195,7 +195,8 @@ def test_nan_in_the_input_stays_in_its_row(cell, backend):
     batch = make_batch()
     values, lengths = ragged.unpack(batch)
     values[3, 1] = torch.nan  # row 1, token 1
-    output, _ = layer(ragged.pack(values, lengths))
+    with runs_on(backend, 2):
+        output, _ = layer(ragged.pack(values, lengths))
     rows = [row.isnan() for row in ragged.unpack(output)[0].split(list(LENGTHS))]
     assert [bool(row.any()) for row in rows] == [False, True, False, False]
     assert not rows[1][0, :4].any()
