@@ -231,13 +231,6 @@ class Graph:
     def __deepcopy__(self, memo: object) -> "Graph":
         return self
 
-    def __reduce__(self) -> tuple[Callable[[str], "Graph"], tuple[str]]:
-        # As text, so that a pickle holds no more than a bundle does. The text form needs graphs
-        # to be defined, hence the late import.
-        from elman.ir.text import parse, write
-
-        return parse, (write(self),)
-
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """Every node, operands first."""

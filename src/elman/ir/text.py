@@ -26,6 +26,7 @@ that is kept for all steps. A line that begins with ``#`` is passed over. Readin
 each word is looked up in a table.
 """
 
+import copyreg
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -156,6 +157,14 @@ def parse(text: str) -> Graph:
             problem = error if isinstance(error, CellError) else "cannot be understood"
             raise CellError(f"the cell's text, line {number} ({line[:60]!r}): {problem}") from None
     return verify(reader.graph())
+
+
+def _reduced(graph: Graph) -> tuple[Callable[[str], Graph], tuple[str]]:
+    return parse, (write(graph),)
+
+
+# As text, so that a pickle holds no more than a bundle does.
+copyreg.pickle(Graph, _reduced)
 
 
 @dataclass
