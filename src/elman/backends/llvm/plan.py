@@ -63,8 +63,12 @@ class Plan:
         nodes = program.graph.states
         self.before = nodes.index(program.previous[0]) if program.previous else 0
         """Which state the output of the step before is."""
-        self.outers = tuple((outer, self._block(outer.products)) for outer in program.outers)
-        """The products after the loop, and the matrices whose gradients they are."""
+        self.outers = tuple(
+            (outer, program.slots[outer.operand], self._block(outer.products))
+            for outer in program.weight_gradients
+        )
+        """The products after the loop, where their operand is kept, and the matrices whose
+        gradients they are."""
         stack_of = {node: program.place[str(node.attr)][0] for node in program.totals}
         groups = groupby(program.totals, key=stack_of.__getitem__)
         self.totals = tuple(self._block(tuple(group)) for _, group in groups)

@@ -248,13 +248,10 @@ def _after(program: Compilation, words: Words) -> list[str]:
         columns = span(program.first_product, len(program.products))
         said.append(f"  d of {matrices}: {columns}, transposed, times {words[x]}")
         said.append(f"  d of {words[x]}: {columns} times those matrices")
-    operands = {slot: node for node, slot in program.slots.items()}
-    for outer in program.outers:
+    for outer in program.weight_gradients:
         matrices = ", ".join(words.matrix(str(node.attr)) for node in outer.products)
-        columns = span(outer.gradients, len(outer.products))
-        said.append(
-            f"  d of {matrices}: {columns}, transposed, times {words[operands[outer.operand]]}"
-        )
+        columns = span(outer.first_column, len(outer.products))
+        said.append(f"  d of {matrices}: {columns}, transposed, times {words[outer.operand]}")
     for node in program.given:
         said.append(f"  d of {words[node]}: {span(program.columns.index(node), 1)}")
     totals = (words[node] for node in program.totals)
