@@ -49,7 +49,7 @@ def runs_on(backend: Backend, times: int = 1) -> Iterator[None]:
 
 def able(backend: Backend, graph: Graph) -> bool:
     device, dtype = torch.device("cpu"), torch.float64
-    return backend.reason_against(graph, device=device, dtype=dtype) is None
+    return backend.unsupported_reason(graph, device=device, dtype=dtype) is None
 
 
 MODIFIED_NAMES = (

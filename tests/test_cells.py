@@ -50,7 +50,7 @@ each = pytest.mark.parametrize(
 both_ways = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 
 
-@pytest.mark.skipif(compiled.reason_against_machine() is not None, reason="no kernels")
+@pytest.mark.skipif(compiled.unsupported_machine_reason() is not None, reason="no kernels")
 def test_which_backend_is_held_to_which_cells():
     cells = {
         backend: [cell for cell, one in CELLS_AND_BACKENDS if one is backend]

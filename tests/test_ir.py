@@ -86,7 +86,7 @@ def test_shared_operands_are_walked_once():
     assert len(graph.nodes) == 202
     check_forward(eager, Problem(graph), torch.float64)
     check_forward(compiled, Problem(graph), torch.float64)
-    assert "its equations" in BUILTIN.reason_against(graph, device=CPU, dtype=torch.float64)
+    assert "its equations" in BUILTIN.unsupported_reason(graph, device=CPU, dtype=torch.float64)
     assert len(repr(node)) < 50
     assert text.parse(text.write(graph)) == graph
 
@@ -351,7 +351,7 @@ def test_extreme_values_neither_warn_nor_overflow():
 
 
 def test_eager_is_the_last_resort_for_every_graph():
-    assert eager.reason_against(LSTM, device=CPU, dtype=torch.float16) is None
+    assert eager.unsupported_reason(LSTM, device=CPU, dtype=torch.float16) is None
 
 
 # ---------------------------------------------------------------------------------------------

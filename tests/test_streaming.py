@@ -17,7 +17,7 @@ from elman.nn import Recurrent, ragged
 T, B, I, H = 5, 3, 4, 6  # noqa: E741
 MODIFIED = ("layer_norm(lstm)", "zoneout(gru_v1, h=0.3)", "residual(layer_norm(mut1))")
 NAMES = (*(cell.name for cell in ALL_CELLS), *MODIFIED)
-BACKENDS = ["eager", *(["llvm"] if backends.compiled.reason_against_machine() is None else [])]
+BACKENDS = ["eager", *(["llvm"] if backends.compiled.unsupported_machine_reason() is None else [])]
 
 
 @pytest.fixture(autouse=True)

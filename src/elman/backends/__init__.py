@@ -40,7 +40,7 @@ def choose(name: str, graph: Graph, *, device: torch.device, dtype: torch.dtype)
         raise BackendError(f"there is no backend {name!r}; there are auto, {', '.join(found)}")
     if is_transformed():
         return eager
-    reason = found[name].reason_against(graph, device=device, dtype=dtype)
+    reason = found[name].unsupported_reason(graph, device=device, dtype=dtype)
     if reason is not None:
         raise BackendError(
             f"the backend {name} cannot run the cell {graph.name}: {reason}; take backend='auto'"
@@ -50,10 +50,10 @@ def choose(name: str, graph: Graph, *, device: torch.device, dtype: torch.dtype)
 
 def _first(graph: Graph, device: torch.device, dtype: torch.dtype) -> Backend:
     for backend in BACKENDS:
-        if backend.reason_against(graph, device=device, dtype=dtype) is None:
+        if backend.unsupported_reason(graph, device=device, dtype=dtype) is None:
             return backend
         if backend is compiled and device.type == "cpu":
-            _say_why(compiled.reason_against_machine())
+            _say_why(compiled.unsupported_machine_reason())
     return eager
 
 

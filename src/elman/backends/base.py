@@ -74,7 +74,7 @@ class Backend(ABC):
         return f"<backend {self.name}>"
 
     @abstractmethod
-    def reason_against(
+    def unsupported_reason(
         self, graph: Graph, *, device: torch.device, dtype: torch.dtype
     ) -> str | None:
         """Why it cannot run this graph here, as the end of a sentence; None when it can."""
@@ -160,7 +160,7 @@ _transforms: Any = torch._C._are_functorch_transforms_active
 _is_batched: Any = torch._C._functorch.is_legacy_batchedtensor
 
 
-def is_watched(*tensors: Tensor) -> bool:
+def under_torch_tracing(*tensors: Tensor) -> bool:
     """Whether someone looks on at operations, so that they must be torch's.
 
     torch.compile and torch.export work on tensors without memory, torch.jit.trace records, and

@@ -41,7 +41,7 @@ class Builtin(Backend):
 
     name = "builtin"
 
-    def reason_against(
+    def unsupported_reason(
         self, graph: Graph, *, device: torch.device, dtype: torch.dtype
     ) -> str | None:
         """No twin among torch's cells, or a type of number that its kernels lack."""

@@ -51,7 +51,7 @@ class Eager(Backend):
 
     name = "eager"
 
-    def reason_against(
+    def unsupported_reason(
         self, graph: Graph, *, device: torch.device, dtype: torch.dtype
     ) -> str | None:
         """None: it runs everything everywhere."""

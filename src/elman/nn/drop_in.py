@@ -47,8 +47,8 @@ _jit: Any = torch.jit
 _is_traced: Callable[[], bool] = _jit.is_tracing
 
 
-@operators.apart  # type: ignore[untyped-decorator]
-def _lstm_apart(*arguments: Any) -> Any:
+@operators.graph_break  # type: ignore[untyped-decorator]
+def _lstm_after_graph_break(*arguments: Any) -> Any:
     """Torch's LSTM where the graph of torch.compile breaks, as it does at torch's own layer.
 
     What is compiled of this kernel fails in training, and on an empty batch ends the process.
@@ -102,7 +102,7 @@ class _DropIn(nn.RNNBase):
                 first = tuple(state.index_select(1, order) for state in first)
         weights = self.all_weights
         steps = batch_sizes.shape[0]
-        if self._is_ours(data, first, weights) and not self._is_faster_there(steps, rows):
+        if self._is_ours(data, first, weights) and not self._is_faster_in_torch(steps, rows):
             output, finals = self._run(data, batch_sizes, rows, first, weights)
         else:
             output, finals = self._run_torch(data, batch_sizes, rows, first, weights)
@@ -130,7 +130,7 @@ class _DropIn(nn.RNNBase):
             self._check_states(first, rows)
         weights = self.all_weights
         ours = length and rows and self._is_ours(steps, first, weights)
-        if ours and not self._is_faster_there(length, rows):
+        if ours and not self._is_faster_in_torch(length, rows):
             data = steps.reshape(length * rows, size)
             batch_sizes = torch.full((length,), rows, dtype=torch.int64, device="cpu")
             output, finals = self._run(data, batch_sizes, rows, first, weights)
@@ -156,7 +156,7 @@ class _DropIn(nn.RNNBase):
         tensors = [*(first or ()), *(weight for part in weights for weight in part)]
         return all(one.dtype == dtype and one.device == device for one in tensors)
 
-    def _is_faster_there(self, steps: int, rows: int) -> bool:
+    def _is_faster_in_torch(self, steps: int, rows: int) -> bool:
         """Whether torch's kernels take less time on such a batch.
 
         Compiled ones copy the weights into their own order first, for which a few steps are too
@@ -233,7 +233,7 @@ class _DropIn(nn.RNNBase):
         kernel = _KERNELS[self.mode]
         # With projections it is another kernel, which can be compiled.
         if self.mode == "LSTM" and not self.proj_size and torch.compiler.is_compiling():
-            kernel = _lstm_apart
+            kernel = _lstm_after_graph_break
         if batch_sizes is None:
             output, *finals = kernel(data, hx, flat, *options, False)
         else:
