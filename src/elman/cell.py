@@ -438,8 +438,8 @@ class _Tracer:
     ) -> _Call:
         labels: list[str] = []
         for index, node in enumerate(operands):
-            known = node.op in (Op.INPUT, Op.STATE) and str(node.attr) not in labels
-            labels.append(str(node.attr) if known else str(index))
+            is_own_name = node.op in (Op.INPUT, Op.STATE) and str(node.attr) not in labels
+            labels.append(str(node.attr) if is_own_name else str(index))
         matrices = tuple(f"{name}.{label}" for label in labels)
         for matrix, node in zip(matrices, operands, strict=True):
             extra = diagonal if node.size == "H" else 0.0
@@ -567,7 +567,9 @@ def _graph(
         doc=inspect.getdoc(function) or "",
         inputs=(input_node(input_name),),
         states=tuple(state_node(name) for name in states),
-        parameters=tuple(one for name, one in tracer.parameters.items() if name in used),
+        parameters=tuple(
+            parameter for name, parameter in tracer.parameters.items() if name in used
+        ),
         next_states=next_states,
         output=output,
         named=_named(tracer, dict(zip(states, next_states, strict=True)), set(reachable)),

@@ -35,17 +35,17 @@ def choose(name: str, graph: Graph, *, device: torch.device, dtype: torch.dtype)
     """
     if name == "auto":
         return eager if is_transformed() else _first(graph, device, dtype)
-    found = {backend.name: backend for backend in BACKENDS}
-    if name not in found:
-        raise BackendError(f"there is no backend {name!r}; there are auto, {', '.join(found)}")
+    backends = {backend.name: backend for backend in BACKENDS}
+    if name not in backends:
+        raise BackendError(f"there is no backend {name!r}; there are auto, {', '.join(backends)}")
     if is_transformed():
         return eager
-    reason = found[name].unsupported_reason(graph, device=device, dtype=dtype)
+    reason = backends[name].unsupported_reason(graph, device=device, dtype=dtype)
     if reason is not None:
         raise BackendError(
             f"the backend {name} cannot run the cell {graph.name}: {reason}; take backend='auto'"
         )
-    return found[name]
+    return backends[name]
 
 
 def _first(graph: Graph, device: torch.device, dtype: torch.dtype) -> Backend:

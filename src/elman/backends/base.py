@@ -166,7 +166,7 @@ def under_torch_tracing(*tensors: Tensor) -> bool:
     torch.compile and torch.export work on tensors without memory, torch.jit.trace records, and
     there are modes that count. A kernel that reads memory by its address is for plain tensors.
     """
-    return bool(_modes()) or _is_traced() or any(type(one) not in _PLAIN for one in tensors)
+    return bool(_modes()) or _is_traced() or any(type(tensor) not in _PLAIN for tensor in tensors)
 
 
 def is_transformed() -> bool:
@@ -176,4 +176,4 @@ def is_transformed() -> bool:
 
 def is_batched(*tensors: Tensor | None) -> bool:
     """Whether any stands for many, as gradients do under ``is_grads_batched``."""
-    return any(one is not None and _is_batched(one) for one in tensors)
+    return any(tensor is not None and _is_batched(tensor) for tensor in tensors)

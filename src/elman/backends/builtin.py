@@ -79,16 +79,16 @@ class _Segment:
 
 
 def _segments(batch_sizes: list[int]) -> list[_Segment]:
-    found: list[_Segment] = []
+    segments: list[_Segment] = []
     start = 0
     for rows in batch_sizes:
-        if found and found[-1].rows == rows:
-            last = found.pop()
-            found.append(_Segment(last.start, last.steps + 1, rows))
+        if segments and segments[-1].rows == rows:
+            last = segments.pop()
+            segments.append(_Segment(last.start, last.steps + 1, rows))
         else:
-            found.append(_Segment(start, 1, rows))
+            segments.append(_Segment(start, 1, rows))
         start += rows
-    return found
+    return segments
 
 
 def _worth_cutting(twin: "_Twin", data: Tensor, segments: list[_Segment], size: int) -> bool:
@@ -240,17 +240,19 @@ def without_biases(graph: Graph) -> Graph:
 
 def _rows(pattern: Graph, bound: _Bound) -> Iterator[_Rows]:
     """The graph's parameters in the layout of the kernel that ``pattern`` describes."""
-    names = {str(one.attr): str(other.attr) for one, other in bound.items() if one.attr}
-    stacked = {stack.name: [one.name for one in stack.parameters] for stack in stacks(pattern)}
+    names = {str(node.attr): str(other.attr) for node, other in bound.items() if node.attr}
+    stacked = {
+        stack.name: [parameter.name for parameter in stack.parameters] for stack in stacks(pattern)
+    }
     sides = [stacked["weight_ih"], stacked["weight_hh"]]
     for side in sides:
         yield tuple(names[matrix] for matrix in side)
     biases = set(stacked.get("bias", ()))
     for side in sides if biases else ():
-        found = [f"{matrix.split('.')[0]}.bias" for matrix in side]
+        own = [f"{matrix.split('.')[0]}.bias" for matrix in side]
         # A gate with both products has one bias: it goes with the input's.
-        yield tuple(names[bias] if bias in biases else None for bias in found)
-        biases.difference_update(found)
+        yield tuple(names[bias] if bias in biases else None for bias in own)
+        biases.difference_update(own)
 
 
 def _bindings(pattern: Graph, graph: Graph) -> Iterator[_Bound]:

@@ -193,7 +193,9 @@ def _plan(graph: Graph, named: bool) -> _Plan:
         first = instruction.outputs[0]
         kind = "step" if first in stepped else "token" if first in per_token else "once"
         classes[kind].append(instruction)
-    wanted = {node for one in classes["step"] for node in one.inputs} | set(graph.next_states)
+    wanted = {node for instruction in classes["step"] for node in instruction.inputs} | set(
+        graph.next_states
+    )
     place = places(graph)
     return _Plan(
         graph=graph,
@@ -205,10 +207,10 @@ def _plan(graph: Graph, named: bool) -> _Plan:
         kept=kept,
         results=results,
         weights={
-            one.outputs: tuple(place[str(node.attr)] for node in one.outputs)
+            instruction.outputs: tuple(place[str(node.attr)] for node in instruction.outputs)
             for group in classes.values()
-            for one in group
-            if one.op is Op.PRODUCT
+            for instruction in group
+            if instruction.op is Op.PRODUCT
         },
     )
 
@@ -232,7 +234,7 @@ def _instructions(nodes: tuple[Node, ...], graph: Graph) -> Iterator[_Instructio
         if node.op in FUNCTIONS:
             yield _Instruction(node.inputs, (node,), node.op)
         elif node.op is Op.PRODUCT and joint.get(node.inputs[0]):
-            group = sorted(joint.pop(node.inputs[0]), key=lambda one: place[str(one.attr)])
+            group = sorted(joint.pop(node.inputs[0]), key=lambda member: place[str(member.attr)])
             yield _Instruction(node.inputs, tuple(group), Op.PRODUCT)
 
 
@@ -242,16 +244,16 @@ def _inputs_first(graph: Graph) -> Graph:
 
     def depends(node: Node) -> bool:
         if node not in stepped:
-            stepped[node] = node.op is Op.STATE or any(depends(one) for one in node.inputs)
+            stepped[node] = node.op is Op.STATE or any(depends(operand) for operand in node.inputs)
         return stepped[node]
 
     def rule(node: Node) -> Node | None:
         if not depends(node) or node.op is not Op.ADD:
             return None
         terms = sum_terms(node)
-        known = [term for term in terms if not depends(term)]
-        rest = [term for term in terms if depends(term)]
-        return _sum([_sum(known), *rest]) if known else None
+        early = [term for term in terms if not depends(term)]
+        late = [term for term in terms if depends(term)]
+        return _sum([_sum(early), *late]) if early else None
 
     return rewrite(graph, [rule])
 
@@ -286,13 +288,13 @@ class _Loop:
     def _joint(self, weights: Weights, key: tuple[Node, ...]) -> Tensor:
         """The matrices of one joint product, the whole stack as it is where they are all of it."""
         size = self.hidden_size
-        found = self.plan.weights[key]
-        stack = weights[found[0][0]]
-        if [position for _, position in found] == list(range(stack.shape[0] // size)) and len(
-            {name for name, _ in found}
+        members = self.plan.weights[key]
+        stack = weights[members[0][0]]
+        if [position for _, position in members] == list(range(stack.shape[0] // size)) and len(
+            {name for name, _ in members}
         ) == 1:
             return stack
-        return torch.cat([_part(weights, place, size) for place in found])
+        return torch.cat([_part(weights, place, size) for place in members])
 
     def _leaves(self, weights: Weights) -> Values:
         graph = self.plan.graph

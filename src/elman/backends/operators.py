@@ -45,13 +45,13 @@ def _run(
     backend: str,
 ) -> list[Tensor]:
     graph, names = _parsed(cell)
-    found = backends.choose(backend, graph, device=data.device, dtype=data.dtype)
-    if found is not backends.compiled and under_torch_tracing(data):
+    chosen = backends.choose(backend, graph, device=data.device, dtype=data.dtype)
+    if chosen is not backends.compiled and under_torch_tracing(data):
         raise BackendError(
             "torch.compile and torch.export need the compiled kernels, and this machine has none: "
             f"{backends.compiled.unsupported_machine_reason()}; run the layer without compiling it"
         )
-    output, finals = found.run(
+    output, finals = chosen.run(
         Run(
             graph,
             dict(zip(names, weights, strict=True)),
@@ -59,7 +59,7 @@ def _run(
             batch_sizes,
             tuple(states),
             reverse,
-            {mask.name: one for mask, one in zip(graph.masks, masks, strict=True)},
+            {mask.name: numbers for mask, numbers in zip(graph.masks, masks, strict=True)},
         )
     )
     return [output, *finals]
@@ -89,8 +89,8 @@ def run(backend: str, text: str, run: Run) -> tuple[Tensor, States]:
 
 def _run_plainly(backend: str, run: Run) -> tuple[Tensor, States]:
     like = run.read
-    found = backends.choose(backend, run.graph, device=like.device, dtype=like.dtype)
-    return found.run(run)
+    chosen = backends.choose(backend, run.graph, device=like.device, dtype=like.dtype)
+    return chosen.run(run)
 
 
 graph_break: Any = torch._disable_dynamo  # type: ignore[attr-defined]

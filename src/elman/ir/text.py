@@ -58,7 +58,7 @@ MAX_CHARACTERS = 1_000_000
 """A cell's text is a page; more than this is refused unread."""
 
 _OPS = {op.value: op for op in Op if op not in LEAVES | ADJOINT}
-_DEFAULTS = {one.name: one.default for one in fields(Parameter)}
+_DEFAULTS = {option.name: option.default for option in fields(Parameter)}
 
 
 # ---------------------------------------------------------------------------------------------

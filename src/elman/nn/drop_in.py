@@ -154,7 +154,7 @@ class _DropIn(nn.RNNBase):
         if torch.is_autocast_enabled("cpu") or _is_traced():
             return False
         tensors = [*(first or ()), *(weight for part in weights for weight in part)]
-        return all(one.dtype == dtype and one.device == device for one in tensors)
+        return all(tensor.dtype == dtype and tensor.device == device for tensor in tensors)
 
     def _is_faster_in_torch(self, steps: int, rows: int) -> bool:
         """Whether torch's kernels take less time on such a batch.
@@ -207,10 +207,10 @@ class _DropIn(nn.RNNBase):
 
     def _stacks(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
         """The weights of one layer in one direction by the names that the graph gives them."""
-        found = {"weight_ih": weights[0], "weight_hh": weights[1]}
+        stacked = {"weight_ih": weights[0], "weight_hh": weights[1]}
         if self.bias:
-            found["bias"] = self._one_bias(weights[2], weights[3])
-        return found
+            stacked["bias"] = self._one_bias(weights[2], weights[3])
+        return stacked
 
     def _one_bias(self, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
         """Torch's two biases as the equations have them."""

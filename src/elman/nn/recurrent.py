@@ -169,15 +169,15 @@ class Recurrent(nn.Module):
                 part.diagonal().add_(parameter.diagonal)
 
     def _weights(self, suffix: str) -> dict[str, Tensor]:
-        found = {}
+        stacked = {}
         for stack in self._stacks:
             weights = getattr(self, stack.name + suffix)
             rate = self.weight_dropout if _is_recurrent(stack) else 0.0
             # Without a rate the parameter itself, not a copy of it.
-            found[stack.name] = (
+            stacked[stack.name] = (
                 functional.dropout(weights, rate) if rate and self.training else weights
             )
-        return found
+        return stacked
 
     # -----------------------------------------------------------------------------------------
     # Running
@@ -397,10 +397,10 @@ class Recurrent(nn.Module):
         for name, state in hx.items():
             if tuple(state.shape) != shape:
                 raise ConfigError(f"hx[{name!r}] has shape {tuple(state.shape)}; must be {shape}")
-        found = [hx[name] for name in self.cell.states]
+        firsts = [hx[name] for name in self.cell.states]
         if order is not None:
-            found = [state.index_select(1, order) for state in found]
-        return list(zip(*(state.unbind(0) for state in found), strict=True))
+            firsts = [state.index_select(1, order) for state in firsts]
+        return list(zip(*(state.unbind(0) for state in firsts), strict=True))
 
     def _wrong_states(self, hx: Mapping[str, Tensor]) -> str:
         return (

@@ -148,8 +148,8 @@ class Kernel:
     def loaded(self, phase: Phase) -> Iterator[Node]:
         """The leaves that a phase loads."""
         before = self.phases[: self.phases.index(phase)]
-        ready = {node for one in before for node in one.kept}
-        ready.update(one.node for one in phase.accumulators)
+        ready = {node for earlier in before for node in earlier.kept}
+        ready.update(sum_.node for sum_ in phase.accumulators)
         seen: set[Node] = set()
         pending = list(phase.roots)
         while pending:

@@ -77,7 +77,7 @@ def _forward(name: str, program: Compilation, *, keep: bool, table: bool = False
 
 def _backward(program: Compilation) -> Kernel:
     assert program.adjoint is not None
-    graph, found = program.graph, program.adjoint
+    graph, adjoint = program.graph, program.adjoint
     arrays, leaves = _shared_leaves(program)
     given, slots = _given(program)
     inputs = {node for node in program.given if node in graph.inputs}
@@ -95,10 +95,12 @@ def _backward(program: Compilation) -> Kernel:
     ]
     zero = constant(0.0)
     stores = [
-        (found.values.get(node, zero), Slot("buffer", at))
+        (adjoint.values.get(node, zero), Slot("buffer", at))
         for at, node in enumerate(program.columns)
     ]
-    totals = [(found.parameters[node], Slot("total", at)) for at, node in enumerate(program.totals)]
+    totals = [
+        (adjoint.parameters[node], Slot("total", at)) for at, node in enumerate(program.totals)
+    ]
     return _kernel("backward", program.phases["backward"], arrays, leaves, stores, totals)
 
 

@@ -23,20 +23,20 @@ def phases(program: Compilation) -> Compilation:
     kept = [graph.output, *program.residuals, *program.scalars]
     inference = divide([graph.output], states, weights | streams)
     forward = divide(kept, states, weights | streams)
-    found = {"inference": inference, "forward": forward, "backward": _backward(program, weights)}
-    return replace(program, phases=found)
+    loops = {"inference": inference, "forward": forward, "backward": _backward(program, weights)}
+    return replace(program, phases=loops)
 
 
 def _backward(program: Compilation, weights: set[Node]) -> Phases:
     assert program.adjoint is not None
-    graph, found, zero = program.graph, program.adjoint, constant(0.0)
+    graph, adjoint, zero = program.graph, program.adjoint, constant(0.0)
     read = weights | {node for node in program.given if node in graph.inputs}
     read |= {*program.residuals, *program.scalars, graph.output, gradient_node(OUTPUT)}
-    stored = [found.values.get(node, zero) for node in program.columns]
-    stored += (found.parameters[node] for node in program.totals)
+    stored = [adjoint.values.get(node, zero) for node in program.columns]
+    stored += (adjoint.parameters[node] for node in program.totals)
     states = [
         (name, next_state(name), zero if node is None else node)
-        for name, node in zip(graph.state_names, found.states, strict=True)
+        for name, node in zip(graph.state_names, adjoint.states, strict=True)
     ]
     return divide(stored, states, read)
 

@@ -131,11 +131,11 @@ class _Flow:
             for end, capacity in ends.items():
                 if capacity > 0:
                     into.setdefault(end, []).append(start)
-        found: set[object] = {"sink"}
+        reaching: set[object] = {"sink"}
         queue: deque[object] = deque(["sink"])
         while queue:
             for start in into.get(queue.popleft(), []):
-                if start not in found:
-                    found.add(start)
+                if start not in reaching:
+                    reaching.add(start)
                     queue.append(start)
-        return found
+        return reaching

@@ -33,26 +33,26 @@ def _recurrence_problems(program: Compilation) -> Iterator[str]:
         yield "the loop is that of another graph"
     if Counter((*program.products, *program.given)) != Counter(recurrence.streams):
         yield "the streams are not the products of the input and the other ones"
-    known = {*recurrence.streams, *recurrence.inside}
+    available = {*recurrence.streams, *recurrence.inside}
     for node in recurrence.inside:
         for operand in node.inputs:
-            if operand not in known and operand.op not in LEAVES - {Op.INPUT}:
+            if operand not in available and operand.op not in LEAVES - {Op.INPUT}:
                 yield f"{node} in the loop reads {operand}, which no stream brings"
     for node in recurrence.outside:
-        if any(one.op in (Op.STATE, Op.MASK) for one in topological([node])):
+        if any(needed.op in (Op.STATE, Op.MASK) for needed in topological([node])):
             yield f"{node} before the loop hangs on a state or a mask"
 
 
 def _adjoint_problems(program: Compilation) -> Iterator[str]:
     assert program.recurrence is not None
     assert program.adjoint is not None
-    found, streams = program.adjoint, frozenset(program.recurrence.streams)
-    if len(found.states) != len(program.graph.states):
+    adjoint, streams = program.adjoint, frozenset(program.recurrence.streams)
+    if len(adjoint.states) != len(program.graph.states):
         yield "the adjoint has not one gradient for each state"
-    square = {one.name for one in program.graph.parameters if one.columns == "H"}
+    square = {parameter.name for parameter in program.graph.parameters if parameter.columns == "H"}
     coming = {gradient_node(OUTPUT), *map(next_state, program.graph.state_names)}
     forward = {*program.graph.nodes, *streams}
-    for node in topological(found.roots, streams):
+    for node in topological(adjoint.roots, streams):
         if node.op is Op.TRANSPOSED and node.attr not in square:
             yield f"{node} is no transposed matrix of the cell"
         if node.op is Op.GRADIENT and node not in coming:
@@ -62,7 +62,7 @@ def _adjoint_problems(program: Compilation) -> Iterator[str]:
     products = {node for node in program.loop_products if node in forward}
     yield from (
         f"{value} has a gradient and is neither stream nor product of the loop"
-        for value in found.values
+        for value in adjoint.values
         if value not in streams and value not in products
     )
 
@@ -85,15 +85,15 @@ def _column_problems(program: Compilation) -> Iterator[str]:
     columns, gradient = program.columns, program.adjoint.values
     if not {*program.recurrence.streams} <= {*columns} or len({*columns}) < len(columns):
         yield "each stream must have one column"
-    placed = [product for one in program.weight_gradients for product in one.products]
+    placed = [product for range_ in program.weight_gradients for product in range_.products]
     if Counter(placed) != Counter(node for node in program.loop_products if node in gradient):
         yield "each product of the loop must have its gradient in one range"
-    for one in program.weight_gradients:
-        if any(product.inputs[0] is not one.operand for product in one.products):
+    for range_ in program.weight_gradients:
+        if any(product.inputs[0] is not range_.operand for product in range_.products):
             yield "the products of a range have different operands"
-        there = columns[one.first_column : one.first_column + len(one.products)]
-        if [gradient.get(node) for node in there] != [gradient[node] for node in one.products]:
-            yield f"the gradients of {one.products} are not in a row"
+        beside = columns[range_.first_column : range_.first_column + len(range_.products)]
+        if [gradient.get(node) for node in beside] != [gradient[node] for node in range_.products]:
+            yield f"the gradients of {range_.products} are not in a row"
     first = program.first_product
     if columns[first : first + len(program.products)] != program.products:
         yield "the products of the input are not in a row"
@@ -107,8 +107,8 @@ def _phase_problems(program: Compilation) -> Iterator[str]:
 def _order_problems(phases: Phases) -> Iterator[str]:
     """Nothing is read before the phase that completes it, and no product is computed twice."""
     sums = [sum_ for work in phases.works for sum_ in work.accumulators]
-    if len({product for one in sums for product in one.products}) < sum(
-        len(one.products) for one in sums
+    if len({product for sum_ in sums for product in sum_.products}) < sum(
+        len(sum_.products) for sum_ in sums
     ):
         yield "a product is computed twice"
     if Counter(state for work in phases.works for state in work.states) != Counter(phases.states):
@@ -117,10 +117,10 @@ def _order_problems(phases: Phases) -> Iterator[str]:
     kept: set[Node] = set()
     averaged: set[Node] = set()
     for at, work in enumerate(phases.works):
-        for product in (product for one in work.accumulators for product in one.products):
+        for product in (product for sum_ in work.accumulators for product in sum_.products):
             if product.inputs[0] not in kept | carried:
                 yield f"{product} in phase {at} reads what is not whole"
-        ready = phases.leaves | carried | kept | {one.node for one in work.accumulators}
+        ready = phases.leaves | carried | kept | {sum_.node for sum_ in work.accumulators}
         for node in topological(work.roots, ready | {apply(Op.MEAN, node) for node in averaged}):
             if node.op in LEAVES - {Op.CONSTANT} and node not in ready:
                 yield f"{node} in phase {at} comes from nowhere"
