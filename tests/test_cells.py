@@ -89,21 +89,21 @@ def test_both_ways_to_call_torch(cell, way, dtype, reverse, monkeypatch):
 
     for name in ("segments", "packed"):
         monkeypatch.setattr(builtin._Call, name, noted(name))
-    monkeypatch.setattr(builtin, "_worth_cutting", lambda *_: way == "segments")
+    monkeypatch.setattr(builtin, "_is_faster_in_segments", lambda *_: way == "segments")
     problem = Problem(cell.graph, lengths=(9, 9, 12, 3, 12, 1))
     check_forward(BUILTIN, problem, dtype, reverse=reverse)
     check_gradients(BUILTIN, Problem(cell.graph, (2, 1, 3, 3), 2, 2), reverse=reverse)
     assert entered == [way, way]
 
 
-def test_cutting_is_chosen_for_few_segments():
+def test_segments_are_chosen_where_they_are_few():
     twin = builtin._twin(find("lstm").graph)
     data = torch.zeros(18 * 128, 16)
     segments = builtin._segments([128] * 16 + [100] * 2)
     assert [(one.steps, one.rows) for one in segments] == [(16, 128), (2, 100)]
-    assert builtin._worth_cutting(twin, data, segments, 64)
-    assert not builtin._worth_cutting(twin, data[:99], segments, 64)
-    assert not builtin._worth_cutting(twin, data, builtin._segments([128, 127, 126]), 64)
+    assert builtin._is_faster_in_segments(twin, data, segments, 64)
+    assert not builtin._is_faster_in_segments(twin, data[:99], segments, 64)
+    assert not builtin._is_faster_in_segments(twin, data, builtin._segments([128, 127, 126]), 64)
 
 
 def test_weights_in_one_piece_are_the_same_weights():

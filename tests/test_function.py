@@ -643,7 +643,7 @@ def _no_kernels(monkeypatch):
         raise engine.UnsupportedError("llvmlite cannot be imported (made up)")
 
     monkeypatch.setattr(engine, "host", host)
-    monkeypatch.setattr(backends, "_said", set())
+    monkeypatch.setattr(backends, "_warned", set())
     monkeypatch.setattr(backends.compiled, "unable", False)
 
 

@@ -22,7 +22,7 @@ from elman.ir.graph import LEAVES, PRODUCTS, Op, gradient_node, mask_node, param
 from elman.ir.stacks import unstack
 from elman.schedule import verify
 from elman.schedule.kernel import Slot
-from elman.schedule.residuals import minimal_cut
+from elman.schedule.residuals import minimum_cut
 from graph_values import SIZE, evaluate
 from odd_cells import ODD_CELLS
 from random_cells import graphs
@@ -583,7 +583,7 @@ def test_minimal_cut_suffices_and_no_smaller_one_does(cell):
     streams = frozenset(program.recurrence.streams)
     free = frozenset({node.inputs[0] for node in program.loop_products} | {graph.output})
     gates = [node for _, node in graph.named]
-    kept = minimal_cut(gates, free=free, streams=streams)
+    kept = minimum_cut(gates, free=free, streams=streams)
     assert covers(gates, {*kept, *free}, streams)
     for node in kept:
         assert not covers(gates, {*kept, *free} - {node}, streams)

@@ -20,7 +20,7 @@ compiled = Llvm()
 BACKENDS: tuple[Backend, ...] = (compiled, Builtin(), eager)
 """In the order in which ``auto`` tries them; the last one runs everything."""
 
-_said: set[str] = set()
+_warned: set[str] = set()
 
 
 def choose(name: str, graph: Graph, *, device: torch.device, dtype: torch.dtype) -> Backend:
@@ -53,13 +53,13 @@ def _first(graph: Graph, device: torch.device, dtype: torch.dtype) -> Backend:
         if backend.unsupported_reason(graph, device=device, dtype=dtype) is None:
             return backend
         if backend is compiled and device.type == "cpu":
-            _say_why(compiled.unsupported_machine_reason())
+            _warn_once(compiled.unsupported_machine_reason())
     return eager
 
 
-def _say_why(reason: str | None) -> None:
-    if reason is not None and reason not in _said:
-        _said.add(reason)
+def _warn_once(reason: str | None) -> None:
+    if reason is not None and reason not in _warned:
+        _warned.add(reason)
         _log.warning(
             "no kernels can be compiled, so cells run several times slower on torch's operations: "
             "%s",

@@ -161,7 +161,7 @@ _is_batched: Any = torch._C._functorch.is_legacy_batchedtensor
 
 
 def under_torch_tracing(*tensors: Tensor) -> bool:
-    """Whether someone looks on at operations, so that they must be torch's.
+    """Whether torch traces, records or counts operations, so that they must be torch's own.
 
     torch.compile and torch.export work on tensors without memory, torch.jit.trace records, and
     there are modes that count. A kernel that reads memory by its address is for plain tensors.

@@ -58,7 +58,7 @@ class Builtin(Backend):
         call = _Call(twin, twin.weights(run.graph, run.weights, states[0]))
         ordered = tuple(states[at] for at in twin.states)
         segments = _segments(run.batch_sizes.tolist())
-        if _worth_cutting(twin, data, segments, states[0].shape[-1]):
+        if _is_faster_in_segments(twin, data, segments, states[0].shape[-1]):
             output, finals = call.segments(data, segments, ordered, run.reverse)
         else:
             output, finals = call.packed(data, run.batch_sizes, ordered, run.reverse)
@@ -91,7 +91,9 @@ def _segments(batch_sizes: list[int]) -> list[_Segment]:
     return segments
 
 
-def _worth_cutting(twin: "_Twin", data: Tensor, segments: list[_Segment], size: int) -> bool:
+def _is_faster_in_segments(
+    twin: "_Twin", data: Tensor, segments: list[_Segment], size: int
+) -> bool:
     """Whether a dense call a segment beats torch's packed call.
 
     Measured (torch 2.13, 2 threads, T 12-30, B 32-128, H 64-200, training step): torch's packed
@@ -149,16 +151,16 @@ class _Call:
         self, data: Tensor, batch_sizes: Tensor, states: States, reverse: bool
     ) -> tuple[Tensor, States]:
         """One call for the whole ragged batch."""
-        turn = _turned(batch_sizes, data.device) if reverse else None
-        data = data if turn is None else data.index_select(0, turn)
+        reversal = _reversal(batch_sizes, data.device) if reverse else None
+        data = data if reversal is None else data.index_select(0, reversal)
         output, *finals = self._kernel(data, batch_sizes, list(states))
-        # Turning each row around twice gives the row again.
-        output = output if turn is None else output.index_select(0, turn)
+        # Reversing each row twice gives the row again.
+        output = output if reversal is None else output.index_select(0, reversal)
         return output, tuple(final[0] for final in finals)
 
     def _kernel(self, data: Tensor, batch_sizes: Tensor | None, states: list[Tensor]) -> Any:
-        three = [state.unsqueeze(0) for state in states]
-        first: Any = tuple(three) if len(three) > 1 else three[0]
+        stacked = [state.unsqueeze(0) for state in states]  # (1, B, H)
+        first: Any = tuple(stacked) if len(stacked) > 1 else stacked[0]
         weights = _in_one_piece(self.weights) if data.is_cuda else self.weights
         options = (len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False)
         if batch_sizes is None:
@@ -173,7 +175,7 @@ def _in_one_piece(weights: list[Tensor]) -> list[Tensor]:
     return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
 
 
-def _turned(batch_sizes: Tensor, device: torch.device) -> Tensor:
+def _reversal(batch_sizes: Tensor, device: torch.device) -> Tensor:
     """For each token of a ragged batch the place of its row's token as far from the other end."""
     starts = batch_sizes.cumsum(0) - batch_sizes
     tokens = torch.arange(int(batch_sizes.sum()), device="cpu")

@@ -85,20 +85,20 @@ class _Instruction:
 
 
 def compute(
-    nodes: Sequence[Node], known: Values, weights: Weights, place: Places, hidden_size: int
+    nodes: Sequence[Node], inputs: Values, weights: Weights, place: Places, hidden_size: int
 ) -> Values:
-    """The values of nodes as torch's operations on known ones and on weights.
+    """The values of nodes by torch's operations on inputs and weights.
 
     Args:
         nodes: what is computed, operands first.
-        known: the values that they begin with, at least one.
+        inputs: the values that they begin with, at least one.
         weights: the stacks by name.
         place: for each parameter its stack and its position there.
         hidden_size: H.
     """
     read = dict.fromkeys(operand for node in nodes for operand in node.inputs)
-    like = next(iter(known.values()))
-    values = known | _leaves(read, weights, place, like, hidden_size)
+    like = next(iter(inputs.values()))
+    values = inputs | _leaves(read, weights, place, like, hidden_size)
     instructions = [_Instruction(node.inputs, (node,), node.op) for node in nodes]
     matrices: dict[tuple[Node, ...], Tensor] = {
         (node,): _part(weights, place[str(node.attr)], hidden_size)

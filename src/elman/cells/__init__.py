@@ -216,6 +216,6 @@ def _cells_in(path: Path) -> dict[str, Cell]:
     except ElmanError:
         raise
     except (Exception, SystemExit) as error:
-        told = f": {error}" if str(error) else ""
-        raise CellError(f"{path}{_line(error, path)}: {type(error).__name__}{told}") from error
+        message = f": {error}" if str(error) else ""
+        raise CellError(f"{path}{_line(error, path)}: {type(error).__name__}{message}") from error
     return {name: value for name, value in vars(module).items() if isinstance(value, Cell)}

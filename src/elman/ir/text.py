@@ -129,7 +129,9 @@ def _escape(text: str) -> str:
     def shown(character: str) -> bool:
         return character.isprintable() and character != "\\"
 
-    escaped = "".join(one if shown(one) else f"\\{ord(one):06x}" for one in text)
+    escaped = "".join(
+        character if shown(character) else f"\\{ord(character):06x}" for character in text
+    )
     return escaped[:-1] + "\\000020" if escaped.endswith(" ") else escaped
 
 

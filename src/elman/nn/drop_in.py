@@ -15,15 +15,13 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.backends import operators
-from elman.backends.base import Run, is_transformed
+from elman.backends.base import Run, States, is_transformed
 from elman.backends.builtin import without_biases
 from elman.cells.elman import elman, elman_relu
 from elman.cells.gru import gru
 from elman.cells.lstm import lstm
 from elman.ir.graph import Graph
 from elman.ir.text import write
-
-States = tuple[Tensor, ...]
 
 _torch: Any = torch._VF
 _CELLS = {"LSTM": lstm, "GRU": gru, "RNN_TANH": elman, "RNN_RELU": elman_relu}

@@ -21,7 +21,7 @@ from elman.ir.text import write
 from elman.nn import ragged
 from elman.nn.streaming import Part, Session, State
 
-States = dict[str, Tensor]
+StatesByName = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Recurrent(nn.Module):
         hx: Mapping[str, Tensor] | None = None,
         *,
         table: Tensor | None = None,
-    ) -> tuple[PackedSequence, States] | tuple[PackedSequence, States, list[Trace]]:
+    ) -> tuple[PackedSequence, StatesByName] | tuple[PackedSequence, StatesByName, list[Trace]]:
         """Run all layers.
 
         Args:
@@ -299,7 +299,7 @@ class Recurrent(nn.Module):
         table: Tensor | None,
         *,
         traced: bool,
-    ) -> tuple[PackedSequence, States, list[Trace]]:
+    ) -> tuple[PackedSequence, StatesByName, list[Trace]]:
         if table is not None:
             _check_tokens(packed, table)
             if traced or self.cell.graph.needs_equal_sizes or torch.compiler.is_compiling():
@@ -408,7 +408,9 @@ class Recurrent(nn.Module):
             f"the states of {self.cell.name} are {', '.join(self.cell.states)}"
         )
 
-    def _final_states(self, packed: PackedSequence, finals: list[tuple[Tensor, ...]]) -> States:
+    def _final_states(
+        self, packed: PackedSequence, finals: list[tuple[Tensor, ...]]
+    ) -> StatesByName:
         order = packed.unsorted_indices
         stacked = {
             name: torch.stack(parts) if len(parts) > 1 else parts[0].unsqueeze(0)

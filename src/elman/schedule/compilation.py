@@ -11,7 +11,7 @@ from elman.schedule.kernel import Kernel, Phases, Slot
 
 @dataclass(frozen=True)
 class Recurrence:
-    """A step cut in two: what is known for all tokens at once, and the loop."""
+    """A step split in two: what is known for all tokens at once, and the loop."""
 
     graph: Graph
     outside: tuple[Node, ...]

@@ -12,7 +12,7 @@ from elman.schedule.compilation import Compilation, Recurrence
 
 def hoist(program: Compilation) -> Compilation:
     """Take what depends on inputs alone out of the loop."""
-    recurrence = cut(program.graph)
+    recurrence = split(program.graph)
     (x,) = program.graph.inputs
     products = [
         node for node in recurrence.streams if node.op is Op.PRODUCT and node.inputs[0] is x
@@ -26,8 +26,8 @@ def hoist(program: Compilation) -> Compilation:
     )
 
 
-def cut(graph: Graph) -> Recurrence:
-    """Cut a verified graph: products of inputs leave the loop, with all that they need.
+def split(graph: Graph) -> Recurrence:
+    """Split a verified graph: products of inputs leave the loop, with all that they need.
 
     Elementwise work on their results stays inside, where it is done in registers.
     """

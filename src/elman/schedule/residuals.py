@@ -26,7 +26,7 @@ def residuals(program: Compilation) -> Compilation:
     streams = frozenset(program.recurrence.streams)
     # The output lives as long as the input does, whether or not anyone keeps it for us.
     free = frozenset({*operands, program.graph.output, *(streams & set(program.graph.inputs))})
-    kept = minimal_cut(read_by_adjoint(program), free=free, streams=streams)
+    kept = minimum_cut(read_by_adjoint(program), free=free, streams=streams)
     vectors = [node for node in kept if node.size != "1"]
     return replace(
         program,
@@ -46,7 +46,7 @@ def read_by_adjoint(program: Compilation) -> list[Node]:
     return [node for node in operands if node not in later and node.op is not Op.CONSTANT]
 
 
-def minimal_cut(
+def minimum_cut(
     needed: Iterable[Node], *, free: frozenset[Node], streams: frozenset[Node]
 ) -> tuple[Node, ...]:
     """The nodes to keep so that every node of ``needed`` can be computed from them again.
