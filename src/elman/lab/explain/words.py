@@ -196,6 +196,8 @@ class Words:
 def _binding(node: Node, name: str) -> int:
     if node.op in PRODUCTS and " " in name:
         return _FACTOR
+    if node.op in _SIGNS and " " in name:
+        return _SIGNS[node.op][1]
     return _FACTOR if name.startswith("-") else _ATOM
 
 
