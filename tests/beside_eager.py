@@ -3,10 +3,9 @@
 import numpy as np
 import torch
 
-from checks import TOLERANCES, Problem, assert_close, run_backend, tensors
-from elman.backends import BACKENDS, eager
+from checks import LLVM, TOLERANCES, Problem, assert_close, run_backend, tensors
+from elman.backends import eager
 
-(LLVM,) = (backend for backend in BACKENDS if backend.name == "llvm")
 RAGGED = (5, 2, 7, 1)
 
 

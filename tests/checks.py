@@ -1,5 +1,7 @@
 """What must hold for every cell on every backend; each check raises when it does not."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -27,9 +29,27 @@ TOLERANCES = {
 }
 
 
+def backend_named(name: str) -> Backend:
+    (backend,) = (backend for backend in BACKENDS if backend.name == name)
+    return backend
+
+
+LLVM, BUILTIN, EAGER = map(backend_named, ("llvm", "builtin", "eager"))
+
+
+@contextmanager
+def runs_on(backend: Backend, times: int = 1) -> Iterator[None]:
+    """Within it, this backend runs so many times and no other one runs at all."""
+    before = {one.name: one.runs for one in BACKENDS}
+    yield
+    after = {one.name: one.runs for one in BACKENDS}
+    before[backend.name] += times
+    assert after == before, f"{times} runs of {backend.name}: {before} became {after}"
+
+
 def able(backend: Backend, graph: Graph) -> bool:
     device, dtype = torch.device("cpu"), torch.float64
-    return backend.reason_against(graph, device=device, dtype=dtype) is None
+    return backend.unsupported_reason(graph, device=device, dtype=dtype) is None
 
 
 MODIFIED_NAMES = (
@@ -131,11 +151,10 @@ def run_backend(
         leaves[f"state {name}"][packed.sorted_indices] for name in problem.graph.state_names
     )
     weights = {name: leaves[name] for name in problem.weights}
-    before = backend.runs
     masks = packed_masks(problem, packed)
     run = Run(problem.graph, weights, packed.data, packed.batch_sizes, states, reverse, masks)
-    output, finals = backend.run(run)
-    assert backend.runs == before + 1
+    with runs_on(backend):
+        output, finals = backend.run(run)
     values, lengths = ragged.unpack(ragged.replace(packed, output))
     finals = [final[packed.unsorted_indices] for final in finals]
     found = dict(zip(problem.graph.state_names, finals, strict=True))

@@ -9,6 +9,9 @@ import tempfile
 # take turns at spinning and are several times slower. Subprocesses inherit it.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# The compiler looks through what each of its passes makes.
+os.environ["ELMAN_VERIFY_PASSES"] = "1"
+
 # One run's workers and subprocesses share compiled cells, and leave the user's alone.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["ELMAN_CACHE"] = tempfile.mkdtemp(prefix="elman-tests-")

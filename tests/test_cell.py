@@ -126,6 +126,7 @@ def test_equal_equations_are_equal_and_copies_too():
     assert make() == make()
     assert make().graph.output is make().graph.output
     assert pickle.loads(pickle.dumps(make())) == make()
+    assert write(make().graph).encode() in pickle.dumps(make())  # as text, with no code in it
     assert copy.deepcopy(make()) == make()
     assert hash(make()) == hash(make())
 

@@ -8,16 +8,20 @@ from torch import nn
 
 import checks
 from checks import (
+    BUILTIN,
     CELLS_AND_BACKENDS,
     EVERY_CELL,
+    LLVM,
     TOLERANCES,
     Problem,
     assert_close,
+    backend_named,
     check_forward,
     check_gradients,
     run_reference,
+    runs_on,
 )
-from elman.backends import BACKENDS, builtin, eager
+from elman.backends import BACKENDS, builtin, compiled, eager
 from elman.backends.eager import FUNCTIONS
 from elman.cell import cell, sigmoid, tanh
 from elman.cells import find
@@ -29,7 +33,6 @@ from elman.ir.verify import verify
 from elman.nn import Recurrent, ragged
 from random_cells import graphs
 
-BUILTIN = BACKENDS[0]
 DTYPES = list(TOLERANCES)
 SHAPES = {
     "ragged": {},
@@ -47,6 +50,22 @@ each = pytest.mark.parametrize(
 both_ways = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 
 
+@pytest.mark.skipif(compiled.unsupported_machine_reason() is not None, reason="no kernels")
+def test_which_backend_is_held_to_which_cells():
+    cells = {
+        backend: [cell for cell, one in CELLS_AND_BACKENDS if one is backend]
+        for backend in BACKENDS
+    }
+    assert cells[LLVM] == cells[eager] == list(EVERY_CELL)
+    assert [cell.name for cell in cells[BUILTIN]] == [
+        "elman",
+        "elman_relu",
+        "lstm",
+        "lstm_b",
+        "gru",
+    ]
+
+
 @each
 @both_ways
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -58,24 +77,33 @@ def test_backend_equals_reference(cell, backend, reverse, dtype, shape):
 @pytest.mark.parametrize(
     "cell", [cell for cell, one in CELLS_AND_BACKENDS if one is BUILTIN], ids=str
 )
-@pytest.mark.parametrize("cut", [True, False], ids=["in segments", "packed"])
+@pytest.mark.parametrize("way", ["segments", "packed"])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @both_ways
-def test_both_ways_to_call_torch(cell, cut, dtype, reverse, monkeypatch):
-    monkeypatch.setattr(builtin, "_worth_cutting", lambda *_: cut)
+def test_both_ways_to_call_torch(cell, way, dtype, reverse, monkeypatch):
+    entered = []
+
+    def noted(name):
+        method = getattr(builtin._Call, name)
+        return lambda *args: [entered.append(name), method(*args)][1]
+
+    for name in ("segments", "packed"):
+        monkeypatch.setattr(builtin._Call, name, noted(name))
+    monkeypatch.setattr(builtin, "_is_faster_in_segments", lambda *_: way == "segments")
     problem = Problem(cell.graph, lengths=(9, 9, 12, 3, 12, 1))
     check_forward(BUILTIN, problem, dtype, reverse=reverse)
     check_gradients(BUILTIN, Problem(cell.graph, (2, 1, 3, 3), 2, 2), reverse=reverse)
+    assert entered == [way, way]
 
 
-def test_cutting_is_chosen_for_few_segments():
+def test_segments_are_chosen_where_they_are_few():
     twin = builtin._twin(find("lstm").graph)
     data = torch.zeros(18 * 128, 16)
     segments = builtin._segments([128] * 16 + [100] * 2)
     assert [(one.steps, one.rows) for one in segments] == [(16, 128), (2, 100)]
-    assert builtin._worth_cutting(twin, data, segments, 64)
-    assert not builtin._worth_cutting(twin, data[:99], segments, 64)
-    assert not builtin._worth_cutting(twin, data, builtin._segments([128, 127, 126]), 64)
+    assert builtin._is_faster_in_segments(twin, data, segments, 64)
+    assert not builtin._is_faster_in_segments(twin, data[:99], segments, 64)
+    assert not builtin._is_faster_in_segments(twin, data, builtin._segments([128, 127, 126]), 64)
 
 
 def test_weights_in_one_piece_are_the_same_weights():
@@ -200,9 +228,8 @@ def test_permuting_the_batch_permutes_the_result(cell, backend):
 @each
 def test_the_backend_asked_for_really_runs(cell, backend):
     layer, rows = layer_and_batch(cell, backend)
-    before = backend.runs
-    layer(batch_of(rows))
-    assert backend.runs == before + 2  # one for each layer
+    with runs_on(backend, 2):  # one for each layer
+        layer(batch_of(rows))
 
 
 def test_second_derivatives_on_the_eager_backend():
@@ -228,7 +255,7 @@ TWINS = {
 
 
 @pytest.mark.parametrize("name", TWINS)
-@pytest.mark.parametrize("backend", ["builtin", "eager"])
+@pytest.mark.parametrize("backend", ["llvm", "builtin", "eager"])
 @pytest.mark.parametrize("lengths", [(5, 3, 5, 1), (4, 4, 4), (1,)], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_torch_twin(name, backend, lengths, dtype):
@@ -242,7 +269,8 @@ def test_torch_twin(name, backend, lengths, dtype):
     hx = {state: torch.randn(4, len(rows), 4, dtype=dtype) for state in find(name).states}
     theirs, their_states = twin(packed, tuple(hx.values()) if len(hx) > 1 else hx["h"])
     their_states = their_states if isinstance(their_states, tuple) else (their_states,)
-    ours, our_states = layer(packed, hx)
+    with runs_on(backend_named(backend), 4):
+        ours, our_states = layer(packed, hx)
     forward, gradient = TOLERANCES[dtype]
     assert_close("output", ours.data.detach(), theirs.data.detach(), forward)
     for state, expected in zip(our_states.values(), their_states, strict=True):

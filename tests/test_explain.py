@@ -358,6 +358,11 @@ def test_what_a_file_says_does_not_drive_the_terminal(capsys, tmp_path):
     assert "\x1b" not in capsys.readouterr().out
 
 
+def test_a_stream_without_a_name_is_bracketed_where_it_is_read():
+    text = explain(find("layer_norm(mut1)"), "schedule")
+    assert "= (W_xz x - mean(W_xz x)) / t2\n" in text
+
+
 # The page
 
 

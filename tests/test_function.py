@@ -27,7 +27,7 @@ CELLS = ("lstm", "gru", "mut1", "slstm", "zoneout(layer_norm(lstm), h=0.2)")
 T, B, I, H = 4, 3, 3, 5  # noqa: E741
 
 pytestmark = pytest.mark.skipif(
-    backends.compiled.reason_against_machine() is not None, reason="no kernels on this machine"
+    backends.compiled.unsupported_machine_reason() is not None, reason="no kernels on this machine"
 )
 # Warnings within torch: Dynamo looks at the .grad of each tensor of a PackedSequence,
 # forward-mode differentiation makes scripts when first used, export copies what it deprecates.
@@ -643,7 +643,7 @@ def _no_kernels(monkeypatch):
         raise engine.UnsupportedError("llvmlite cannot be imported (made up)")
 
     monkeypatch.setattr(engine, "host", host)
-    monkeypatch.setattr(backends, "_said", set())
+    monkeypatch.setattr(backends, "_warned", set())
     monkeypatch.setattr(backends.compiled, "unable", False)
 
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checks import Problem, check_forward
-from elman.backends import BACKENDS, compiled, eager
+from checks import BUILTIN, Problem, check_forward
+from elman.backends import compiled, eager
 from elman.backends.base import Run
 from elman.cells import find
 from elman.errors import BackendError, CellError
@@ -40,6 +40,7 @@ def test_equal_nodes_are_one():
 
 
 def test_unused_nodes_are_let_go():
+    gc.collect()
     before = len(ir._interned_nodes)
     kept = apply(Op.TANH, apply(Op.ADD, H, constant(123.456)))
     assert len(ir._interned_nodes) == before + 3
@@ -85,8 +86,7 @@ def test_shared_operands_are_walked_once():
     assert len(graph.nodes) == 202
     check_forward(eager, Problem(graph), torch.float64)
     check_forward(compiled, Problem(graph), torch.float64)
-    builtin = next(backend for backend in BACKENDS if backend.name == "builtin")
-    assert "its equations" in builtin.reason_against(graph, device=CPU, dtype=torch.float64)
+    assert "its equations" in BUILTIN.unsupported_reason(graph, device=CPU, dtype=torch.float64)
     assert len(repr(node)) < 50
     assert text.parse(text.write(graph)) == graph
 
@@ -351,7 +351,7 @@ def test_extreme_values_neither_warn_nor_overflow():
 
 
 def test_eager_is_the_last_resort_for_every_graph():
-    assert eager.reason_against(LSTM, device=CPU, dtype=torch.float16) is None
+    assert eager.unsupported_reason(LSTM, device=CPU, dtype=torch.float16) is None
 
 
 # ---------------------------------------------------------------------------------------------

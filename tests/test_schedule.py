@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 from checks import EVERY_CELL, Problem, assert_close
+from elman import compiler
 from elman.autodiff.backward import OUTPUT, next_state
 from elman.cell import cell, relu, sigmoid, tanh
 from elman.cells import find
@@ -19,8 +20,9 @@ from elman.errors import CellError
 from elman.ir import reference
 from elman.ir.graph import LEAVES, PRODUCTS, Op, gradient_node, mask_node, parameter_node
 from elman.ir.stacks import unstack
+from elman.schedule import verify
 from elman.schedule.kernel import Slot
-from elman.schedule.residuals import minimal_cut
+from elman.schedule.residuals import minimum_cut
 from graph_values import SIZE, evaluate
 from odd_cells import ODD_CELLS
 from random_cells import graphs
@@ -279,12 +281,12 @@ def check_back(layer, kept):
             value = wanted[step].get(node, np.zeros(SIZE))
             assert_close(f"gradient of {node}", arrays["buffer"][step, at], value, SCALE)
     assert_close("totals", arrays["total"], totals, SCALE)
-    for outer in program.outers:
-        at = outer.operand.column
-        before, after = (one[outer.operand.array][:, at] for one in (kept, arrays))
+    for outer in program.weight_gradients:
+        slot = program.slots[outer.operand]
+        before, after = (one[slot.array][:, slot.column] for one in (kept, arrays))
         assert_close("operand after the loop", after, before, 0.0)
         parts = [program.adjoint.values[node] for node in outer.products]
-        columns = program.columns[outer.gradients : outer.gradients + len(parts)]
+        columns = program.columns[outer.first_column : outer.first_column + len(parts)]
         assert [program.adjoint.values.get(node) for node in columns] == parts
 
 
@@ -345,8 +347,8 @@ def check_slots(program):
         if slot in gradients:
             assert node not in operands
             assert backward.last_read.get(node, -1) <= gradients[slot]
-    for outer in program.outers:
-        assert outer.operand not in gradients
+    for outer in program.weight_gradients:
+        assert program.slots[outer.operand] not in gradients
 
 
 def check_residuals(program):
@@ -461,9 +463,9 @@ def test_gru_shares_gradients_between_input_and_state():
     """r and z have one gradient for both products, and both stacks find theirs in a row."""
     program = compile(find("gru").graph)
     assert [str(node.attr) for node in program.columns] == ["hn.h", "r.x", "z.x", "n.x"]
-    (outer,) = program.outers
+    (outer,) = program.weight_gradients
     assert [str(node.attr) for node in outer.products] == ["hn.h", "r.h", "z.h"]
-    assert (outer.gradients, program.first_product) == (0, 1)
+    assert (outer.first_column, program.first_product) == (0, 1)
 
 
 @cell(state=("h", "c"))
@@ -504,13 +506,74 @@ def test_products_of_a_sum_share_an_accumulator():
 def test_passes_by_name():
     graph = find("lstm").graph
     assert [name for name, _ in PIPELINE] == [
-        *("simplify", "hoist", "adjoint", "residuals", "layout", "kernels")
+        *("simplify", "hoist", "adjoint", "residuals", "columns", "phases", "layout", "kernels")
     ]
     assert compile(graph, stop_after="simplify").recurrence is None
     assert compile(graph, stop_after="adjoint").residuals == ()
     assert compile(graph, stop_after="layout").forward is None
     with pytest.raises(CellError, match="no pass 'fuse'; there are simplify, hoist"):
         compile(graph, stop_after="fuse")
+
+
+def test_every_pass_is_looked_through_in_the_tests():
+    assert compiler.VERIFIES
+    assert list(verify._PROBLEMS) == [name for name, _ in PIPELINE]
+
+
+def lost_stream(program):
+    return replace(program, products=program.products[1:])
+
+
+def gradient_from_nowhere(program):
+    values = dict.fromkeys(program.adjoint.values, gradient_node("nowhere"))
+    return replace(program, adjoint=replace(program.adjoint, values=values))
+
+
+def lost_residual(program):
+    return replace(program, residuals=program.residuals[:-1])
+
+
+def columns_in_another_order(program):
+    return replace(program, columns=program.columns[::-1])
+
+
+def nothing_kept_between_phases(program):
+    forward = program.phases["forward"]
+    works = tuple(replace(work, kept=()) for work in forward.works)
+    return replace(program, phases={**program.phases, "forward": replace(forward, works=works)})
+
+
+def written_over(program):
+    """What the weights' gradients need after the loop, in the place of a gradient."""
+    operand = program.weight_gradients[-1].operand
+    return replace(program, slots={**program.slots, operand: Slot("buffer", 0)})
+
+
+def outside_of_memory(program):
+    leaves = dict.fromkeys(program.backward.leaves, Slot("buffer", program.width))
+    return replace(program, backward=replace(program.backward, leaves=leaves))
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "problem"),
+    [
+        ("hoist", lost_stream, "the streams are not the products of the input and the other ones"),
+        ("adjoint", gradient_from_nowhere, "<gradient nowhere: H> comes from nowhere"),
+        ("residuals", lost_residual, "the adjoint needs .*, which is not kept"),
+        ("columns", columns_in_another_order, "are not in a row"),
+        ("phases", nothing_kept_between_phases, "forward: <product n.1: H> in phase 1 reads what"),
+        ("layout", written_over, "two residuals have one place"),
+        ("kernels", outside_of_memory, r"backward: there is no Slot\(array='buffer', column="),
+    ],
+)
+def test_what_a_pass_breaks_is_told_with_its_name(name, broken, problem, monkeypatch):
+    passes = [
+        (one, (lambda program, step=step: broken(step(program))) if one == name else step)
+        for one, step in PIPELINE
+    ]
+    monkeypatch.setattr(compiler, "PIPELINE", passes)
+    with pytest.raises(RuntimeError, match=f"cell gru_v1, after the pass {name}: .*{problem}"):
+        compile.__wrapped__(find("gru_v1").graph)
 
 
 @pytest.mark.parametrize("cell", EVERY_CELL, ids=str)
@@ -520,7 +583,7 @@ def test_minimal_cut_suffices_and_no_smaller_one_does(cell):
     streams = frozenset(program.recurrence.streams)
     free = frozenset({node.inputs[0] for node in program.loop_products} | {graph.output})
     gates = [node for _, node in graph.named]
-    kept = minimal_cut(gates, free=free, streams=streams)
+    kept = minimum_cut(gates, free=free, streams=streams)
     assert covers(gates, {*kept, *free}, streams)
     for node in kept:
         assert not covers(gates, {*kept, *free} - {node}, streams)
@@ -579,7 +642,6 @@ def test_a_residual_written_over_is_caught():
     wrong = replace(program, forward=replace(program.forward, phases=phases))
     with pytest.raises(AssertionError, match="off by"):
         check_runs(Layer(graph, wrong))
-    assert isinstance(slot, Slot)
 
 
 def test_a_single_state_that_is_read_late_is_caught():

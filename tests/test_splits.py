@@ -2,11 +2,9 @@
 
 import subprocess
 import sys
-import time
 import unicodedata
 from collections import Counter
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -225,13 +223,22 @@ def test_bad_fractions(text):
         split(MANY, fractions=(0.5, 0.5, 0.5))
 
 
-def test_many_rows_split_in_seconds():
-    rng = np.random.default_rng(0)
-    texts = [f"text number {i}" for i in rng.integers(0, 380_000, 400_000).tolist()]
-    labels = [f"class {i}" for i in rng.integers(0, 200, 400_000).tolist()]
-    start = time.perf_counter()
-    split(Examples(texts, labels, "big.csv"))
-    assert time.perf_counter() - start < 10  # about one; the machine may be busy
+def calls(rows, classes):
+    """How many functions are called to split so many different texts."""
+    examples = examples_of([(f"text {i}", f"class {i % classes}") for i in range(rows)])
+    counted = Counter()
+    sys.setprofile(lambda _, event, __: counted.update([event]))
+    try:
+        split(examples)
+    finally:
+        sys.setprofile(None)
+    return counted["call"] + counted["c_call"]
+
+
+def test_work_grows_with_the_rows_and_not_with_the_classes():
+    few, many, more_classes = calls(2_000, 20), calls(8_000, 20), calls(8_000, 200)
+    assert many < 4.1 * few
+    assert more_classes < many + 200
 
 
 def test_real_data(shared_data):

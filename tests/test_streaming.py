@@ -8,7 +8,7 @@ import threading
 import pytest
 import torch
 
-from checks import TOLERANCES, assert_close
+from checks import TOLERANCES, assert_close, backend_named, runs_on
 from elman import backends
 from elman.cells import ALL_CELLS
 from elman.errors import ConfigError
@@ -17,7 +17,7 @@ from elman.nn import Recurrent, ragged
 T, B, I, H = 5, 3, 4, 6  # noqa: E741
 MODIFIED = ("layer_norm(lstm)", "zoneout(gru_v1, h=0.3)", "residual(layer_norm(mut1))")
 NAMES = (*(cell.name for cell in ALL_CELLS), *MODIFIED)
-BACKENDS = ["eager", *(["llvm"] if backends.compiled.reason_against_machine() is None else [])]
+BACKENDS = ["eager", *(["llvm"] if backends.compiled.unsupported_machine_reason() is None else [])]
 
 
 @pytest.fixture(autouse=True)
@@ -57,13 +57,11 @@ def stepped(layer, x, state):
 )
 def test_steps_give_what_the_sequence_gives(name, dtype, backend):
     layer = Recurrent(name, I, H, num_layers=2, dropout=0.5, backend=backend).to(dtype)
-    runner = next(one for one in backends.BACKENDS if one.name == backend)
     x, packed = batch(dtype=dtype)
     wanted, finals = whole(layer, packed)
     layer.train()  # which makes no difference to a session
-    before = runner.runs
-    outputs, state = stepped(layer, x, layer.start(B))
-    assert runner.runs == before + 2 * T
+    with runs_on(backend_named(backend), 2 * T):
+        outputs, state = stepped(layer, x, layer.start(B))
     tolerance = TOLERANCES[dtype].forward
     assert_close("output", outputs, wanted, tolerance)
     assert state.tensors().keys() == finals.keys()
@@ -270,20 +268,3 @@ def test_a_state_shows_what_it_is():
     state = Recurrent("lstm", I, H, 2).start(B)
     assert repr(state) == "<State h, c: 2 layers, 3 rows>"
     assert torch.equal(state.c, torch.zeros(2, B, H))
-
-
-@pytest.mark.slow
-def test_a_step_is_five_times_as_fast_as_torchs():
-    import timeit
-
-    layer, theirs = Recurrent("lstm", 128, 128, backend="llvm"), torch.nn.LSTM(128, 128)
-    x, states = torch.randn(1, 128), (torch.zeros(1, 1, 128),) * 2
-    state = layer.start()
-
-    def times(run, number):
-        return min(timeit.repeat(run, number=number, repeat=20)) / number
-
-    with torch.no_grad():
-        torchs = times(lambda: theirs(x[None], states), 100)
-        ours = times(lambda: layer.step(x, state), 500)
-    assert torchs / ours >= 3.0, f"{ours * 1e6:.1f} us beside {torchs * 1e6:.1f} us"

@@ -96,7 +96,7 @@ def cell(
         state: the names of the states, in the order in which they are returned.
 
     Raises:
-        CellError: naming the cell, the file and line, and the mend.
+        CellError: naming the cell, the file and line, and the fix.
     """
     if _misplaced or state is None:
         raise CellError('@cell needs the names of its states; write @cell(state="h")')
@@ -166,13 +166,13 @@ class Value:
     @classmethod
     def __torch_function__(cls, function: Any, *_: object, **__: object) -> NoReturn:
         name = getattr(function, "__name__", "this")
-        _fail(f"a function of torch ({name}) cannot be traced; take {_known(name)}")
+        _fail(f"a function of torch ({name}) cannot be traced; take {_suggestion(name)}")
 
     def __array_ufunc__(self, ufunc: Any, _: str, *values: object, **__: object) -> "Value":
         # NumPy's own numbers may stand in the equations; its functions may not.
         name = ufunc.__name__
         if name not in _NUMPY_OPERATORS:
-            _fail(f"a function of NumPy ({name}) cannot be traced; take {_known(name)}")
+            _fail(f"a function of NumPy ({name}) cannot be traced; take {_suggestion(name)}")
         return _apply(_NUMPY_OPERATORS[name], *values)
 
     def __array__(self, *_: object, **__: object) -> NoReturn:
@@ -180,7 +180,7 @@ class Value:
 
 
 _NUMPY_OPERATORS = {"add": Op.ADD, "subtract": Op.SUB, "multiply": Op.MUL, "divide": Op.DIV}
-_MENDS = {
+_FIXES = {
     "`if` and other control flow on a value cannot be traced; "
     "write it as arithmetic, for example with maximum or minimum": ["__bool__"],
     "values cannot be compared, since a step has no control flow; "
@@ -203,16 +203,16 @@ _MENDS = {
 }
 
 
-def _refuse(mend: str) -> Callable[..., NoReturn]:
+def _refuse(fix: str) -> Callable[..., NoReturn]:
     def method(self: Value, *_: object, **__: object) -> NoReturn:
-        _fail(mend)
+        _fail(fix)
 
     return method
 
 
-for _mend, _methods in _MENDS.items():
+for _fix, _methods in _FIXES.items():
     for _method in _methods:
-        setattr(Value, _method, _refuse(_mend))
+        setattr(Value, _method, _refuse(_fix))
 Value.__hash__ = object.__hash__  # type: ignore[method-assign]
 
 
@@ -367,7 +367,7 @@ def _describe(value: object) -> str:
     return f"a {module}{kind.__qualname__}"
 
 
-def _known(name: str) -> str:
+def _suggestion(name: str) -> str:
     return f"elman.cell.{name}" if name in __all__ else "one of the functions of elman.cell"
 
 
@@ -438,8 +438,8 @@ class _Tracer:
     ) -> _Call:
         labels: list[str] = []
         for index, node in enumerate(operands):
-            known = node.op in (Op.INPUT, Op.STATE) and str(node.attr) not in labels
-            labels.append(str(node.attr) if known else str(index))
+            is_own_name = node.op in (Op.INPUT, Op.STATE) and str(node.attr) not in labels
+            labels.append(str(node.attr) if is_own_name else str(index))
         matrices = tuple(f"{name}.{label}" for label in labels)
         for matrix, node in zip(matrices, operands, strict=True):
             extra = diagonal if node.size == "H" else 0.0
@@ -567,7 +567,9 @@ def _graph(
         doc=inspect.getdoc(function) or "",
         inputs=(input_node(input_name),),
         states=tuple(state_node(name) for name in states),
-        parameters=tuple(one for name, one in tracer.parameters.items() if name in used),
+        parameters=tuple(
+            parameter for name, parameter in tracer.parameters.items() if name in used
+        ),
         next_states=next_states,
         output=output,
         named=_named(tracer, dict(zip(states, next_states, strict=True)), set(reachable)),

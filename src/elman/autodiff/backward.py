@@ -1,6 +1,6 @@
 """The adjoint step: from the gradients of the output and the next states to all others."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from elman.autodiff.rules import RULES, add, of_product
@@ -28,6 +28,14 @@ class Adjoint:
         """All gradients."""
         some = (node for node in self.states if node is not None)
         return (*some, *self.values.values(), *self.parameters.values())
+
+    def mapped(self, change: Callable[[Node], Node]) -> "Adjoint":
+        """The same with each of the roots replaced."""
+        return Adjoint(
+            states=tuple(None if node is None else change(node) for node in self.states),
+            values={value: change(node) for value, node in self.values.items()},
+            parameters={value: change(node) for value, node in self.parameters.items()},
+        )
 
 
 def next_state(name: str) -> Node:

@@ -20,7 +20,7 @@ compiled = Llvm()
 BACKENDS: tuple[Backend, ...] = (compiled, Builtin(), eager)
 """In the order in which ``auto`` tries them; the last one runs everything."""
 
-_said: set[str] = set()
+_warned: set[str] = set()
 
 
 def choose(name: str, graph: Graph, *, device: torch.device, dtype: torch.dtype) -> Backend:
@@ -35,31 +35,31 @@ def choose(name: str, graph: Graph, *, device: torch.device, dtype: torch.dtype)
     """
     if name == "auto":
         return eager if is_transformed() else _first(graph, device, dtype)
-    found = {backend.name: backend for backend in BACKENDS}
-    if name not in found:
-        raise BackendError(f"there is no backend {name!r}; there are auto, {', '.join(found)}")
+    backends = {backend.name: backend for backend in BACKENDS}
+    if name not in backends:
+        raise BackendError(f"there is no backend {name!r}; there are auto, {', '.join(backends)}")
     if is_transformed():
         return eager
-    reason = found[name].reason_against(graph, device=device, dtype=dtype)
+    reason = backends[name].unsupported_reason(graph, device=device, dtype=dtype)
     if reason is not None:
         raise BackendError(
             f"the backend {name} cannot run the cell {graph.name}: {reason}; take backend='auto'"
         )
-    return found[name]
+    return backends[name]
 
 
 def _first(graph: Graph, device: torch.device, dtype: torch.dtype) -> Backend:
     for backend in BACKENDS:
-        if backend.reason_against(graph, device=device, dtype=dtype) is None:
+        if backend.unsupported_reason(graph, device=device, dtype=dtype) is None:
             return backend
         if backend is compiled and device.type == "cpu":
-            _say_why(compiled.reason_against_machine())
+            _warn_once(compiled.unsupported_machine_reason())
     return eager
 
 
-def _say_why(reason: str | None) -> None:
-    if reason is not None and reason not in _said:
-        _said.add(reason)
+def _warn_once(reason: str | None) -> None:
+    if reason is not None and reason not in _warned:
+        _warned.add(reason)
         _log.warning(
             "no kernels can be compiled, so cells run several times slower on torch's operations: "
             "%s",

@@ -74,7 +74,7 @@ class Backend(ABC):
         return f"<backend {self.name}>"
 
     @abstractmethod
-    def reason_against(
+    def unsupported_reason(
         self, graph: Graph, *, device: torch.device, dtype: torch.dtype
     ) -> str | None:
         """Why it cannot run this graph here, as the end of a sentence; None when it can."""
@@ -160,13 +160,13 @@ _transforms: Any = torch._C._are_functorch_transforms_active
 _is_batched: Any = torch._C._functorch.is_legacy_batchedtensor
 
 
-def is_watched(*tensors: Tensor) -> bool:
-    """Whether someone looks on at operations, so that they must be torch's.
+def under_torch_tracing(*tensors: Tensor) -> bool:
+    """Whether torch traces, records or counts operations, so that they must be torch's own.
 
     torch.compile and torch.export work on tensors without memory, torch.jit.trace records, and
     there are modes that count. A kernel that reads memory by its address is for plain tensors.
     """
-    return bool(_modes()) or _is_traced() or any(type(one) not in _PLAIN for one in tensors)
+    return bool(_modes()) or _is_traced() or any(type(tensor) not in _PLAIN for tensor in tensors)
 
 
 def is_transformed() -> bool:
@@ -176,4 +176,4 @@ def is_transformed() -> bool:
 
 def is_batched(*tensors: Tensor | None) -> bool:
     """Whether any stands for many, as gradients do under ``is_grads_batched``."""
-    return any(one is not None and _is_batched(one) for one in tensors)
+    return any(tensor is not None and _is_batched(tensor) for tensor in tensors)

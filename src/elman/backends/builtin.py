@@ -41,7 +41,7 @@ class Builtin(Backend):
 
     name = "builtin"
 
-    def reason_against(
+    def unsupported_reason(
         self, graph: Graph, *, device: torch.device, dtype: torch.dtype
     ) -> str | None:
         """No twin among torch's cells, or a type of number that its kernels lack."""
@@ -58,7 +58,7 @@ class Builtin(Backend):
         call = _Call(twin, twin.weights(run.graph, run.weights, states[0]))
         ordered = tuple(states[at] for at in twin.states)
         segments = _segments(run.batch_sizes.tolist())
-        if _worth_cutting(twin, data, segments, states[0].shape[-1]):
+        if _is_faster_in_segments(twin, data, segments, states[0].shape[-1]):
             output, finals = call.segments(data, segments, ordered, run.reverse)
         else:
             output, finals = call.packed(data, run.batch_sizes, ordered, run.reverse)
@@ -79,19 +79,21 @@ class _Segment:
 
 
 def _segments(batch_sizes: list[int]) -> list[_Segment]:
-    found: list[_Segment] = []
+    segments: list[_Segment] = []
     start = 0
     for rows in batch_sizes:
-        if found and found[-1].rows == rows:
-            last = found.pop()
-            found.append(_Segment(last.start, last.steps + 1, rows))
+        if segments and segments[-1].rows == rows:
+            last = segments.pop()
+            segments.append(_Segment(last.start, last.steps + 1, rows))
         else:
-            found.append(_Segment(start, 1, rows))
+            segments.append(_Segment(start, 1, rows))
         start += rows
-    return found
+    return segments
 
 
-def _worth_cutting(twin: "_Twin", data: Tensor, segments: list[_Segment], size: int) -> bool:
+def _is_faster_in_segments(
+    twin: "_Twin", data: Tensor, segments: list[_Segment], size: int
+) -> bool:
     """Whether a dense call a segment beats torch's packed call.
 
     Measured (torch 2.13, 2 threads, T 12-30, B 32-128, H 64-200, training step): torch's packed
@@ -149,16 +151,16 @@ class _Call:
         self, data: Tensor, batch_sizes: Tensor, states: States, reverse: bool
     ) -> tuple[Tensor, States]:
         """One call for the whole ragged batch."""
-        turn = _turned(batch_sizes, data.device) if reverse else None
-        data = data if turn is None else data.index_select(0, turn)
+        reversal = _reversal(batch_sizes, data.device) if reverse else None
+        data = data if reversal is None else data.index_select(0, reversal)
         output, *finals = self._kernel(data, batch_sizes, list(states))
-        # Turning each row around twice gives the row again.
-        output = output if turn is None else output.index_select(0, turn)
+        # Reversing each row twice gives the row again.
+        output = output if reversal is None else output.index_select(0, reversal)
         return output, tuple(final[0] for final in finals)
 
     def _kernel(self, data: Tensor, batch_sizes: Tensor | None, states: list[Tensor]) -> Any:
-        three = [state.unsqueeze(0) for state in states]
-        first: Any = tuple(three) if len(three) > 1 else three[0]
+        stacked = [state.unsqueeze(0) for state in states]  # (1, B, H)
+        first: Any = tuple(stacked) if len(stacked) > 1 else stacked[0]
         weights = _in_one_piece(self.weights) if data.is_cuda else self.weights
         options = (len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False)
         if batch_sizes is None:
@@ -173,7 +175,7 @@ def _in_one_piece(weights: list[Tensor]) -> list[Tensor]:
     return [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
 
 
-def _turned(batch_sizes: Tensor, device: torch.device) -> Tensor:
+def _reversal(batch_sizes: Tensor, device: torch.device) -> Tensor:
     """For each token of a ragged batch the place of its row's token as far from the other end."""
     starts = batch_sizes.cumsum(0) - batch_sizes
     tokens = torch.arange(int(batch_sizes.sum()), device="cpu")
@@ -240,17 +242,19 @@ def without_biases(graph: Graph) -> Graph:
 
 def _rows(pattern: Graph, bound: _Bound) -> Iterator[_Rows]:
     """The graph's parameters in the layout of the kernel that ``pattern`` describes."""
-    names = {str(one.attr): str(other.attr) for one, other in bound.items() if one.attr}
-    stacked = {stack.name: [one.name for one in stack.parameters] for stack in stacks(pattern)}
+    names = {str(node.attr): str(other.attr) for node, other in bound.items() if node.attr}
+    stacked = {
+        stack.name: [parameter.name for parameter in stack.parameters] for stack in stacks(pattern)
+    }
     sides = [stacked["weight_ih"], stacked["weight_hh"]]
     for side in sides:
         yield tuple(names[matrix] for matrix in side)
     biases = set(stacked.get("bias", ()))
     for side in sides if biases else ():
-        found = [f"{matrix.split('.')[0]}.bias" for matrix in side]
+        own = [f"{matrix.split('.')[0]}.bias" for matrix in side]
         # A gate with both products has one bias: it goes with the input's.
-        yield tuple(names[bias] if bias in biases else None for bias in found)
-        biases.difference_update(found)
+        yield tuple(names[bias] if bias in biases else None for bias in own)
+        biases.difference_update(own)
 
 
 def _bindings(pattern: Graph, graph: Graph) -> Iterator[_Bound]:

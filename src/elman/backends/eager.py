@@ -4,7 +4,8 @@ What does not depend on the states leaves the time loop: it is computed once for
 one product for all matrices of the input.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial, reduce
 from typing import Any
@@ -42,6 +43,7 @@ FUNCTIONS: dict[Op, Callable[..., Any]] = {
 """One row an op; products and leaves are the loop's own business."""
 
 Values = dict[Node, Tensor]
+Places = Mapping[str, tuple[str, int]]
 
 
 class Eager(Backend):
@@ -49,7 +51,7 @@ class Eager(Backend):
 
     name = "eager"
 
-    def reason_against(
+    def unsupported_reason(
         self, graph: Graph, *, device: torch.device, dtype: torch.dtype
     ) -> str | None:
         """None: it runs everything everywhere."""
@@ -69,6 +71,10 @@ class Eager(Backend):
 eager = Eager()
 
 
+# ---------------------------------------------------------------------------------------------
+# Values of nodes
+
+
 @dataclass(frozen=True)
 class _Instruction:
     """One call: an op on values, or one product for all matrices of an operand."""
@@ -76,6 +82,80 @@ class _Instruction:
     inputs: tuple[Node, ...]
     outputs: tuple[Node, ...]
     op: Op
+
+
+def compute(
+    nodes: Sequence[Node], inputs: Values, weights: Weights, place: Places, hidden_size: int
+) -> Values:
+    """The values of nodes by torch's operations on inputs and weights.
+
+    Args:
+        nodes: what is computed, operands first.
+        inputs: the values that they begin with, at least one.
+        weights: the stacks by name.
+        place: for each parameter its stack and its position there.
+        hidden_size: H.
+    """
+    read = dict.fromkeys(operand for node in nodes for operand in node.inputs)
+    like = next(iter(inputs.values()))
+    values = inputs | _leaves(read, weights, place, like, hidden_size)
+    instructions = [_Instruction(node.inputs, (node,), node.op) for node in nodes]
+    matrices: dict[tuple[Node, ...], Tensor] = {
+        (node,): _part(weights, place[str(node.attr)], hidden_size)
+        for node in nodes
+        if node.op is Op.PRODUCT
+    }
+    _evaluate(instructions, values, matrices)
+    return values
+
+
+def _leaves(
+    nodes: Iterable[Node], weights: Weights, place: Places, like: Tensor, hidden_size: int
+) -> Values:
+    """The constants, biases and vectors among nodes."""
+    values: Values = {}
+    for node in nodes:
+        if node.op is Op.CONSTANT:
+            assert isinstance(node.attr, float)
+            values[node] = like.new_full((), _in_range(node.attr, like.dtype))
+        elif node.op is Op.PARAMETER:
+            values[node] = _part(weights, place[str(node.attr)], hidden_size)
+    return values
+
+
+def _in_range(value: float, dtype: torch.dtype) -> float:
+    """The number itself, or infinity where it is beyond the type, which torch would refuse.
+
+    (``new_tensor`` does not refuse it, and cannot be exported.)
+    """
+    return value if abs(value) <= torch.finfo(dtype).max else math.copysign(math.inf, value)
+
+
+def _part(weights: Weights, place: tuple[str, int], hidden_size: int) -> Tensor:
+    """One parameter of a stack."""
+    name, at = place
+    return weights[name][at * hidden_size : (at + 1) * hidden_size]
+
+
+def _evaluate(
+    instructions: Iterable[_Instruction],
+    values: Values,
+    matrices: Mapping[tuple[Node, ...], Tensor],
+) -> None:
+    """Fill in what the instructions compute."""
+    for instruction in instructions:
+        operands = [values[node] for node in instruction.inputs]
+        if instruction.op is not Op.PRODUCT:
+            values[instruction.outputs[0]] = FUNCTIONS[instruction.op](*operands)
+            continue
+        outputs = instruction.outputs
+        joint = functional.linear(operands[0], matrices[outputs])
+        parts = joint.chunk(len(outputs), -1) if len(outputs) > 1 else [joint]
+        values.update(zip(outputs, parts, strict=True))
+
+
+# ---------------------------------------------------------------------------------------------
+# The loop
 
 
 @dataclass(frozen=True)
@@ -113,7 +193,9 @@ def _plan(graph: Graph, named: bool) -> _Plan:
         first = instruction.outputs[0]
         kind = "step" if first in stepped else "token" if first in per_token else "once"
         classes[kind].append(instruction)
-    wanted = {node for one in classes["step"] for node in one.inputs} | set(graph.next_states)
+    wanted = {node for instruction in classes["step"] for node in instruction.inputs} | set(
+        graph.next_states
+    )
     place = places(graph)
     return _Plan(
         graph=graph,
@@ -125,10 +207,10 @@ def _plan(graph: Graph, named: bool) -> _Plan:
         kept=kept,
         results=results,
         weights={
-            one.outputs: tuple(place[str(node.attr)] for node in one.outputs)
+            instruction.outputs: tuple(place[str(node.attr)] for node in instruction.outputs)
             for group in classes.values()
-            for one in group
-            if one.op is Op.PRODUCT
+            for instruction in group
+            if instruction.op is Op.PRODUCT
         },
     )
 
@@ -152,7 +234,7 @@ def _instructions(nodes: tuple[Node, ...], graph: Graph) -> Iterator[_Instructio
         if node.op in FUNCTIONS:
             yield _Instruction(node.inputs, (node,), node.op)
         elif node.op is Op.PRODUCT and joint.get(node.inputs[0]):
-            group = sorted(joint.pop(node.inputs[0]), key=lambda one: place[str(one.attr)])
+            group = sorted(joint.pop(node.inputs[0]), key=lambda member: place[str(member.attr)])
             yield _Instruction(node.inputs, tuple(group), Op.PRODUCT)
 
 
@@ -162,16 +244,16 @@ def _inputs_first(graph: Graph) -> Graph:
 
     def depends(node: Node) -> bool:
         if node not in stepped:
-            stepped[node] = node.op is Op.STATE or any(depends(one) for one in node.inputs)
+            stepped[node] = node.op is Op.STATE or any(depends(operand) for operand in node.inputs)
         return stepped[node]
 
     def rule(node: Node) -> Node | None:
         if not depends(node) or node.op is not Op.ADD:
             return None
         terms = sum_terms(node)
-        known = [term for term in terms if not depends(term)]
-        rest = [term for term in terms if depends(term)]
-        return _sum([_sum(known), *rest]) if known else None
+        early = [term for term in terms if not depends(term)]
+        late = [term for term in terms if depends(term)]
+        return _sum([_sum(early), *late]) if early else None
 
     return rewrite(graph, [rule])
 
@@ -193,8 +275,8 @@ class _Loop:
         self.hidden_size = run.states[0].shape[-1]
         self.matrices = {key: self._joint(run.weights, key) for key in plan.weights}
         self.whole = self._leaves(run.weights)
-        self._evaluate(plan.once, self.whole)
-        self._evaluate(plan.per_token, self.whole)
+        _evaluate(plan.once, self.whole, self.matrices)
+        _evaluate(plan.per_token, self.whole, self.matrices)
 
     def __call__(self) -> tuple[Tensor, States, dict[str, Tensor]]:
         collected, finals = self._steps()
@@ -206,36 +288,20 @@ class _Loop:
     def _joint(self, weights: Weights, key: tuple[Node, ...]) -> Tensor:
         """The matrices of one joint product, the whole stack as it is where they are all of it."""
         size = self.hidden_size
-        found = self.plan.weights[key]
-        stack = weights[found[0][0]]
-        if [position for _, position in found] == list(range(stack.shape[0] // size)) and len(
-            {name for name, _ in found}
+        members = self.plan.weights[key]
+        stack = weights[members[0][0]]
+        if [position for _, position in members] == list(range(stack.shape[0] // size)) and len(
+            {name for name, _ in members}
         ) == 1:
             return stack
-        return torch.cat([weights[name][at * size : (at + 1) * size] for name, at in found])
+        return torch.cat([_part(weights, place, size) for place in members])
 
     def _leaves(self, weights: Weights) -> Values:
-        graph, size = self.plan.graph, self.hidden_size
-        place = places(graph)
+        graph = self.plan.graph
         values = {graph.inputs[0]: self.data}
         values.update((mask_node(name), mask) for name, mask in self.masks.items())
-        for node in topological([*self.plan.results, *graph.next_states]):
-            if node.op is Op.CONSTANT:
-                values[node] = self.data.new_tensor(node.attr)
-            elif node.op is Op.PARAMETER:
-                name, at = place[str(node.attr)]
-                values[node] = weights[name][at * size : (at + 1) * size]
-        return values
-
-    def _evaluate(self, instructions: Iterable[_Instruction], values: Values) -> None:
-        for one in instructions:
-            operands = [values[node] for node in one.inputs]
-            if one.op is not Op.PRODUCT:
-                values[one.outputs[0]] = FUNCTIONS[one.op](*operands)
-                continue
-            joint = functional.linear(operands[0], self.matrices[one.outputs])
-            parts = joint.chunk(len(one.outputs), -1)
-            values.update(zip(one.outputs, parts, strict=True))
+        nodes = topological([*self.plan.results, *graph.next_states])
+        return values | _leaves(nodes, weights, places(graph), self.data, self.hidden_size)
 
     def _steps(self) -> tuple[dict[Node, list[Tensor]], States]:
         plan, sizes = self.plan, self.sizes
@@ -249,7 +315,7 @@ class _Loop:
             values.update((node, parts[step]) for node, parts in slices.items())
             values.update((node, self.whole[node][: sizes[step]]) for node in plan.kept)
             values.update(zip(plan.graph.states, carried.resize(sizes[step]), strict=True))
-            self._evaluate(plan.per_step, values)
+            _evaluate(plan.per_step, values, self.matrices)
             for node, parts in collected.items():
                 parts.append(values[node])
             carried.now = [

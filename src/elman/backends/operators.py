@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from elman import backends
-from elman.backends.base import Run, States, is_watched
+from elman.backends.base import Run, States, under_torch_tracing
 from elman.errors import BackendError
 from elman.ir.graph import Graph
 from elman.ir.stacks import stacks
@@ -45,13 +45,13 @@ def _run(
     backend: str,
 ) -> list[Tensor]:
     graph, names = _parsed(cell)
-    found = backends.choose(backend, graph, device=data.device, dtype=data.dtype)
-    if found is not backends.compiled and is_watched(data):
+    chosen = backends.choose(backend, graph, device=data.device, dtype=data.dtype)
+    if chosen is not backends.compiled and under_torch_tracing(data):
         raise BackendError(
             "torch.compile and torch.export need the compiled kernels, and this machine has none: "
-            f"{backends.compiled.reason_against_machine()}; run the layer without compiling it"
+            f"{backends.compiled.unsupported_machine_reason()}; run the layer without compiling it"
         )
-    output, finals = found.run(
+    output, finals = chosen.run(
         Run(
             graph,
             dict(zip(names, weights, strict=True)),
@@ -59,7 +59,7 @@ def _run(
             batch_sizes,
             tuple(states),
             reverse,
-            {mask.name: one for mask, one in zip(graph.masks, masks, strict=True)},
+            {mask.name: numbers for mask, numbers in zip(graph.masks, masks, strict=True)},
         )
     )
     return [output, *finals]
@@ -77,9 +77,9 @@ def run(backend: str, text: str, run: Run) -> tuple[Tensor, States]:
         BackendError: the backend asked for by name cannot run this cell.
     """
     if not torch.compiler.is_compiling():
-        return _plain(backend, run)
+        return _run_plainly(backend, run)
     if not _is_compiled(backend, run.data):
-        return _apart(backend, run)
+        return _run_after_graph_break(backend, run)
     groups = [list(group) for group in (run.weights.values(), (run.masks or {}).values())]
     output, *finals = torch.ops.elman.run(
         run.data, run.batch_sizes, *groups, list(run.states), text, run.reverse, backend
@@ -87,16 +87,16 @@ def run(backend: str, text: str, run: Run) -> tuple[Tensor, States]:
     return output, tuple(finals)
 
 
-def _plain(backend: str, run: Run) -> tuple[Tensor, States]:
+def _run_plainly(backend: str, run: Run) -> tuple[Tensor, States]:
     like = run.read
-    found = backends.choose(backend, run.graph, device=like.device, dtype=like.dtype)
-    return found.run(run)
+    chosen = backends.choose(backend, run.graph, device=like.device, dtype=like.dtype)
+    return chosen.run(run)
 
 
-apart: Any = torch._disable_dynamo  # type: ignore[attr-defined]
+graph_break: Any = torch._disable_dynamo  # type: ignore[attr-defined]
 """The same function where torch.compile does not look on: the graph breaks there.
 ``torch.compiler.disable`` does that too and imports Dynamo at once, which takes a second."""
-_apart = apart(_plain)
+_run_after_graph_break = graph_break(_run_plainly)
 
 
 def _is_compiled(backend: str, data: Tensor) -> bool:

@@ -87,17 +87,19 @@ def find(cell: str | Cell) -> Cell:
 
 
 def _from_zoo(name: str) -> Cell:
-    known = {cell.name: cell for cell in ALL_CELLS}
+    cells = {cell.name: cell for cell in ALL_CELLS}
     folded = name.strip().lower().replace("-", "_")
-    if folded in known:
-        return known[folded]
-    raise CellError(f"there is no cell called {name!r}; {_hint(folded, known)}")
+    if folded in cells:
+        return cells[folded]
+    raise CellError(f"there is no cell called {name!r}; {_hint(folded, cells)}")
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = {one: difflib.SequenceMatcher(None, one, name).ratio() for one in known}
+def _hint(name: str, names: Iterable[str]) -> str:
+    near = {
+        candidate: difflib.SequenceMatcher(None, candidate, name).ratio() for candidate in names
+    }
     # Of two as near as each other the shorter: grv is gru rather than gru_v1.
-    best = max(near, key=lambda one: (near[one], -len(one)))
+    best = max(near, key=lambda candidate: (near[candidate], -len(candidate)))
     return f"did you mean {best}?" if near[best] >= 0.5 else f"there are {', '.join(near)}"
 
 
@@ -148,8 +150,8 @@ def _evaluated(tree: ast.expr, text: str) -> Cell:
     if not tree.args:
         raise CellError(f"{text!r}: {name} is given no cell; write {name}(lstm)")
     inner = _evaluated(tree.args[0], text)
-    values = [_literal(one, text) for one in tree.args[1:]]
-    options = {str(one.arg): _literal(one.value, text) for one in tree.keywords}
+    values = [_literal(argument, text) for argument in tree.args[1:]]
+    options = {str(keyword.arg): _literal(keyword.value, text) for keyword in tree.keywords}
     if len(options) < len(tree.keywords):
         raise _unreadable(text)
     signature = inspect.signature(MODIFIERS[name])
@@ -157,7 +159,8 @@ def _evaluated(tree: ast.expr, text: str) -> Cell:
         signature.bind(inner, *values, **options)
     except TypeError as error:
         shown = ", ".join(
-            str(one.replace(annotation=one.empty)) for one in signature.parameters.values()
+            str(parameter.replace(annotation=parameter.empty))
+            for parameter in signature.parameters.values()
         )
         raise CellError(f"{text!r}: {error}; write {name}({shown})") from None
     return MODIFIERS[name](inner, *values, **options)
@@ -181,15 +184,15 @@ def _unreadable(text: str) -> CellError:
 
 
 def _from_file(path: Path, name: str) -> Cell:
-    found = _cells_in(path)
-    if name in found:
-        return found[name]
-    if not found:
+    cells = _cells_in(path)
+    if name in cells:
+        return cells[name]
+    if not cells:
         raise CellError(f"{path}: holds no cell; put @cell(state=...) above its function")
-    if not name and len(found) == 1:
-        return next(iter(found.values()))
+    if not name and len(cells) == 1:
+        return next(iter(cells.values()))
     wanted = f"holds no cell called {name}" if name else "holds several cells"
-    raise CellError(f"{path}: {wanted}; write {path}:NAME with one of {', '.join(found)}")
+    raise CellError(f"{path}: {wanted}; write {path}:NAME with one of {', '.join(cells)}")
 
 
 def _line(error: BaseException, path: Path) -> str:
@@ -213,6 +216,6 @@ def _cells_in(path: Path) -> dict[str, Cell]:
     except ElmanError:
         raise
     except (Exception, SystemExit) as error:
-        told = f": {error}" if str(error) else ""
-        raise CellError(f"{path}{_line(error, path)}: {type(error).__name__}{told}") from error
+        message = f": {error}" if str(error) else ""
+        raise CellError(f"{path}{_line(error, path)}: {type(error).__name__}{message}") from error
     return {name: value for name, value in vars(module).items() if isinstance(value, Cell)}

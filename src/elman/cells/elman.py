@@ -1,12 +1,10 @@
 """The simple recurrent network."""
 
-from typing import Any
-
 from elman.cell import cell, relu, tanh
 
 
 @cell(state=("h",))
-def elman(p: Any, x: Any, h: Any) -> Any:
+def elman(p, x, h):
     """Simple recurrent network (Elman 1990, "Finding structure in time"), as torch.nn.RNN.
 
     h = tanh(W_x x + W_h h + b)
@@ -17,7 +15,7 @@ def elman(p: Any, x: Any, h: Any) -> Any:
 
 
 @cell(state=("h",))
-def elman_relu(p: Any, x: Any, h: Any) -> Any:
+def elman_relu(p, x, h):
     """Simple recurrent network with rectified units (Le, Jaitly and Hinton 2015).
 
     As torch.nn.RNN with nonlinearity="relu"; the recurrent matrix begins orthogonal.

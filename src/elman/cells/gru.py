@@ -1,12 +1,10 @@
 """Gated recurrent units."""
 
-from typing import Any
-
 from elman.cell import cell, sigmoid, tanh
 
 
 @cell(state=("h",))
-def gru(p: Any, x: Any, h: Any) -> Any:
+def gru(p, x, h):
     """Gated recurrent unit (Cho et al. 2014), reset gate after the product, as torch.nn.GRU.
 
     r = sigmoid(W_xr x + W_hr h + b_r)
@@ -21,7 +19,7 @@ def gru(p: Any, x: Any, h: Any) -> Any:
 
 
 @cell(state=("h",))
-def gru_v1(p: Any, x: Any, h: Any) -> Any:
+def gru_v1(p, x, h):
     """Gated recurrent unit as published (Cho et al. 2014): reset gate before the product.
 
     With the biases that the paper leaves out.

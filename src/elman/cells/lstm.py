@@ -1,12 +1,10 @@
 """Long short-term memory."""
 
-from typing import Any
-
 from elman.cell import cell, sigmoid, tanh
 
 
 @cell(state=("h", "c"))
-def lstm(p: Any, x: Any, h: Any, c: Any) -> Any:
+def lstm(p, x, h, c):
     """Long short-term memory (Hochreiter and Schmidhuber 1997), as torch.nn.LSTM.
 
     With the forget gate of Gers, Schmidhuber and Cummins 2000 and without peepholes.
@@ -28,7 +26,7 @@ def lstm(p: Any, x: Any, h: Any, c: Any) -> Any:
 
 
 @cell(state=("h", "c"))
-def lstm_b(p: Any, x: Any, h: Any, c: Any) -> Any:
+def lstm_b(p, x, h, c):
     """LSTM whose forget bias begins at 1 (LSTM-b of Jozefowicz, Zaremba and Sutskever 2015).
 
     The equations are those of the LSTM; only the first value of b_f is another.
@@ -50,7 +48,7 @@ def lstm_b(p: Any, x: Any, h: Any, c: Any) -> Any:
 
 
 @cell(state=("h", "c"))
-def lstm_f(p: Any, x: Any, h: Any, c: Any) -> Any:
+def lstm_f(p, x, h, c):
     """LSTM without a forget gate (LSTM-f of Jozefowicz, Zaremba and Sutskever 2015): f = 1.
 
     i = sigmoid(W_xi x + W_hi h + b_i)
@@ -68,7 +66,7 @@ def lstm_f(p: Any, x: Any, h: Any, c: Any) -> Any:
 
 
 @cell(state=("h", "c"))
-def lstm_i(p: Any, x: Any, h: Any, c: Any) -> Any:
+def lstm_i(p, x, h, c):
     """LSTM without an input gate (LSTM-i of Jozefowicz, Zaremba and Sutskever 2015): i = 1.
 
     f = sigmoid(W_xf x + W_hf h + b_f)
@@ -86,7 +84,7 @@ def lstm_i(p: Any, x: Any, h: Any, c: Any) -> Any:
 
 
 @cell(state=("h", "c"))
-def lstm_o(p: Any, x: Any, h: Any, c: Any) -> Any:
+def lstm_o(p, x, h, c):
     """LSTM without an output gate (LSTM-o of Jozefowicz, Zaremba and Sutskever 2015): o = 1.
 
     i = sigmoid(W_xi x + W_hi h + b_i)
@@ -104,7 +102,7 @@ def lstm_o(p: Any, x: Any, h: Any, c: Any) -> Any:
 
 
 @cell(state=("h", "c"))
-def lstm_coupled(p: Any, x: Any, h: Any, c: Any) -> Any:
+def lstm_coupled(p, x, h, c):
     """LSTM with coupled gates (Greff et al. 2015, CIFG): what is forgotten is written anew.
 
     f = sigmoid(W_xf x + W_hf h + b_f)
@@ -124,7 +122,7 @@ def lstm_coupled(p: Any, x: Any, h: Any, c: Any) -> Any:
 
 
 @cell(state=("h", "c"))
-def lstm_peephole(p: Any, x: Any, h: Any, c: Any) -> Any:
+def lstm_peephole(p, x, h, c):
     """LSTM with peepholes (Gers and Schmidhuber 2000, equations as in Graves 2013).
 
     Each gate also sees the cell state through a vector w; the output gate sees the new one.

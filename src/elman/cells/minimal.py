@@ -1,12 +1,10 @@
 """Cells whose gates do not see the state, so that no product stands in the time loop."""
 
-from typing import Any
-
 from elman.cell import cell, sigmoid
 
 
 @cell(state=("h",))
-def mingru(p: Any, x: Any, h: Any) -> Any:
+def mingru(p, x, h):
     """Minimal GRU (Feng et al. 2024, "Were RNNs all we needed?"), in linear space.
 
     z = sigmoid(W_z x + b_z)
@@ -19,7 +17,7 @@ def mingru(p: Any, x: Any, h: Any) -> Any:
 
 
 @cell(state=("h",))
-def minlstm(p: Any, x: Any, h: Any) -> Any:
+def minlstm(p, x, h):
     """Minimal LSTM (Feng et al. 2024, "Were RNNs all we needed?"), in linear space.
 
     Its two gates are normalised, so that what is kept and what is new add up to 1.

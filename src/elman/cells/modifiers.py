@@ -56,12 +56,12 @@ def layer_norm(cell: Cell) -> Cell:
     gains = _gains(graph, maps)
     done: dict[Node, Node] = {}
     for node in graph.nodes:
-        found = maps.get(node)
-        if found is None:
+        affine = maps.get(node)
+        if affine is None:
             done[node] = _on(node, done)
             continue
-        products = [_on(one, done) for one in found.products]
-        done[node] = _normalised(products, gains[_key(found)], found.bias)
+        products = [_on(product, done) for product in affine.products]
+        done[node] = _normalised(products, gains[_key(affine)], affine.bias)
     added = (Parameter(str(gain.attr), "vector", "1", initial=1.0) for gain in gains.values())
     changed = replace(graph.mapped(done.__getitem__), parameters=(*graph.parameters, *added))
     doc = (
@@ -178,46 +178,46 @@ MODIFIERS: dict[str, Callable[..., Cell]] = {
 
 
 @dataclass(frozen=True)
-class _Map:
+class _Affine:
     products: tuple[Node, ...]
     bias: Node | None
 
 
-def _maps(graph: Graph) -> dict[Node, _Map]:
+def _maps(graph: Graph) -> dict[Node, _Affine]:
     """The learned maps by the nodes that are their results; none is a part of another there."""
-    biases = {one.name for one in graph.parameters if one.kind == "bias"}
-    found: dict[Node, _Map] = {}
+    biases = {parameter.name for parameter in graph.parameters if parameter.kind == "bias"}
+    maps: dict[Node, _Affine] = {}
     for node in graph.nodes:
         if node.op is Op.PRODUCT:
-            found[node] = _Map((node,), None)
+            maps[node] = _Affine((node,), None)
         elif node.op is Op.PARAMETER and node.attr in biases:
-            found[node] = _Map((), node)
-        elif node.op is Op.ADD and all(operand in found for operand in node.inputs):
-            left, right = (found[operand] for operand in node.inputs)
+            maps[node] = _Affine((), node)
+        elif node.op is Op.ADD and all(operand in maps for operand in node.inputs):
+            left, right = (maps[operand] for operand in node.inputs)
             if left.bias is None or right.bias is None:
-                found[node] = _Map(left.products + right.products, left.bias or right.bias)
+                maps[node] = _Affine(left.products + right.products, left.bias or right.bias)
     used = {*graph.next_states, graph.output, *(node for _, node in graph.named)}
     for node in graph.nodes:
-        if node not in found or node.op is Op.PRODUCT:
+        if node not in maps or node.op is Op.PRODUCT:
             used.update(node.inputs)
-    return {node: one for node, one in found.items() if one.products and node in used}
+    return {node: affine for node, affine in maps.items() if affine.products and node in used}
 
 
-def _gains(graph: Graph, maps: Mapping[Node, _Map]) -> dict[tuple[str, ...], Node]:
+def _gains(graph: Graph, maps: Mapping[Node, _Affine]) -> dict[tuple[str, ...], Node]:
     """One gain for each set of matrices: a map that is called twice has it twice."""
     taken = {parameter.name for parameter in graph.parameters}
     gains: dict[tuple[str, ...], Node] = {}
-    for found in maps.values():
-        if _key(found) not in gains:
-            first = str(found.products[0].attr)
+    for affine in maps.values():
+        if _key(affine) not in gains:
+            first = str(affine.products[0].attr)
             name = _free(f"{first.rpartition('.')[0] or first}.gain", taken)
             taken.add(name)
-            gains[_key(found)] = parameter_node(name)
+            gains[_key(affine)] = parameter_node(name)
     return gains
 
 
-def _key(found: _Map) -> tuple[str, ...]:
-    return tuple(sorted(str(term.attr) for term in found.products))
+def _key(affine: _Affine) -> tuple[str, ...]:
+    return tuple(sorted(str(term.attr) for term in affine.products))
 
 
 def _normalised(products: list[Node], gain: Node, bias: Node | None) -> Node:
@@ -262,13 +262,15 @@ def _drop_state(graph: Graph, rate: float) -> Graph:
 
 def _drop_candidate(graph: Graph, rate: float) -> Graph:
     named = dict(graph.named)
-    found = [named[name] for name in ("g", "n") if name in named and name not in graph.state_names]
-    if not found:
+    candidates = [
+        named[name] for name in ("g", "n") if name in named and name not in graph.state_names
+    ]
+    if not candidates:
         raise CellError(
             f"the cell {graph.name} has no candidate, a value named g or n that is added to its "
             "state; name it so, or take on='state'"
         )
-    candidate = found[0]
+    candidate = candidates[0]
     mask = _keep(graph, rate, "step", "drop_candidate")
     dropped = apply(Op.MUL, mask_node(mask.name), candidate)
     done = _replaced([*graph.next_states, graph.output, *named.values()], {candidate: dropped})

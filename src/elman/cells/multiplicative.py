@@ -1,12 +1,10 @@
 """The cell whose recurrent weights depend on the input."""
 
-from typing import Any
-
 from elman.cell import cell, sigmoid, tanh
 
 
 @cell(state=("h", "c"))
-def mlstm(p: Any, x: Any, h: Any, c: Any) -> Any:
+def mlstm(p, x, h, c):
     """Multiplicative LSTM (Krause et al. 2016), as in the sentiment neuron (Radford et al. 2017).
 
     An LSTM that sees m where it saw h, so that each input has its own recurrent weights. Not the

@@ -3,13 +3,11 @@
 Their update gate is the other way round than a GRU's: z is the share of the new value.
 """
 
-from typing import Any
-
 from elman.cell import cell, sigmoid, tanh
 
 
 @cell(state=("h",))
-def mut1(p: Any, x: Any, h: Any) -> Any:
+def mut1(p, x, h):
     """MUT1 (Jozefowicz, Zaremba and Sutskever 2015).
 
     It adds the input itself to hidden units, so it needs I = H or a learned projection before it.
@@ -26,7 +24,7 @@ def mut1(p: Any, x: Any, h: Any) -> Any:
 
 
 @cell(state=("h",))
-def mut2(p: Any, x: Any, h: Any) -> Any:
+def mut2(p, x, h):
     """MUT2 (Jozefowicz, Zaremba and Sutskever 2015).
 
     It adds the input itself to hidden units, so it needs I = H or a learned projection before it.
@@ -43,7 +41,7 @@ def mut2(p: Any, x: Any, h: Any) -> Any:
 
 
 @cell(state=("h",))
-def mut3(p: Any, x: Any, h: Any) -> Any:
+def mut3(p, x, h):
     """MUT3 (Jozefowicz, Zaremba and Sutskever 2015).
 
     z = sigmoid(W_xz x + W_hz tanh(h) + b_z)

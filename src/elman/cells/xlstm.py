@@ -1,14 +1,12 @@
 """The scalar cell of xLSTM."""
 
-from typing import Any
-
 from elman.cell import cell, exp, maximum, relu, sigmoid, softplus, tanh
 
 _NEVER = 1e6
 
 
 @cell(state=("h", "c", "n", "m"))
-def slstm(p: Any, x: Any, h: Any, c: Any, n: Any, m: Any) -> Any:
+def slstm(p, x, h, c, n, m):
     """sLSTM, the LSTM with an exponential input gate (Beck et al. 2024, "xLSTM").
 
     One head, a sigmoid forget gate, and the stabiliser m, which keeps both gates at most 1 and

@@ -29,14 +29,14 @@ class Flops:
 
 def shapes(graph: Graph, *, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
     """The shape of each parameter by its name, with the projection that sizes may ask for."""
-    found: dict[str, tuple[int, ...]] = {}
+    by_name: dict[str, tuple[int, ...]] = {}
     if is_projected(graph, input_size=input_size, hidden_size=hidden_size):
-        found["projection"] = (hidden_size, input_size)
+        by_name["projection"] = (hidden_size, input_size)
         input_size = hidden_size
     sizes = {"I": (input_size,), "H": (hidden_size,), "1": ()}
     for parameter in graph.parameters:
-        found[parameter.name] = (hidden_size, *sizes[parameter.columns])
-    return found
+        by_name[parameter.name] = (hidden_size, *sizes[parameter.columns])
+    return by_name
 
 
 def is_projected(graph: Graph, *, input_size: int, hidden_size: int) -> bool:
@@ -46,8 +46,8 @@ def is_projected(graph: Graph, *, input_size: int, hidden_size: int) -> bool:
 
 def parameters(graph: Graph, *, input_size: int, hidden_size: int) -> int:
     """How many numbers the cell learns."""
-    found = shapes(graph, input_size=input_size, hidden_size=hidden_size)
-    return sum(rows * (rest[0] if rest else 1) for rows, *rest in found.values())
+    all_shapes = shapes(graph, input_size=input_size, hidden_size=hidden_size)
+    return sum(rows * (rest[0] if rest else 1) for rows, *rest in all_shapes.values())
 
 
 def flops(graph: Graph, *, input_size: int, hidden_size: int) -> Flops:

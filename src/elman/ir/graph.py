@@ -161,10 +161,10 @@ def joined_size(inputs: Iterable[Node]) -> Size:
 
 def widest(sizes: Iterable[Size]) -> Size:
     """The size of what values of these sizes make together."""
-    found = set(sizes)
-    if "H" in found:
+    distinct = set(sizes)
+    if "H" in distinct:
         return "H"
-    return "I" if "I" in found else "1"
+    return "I" if "I" in distinct else "1"
 
 
 @dataclass(frozen=True)
@@ -231,13 +231,6 @@ class Graph:
     def __deepcopy__(self, memo: object) -> "Graph":
         return self
 
-    def __reduce__(self) -> tuple[Callable[[str], "Graph"], tuple[str]]:
-        # As text, so that a pickle holds no more than a bundle does. The text form needs graphs
-        # to be defined, hence the late import.
-        from elman.ir.text import parse, write
-
-        return parse, (write(self),)
-
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """Every node, operands first."""
@@ -273,28 +266,28 @@ def topological(roots: Iterable[Node], stops: Container[Node] = frozenset()) -> 
 
     The order is the same in each process, since code and the cache's keys follow it.
     """
-    found: dict[Node, None] = {}
+    ordered: dict[Node, None] = {}
     # An explicit stack: a long chain of ops would overflow Python's own.
     pending = [(root, False) for root in reversed(list(roots))]
     while pending:
         node, operands_done = pending.pop()
-        if node in found:
+        if node in ordered:
             continue
         if operands_done or not node.inputs or node in stops:
-            found[node] = None
+            ordered[node] = None
             continue
         pending.append((node, True))
         pending.extend((operand, False) for operand in reversed(node.inputs))
-    return tuple(found)
+    return tuple(ordered)
 
 
 def depending(nodes: Iterable[Node], ops: Container[Op]) -> frozenset[Node]:
     """Of ``nodes``, operands first, those of these ops and those that depend on them."""
-    found: set[Node] = set()
+    reached: set[Node] = set()
     for node in nodes:
-        if node.op in ops or any(operand in found for operand in node.inputs):
-            found.add(node)
-    return frozenset(found)
+        if node.op in ops or any(operand in reached for operand in node.inputs):
+            reached.add(node)
+    return frozenset(reached)
 
 
 def sum_terms(node: Node, most: int = 64) -> list[Node]:
@@ -308,9 +301,9 @@ def sum_terms(node: Node, most: int = 64) -> list[Node]:
     while pending:
         if len(pending) + len(terms) > most:
             return [node]
-        one = pending.pop()
-        if one.op is Op.ADD:
-            pending.extend(reversed(one.inputs))
+        term = pending.pop()
+        if term.op is Op.ADD:
+            pending.extend(reversed(term.inputs))
         else:
-            terms.append(one)
+            terms.append(term)
     return terms

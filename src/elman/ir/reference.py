@@ -124,7 +124,8 @@ def _run_row(
         nexts = zip(graph.state_names, graph.next_states, strict=True)
         state = {name: _whole(values[node], hidden_size) for name, node in nexts}
     output = np.stack([outputs[step] for step in steps])
-    return output, state, {name: np.stack([one[t] for t in steps]) for name, one in named.items()}
+    stacked = {name: np.stack([values[t] for t in steps]) for name, values in named.items()}
+    return output, state, stacked
 
 
 def _whole(value: Array, hidden_size: int) -> Array:

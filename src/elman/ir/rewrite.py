@@ -23,7 +23,8 @@ def rewrite(graph: Graph, rules: Sequence[Rule]) -> Graph:
     """
     done: dict[Node, Node] = {}
     for node in graph.nodes:
-        done[node] = _settle(with_operands(node, tuple(done[one] for one in node.inputs)), rules)
+        operands = tuple(done[operand] for operand in node.inputs)
+        done[node] = _settle(with_operands(node, operands), rules)
     changed = graph.mapped(done.__getitem__)
     used = {node.attr for node in changed.nodes if node.op in (Op.PARAMETER, Op.PRODUCT)}
     kept = tuple(parameter for parameter in graph.parameters if parameter.name in used)

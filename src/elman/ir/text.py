@@ -26,6 +26,7 @@ that is kept for all steps. A line that begins with ``#`` is passed over. Readin
 each word is looked up in a table.
 """
 
+import copyreg
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -57,7 +58,7 @@ MAX_CHARACTERS = 1_000_000
 """A cell's text is a page; more than this is refused unread."""
 
 _OPS = {op.value: op for op in Op if op not in LEAVES | ADJOINT}
-_DEFAULTS = {one.name: one.default for one in fields(Parameter)}
+_DEFAULTS = {option.name: option.default for option in fields(Parameter)}
 
 
 # ---------------------------------------------------------------------------------------------
@@ -128,7 +129,9 @@ def _escape(text: str) -> str:
     def shown(character: str) -> bool:
         return character.isprintable() and character != "\\"
 
-    escaped = "".join(one if shown(one) else f"\\{ord(one):06x}" for one in text)
+    escaped = "".join(
+        character if shown(character) else f"\\{ord(character):06x}" for character in text
+    )
     return escaped[:-1] + "\\000020" if escaped.endswith(" ") else escaped
 
 
@@ -156,6 +159,14 @@ def parse(text: str) -> Graph:
             problem = error if isinstance(error, CellError) else "cannot be understood"
             raise CellError(f"the cell's text, line {number} ({line[:60]!r}): {problem}") from None
     return verify(reader.graph())
+
+
+def _reduced(graph: Graph) -> tuple[Callable[[str], Graph], tuple[str]]:
+    return parse, (write(graph),)
+
+
+# As text, so that a pickle holds no more than a bundle does.
+copyreg.pickle(Graph, _reduced)
 
 
 @dataclass

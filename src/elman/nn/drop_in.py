@@ -15,15 +15,13 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.backends import operators
-from elman.backends.base import Run, is_transformed
+from elman.backends.base import Run, States, is_transformed
 from elman.backends.builtin import without_biases
 from elman.cells.elman import elman, elman_relu
 from elman.cells.gru import gru
 from elman.cells.lstm import lstm
 from elman.ir.graph import Graph
 from elman.ir.text import write
-
-States = tuple[Tensor, ...]
 
 _torch: Any = torch._VF
 _CELLS = {"LSTM": lstm, "GRU": gru, "RNN_TANH": elman, "RNN_RELU": elman_relu}
@@ -47,8 +45,8 @@ _jit: Any = torch.jit
 _is_traced: Callable[[], bool] = _jit.is_tracing
 
 
-@operators.apart  # type: ignore[untyped-decorator]
-def _lstm_apart(*arguments: Any) -> Any:
+@operators.graph_break  # type: ignore[untyped-decorator]
+def _lstm_after_graph_break(*arguments: Any) -> Any:
     """Torch's LSTM where the graph of torch.compile breaks, as it does at torch's own layer.
 
     What is compiled of this kernel fails in training, and on an empty batch ends the process.
@@ -102,7 +100,7 @@ class _DropIn(nn.RNNBase):
                 first = tuple(state.index_select(1, order) for state in first)
         weights = self.all_weights
         steps = batch_sizes.shape[0]
-        if self._is_ours(data, first, weights) and not self._is_faster_there(steps, rows):
+        if self._is_ours(data, first, weights) and not self._is_faster_in_torch(steps, rows):
             output, finals = self._run(data, batch_sizes, rows, first, weights)
         else:
             output, finals = self._run_torch(data, batch_sizes, rows, first, weights)
@@ -130,7 +128,7 @@ class _DropIn(nn.RNNBase):
             self._check_states(first, rows)
         weights = self.all_weights
         ours = length and rows and self._is_ours(steps, first, weights)
-        if ours and not self._is_faster_there(length, rows):
+        if ours and not self._is_faster_in_torch(length, rows):
             data = steps.reshape(length * rows, size)
             batch_sizes = torch.full((length,), rows, dtype=torch.int64, device="cpu")
             output, finals = self._run(data, batch_sizes, rows, first, weights)
@@ -154,9 +152,9 @@ class _DropIn(nn.RNNBase):
         if torch.is_autocast_enabled("cpu") or _is_traced():
             return False
         tensors = [*(first or ()), *(weight for part in weights for weight in part)]
-        return all(one.dtype == dtype and one.device == device for one in tensors)
+        return all(tensor.dtype == dtype and tensor.device == device for tensor in tensors)
 
-    def _is_faster_there(self, steps: int, rows: int) -> bool:
+    def _is_faster_in_torch(self, steps: int, rows: int) -> bool:
         """Whether torch's kernels take less time on such a batch.
 
         Compiled ones copy the weights into their own order first, for which a few steps are too
@@ -207,10 +205,10 @@ class _DropIn(nn.RNNBase):
 
     def _stacks(self, weights: Sequence[Tensor]) -> dict[str, Tensor]:
         """The weights of one layer in one direction by the names that the graph gives them."""
-        found = {"weight_ih": weights[0], "weight_hh": weights[1]}
+        stacked = {"weight_ih": weights[0], "weight_hh": weights[1]}
         if self.bias:
-            found["bias"] = self._one_bias(weights[2], weights[3])
-        return found
+            stacked["bias"] = self._one_bias(weights[2], weights[3])
+        return stacked
 
     def _one_bias(self, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
         """Torch's two biases as the equations have them."""
@@ -233,7 +231,7 @@ class _DropIn(nn.RNNBase):
         kernel = _KERNELS[self.mode]
         # With projections it is another kernel, which can be compiled.
         if self.mode == "LSTM" and not self.proj_size and torch.compiler.is_compiling():
-            kernel = _lstm_apart
+            kernel = _lstm_after_graph_break
         if batch_sizes is None:
             output, *finals = kernel(data, hx, flat, *options, False)
         else:

@@ -113,8 +113,8 @@ def previous(packed: PackedSequence, first: float) -> Tensor:
     rows = int(sizes[0])
     back = torch.repeat_interleave(sizes[:-1], sizes[1:])  # (N - B,)
     at = torch.arange(rows, len(data), device="cpu") - back
-    known = data.index_select(0, at.to(data.device))
-    return torch.cat([torch.full_like(data[:rows], first), known])
+    before = data.index_select(0, at.to(data.device))
+    return torch.cat([torch.full_like(data[:rows], first), before])
 
 
 def last(packed: PackedSequence) -> Tensor:

@@ -21,7 +21,7 @@ from elman.ir.text import write
 from elman.nn import ragged
 from elman.nn.streaming import Part, Session, State
 
-States = dict[str, Tensor]
+StatesByName = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -169,15 +169,15 @@ class Recurrent(nn.Module):
                 part.diagonal().add_(parameter.diagonal)
 
     def _weights(self, suffix: str) -> dict[str, Tensor]:
-        found = {}
+        stacked = {}
         for stack in self._stacks:
             weights = getattr(self, stack.name + suffix)
             rate = self.weight_dropout if _is_recurrent(stack) else 0.0
             # Without a rate the parameter itself, not a copy of it.
-            found[stack.name] = (
+            stacked[stack.name] = (
                 functional.dropout(weights, rate) if rate and self.training else weights
             )
-        return found
+        return stacked
 
     # -----------------------------------------------------------------------------------------
     # Running
@@ -188,7 +188,7 @@ class Recurrent(nn.Module):
         hx: Mapping[str, Tensor] | None = None,
         *,
         table: Tensor | None = None,
-    ) -> tuple[PackedSequence, States] | tuple[PackedSequence, States, list[Trace]]:
+    ) -> tuple[PackedSequence, StatesByName] | tuple[PackedSequence, StatesByName, list[Trace]]:
         """Run all layers.
 
         Args:
@@ -299,7 +299,7 @@ class Recurrent(nn.Module):
         table: Tensor | None,
         *,
         traced: bool,
-    ) -> tuple[PackedSequence, States, list[Trace]]:
+    ) -> tuple[PackedSequence, StatesByName, list[Trace]]:
         if table is not None:
             _check_tokens(packed, table)
             if traced or self.cell.graph.needs_equal_sizes or torch.compiler.is_compiling():
@@ -397,10 +397,10 @@ class Recurrent(nn.Module):
         for name, state in hx.items():
             if tuple(state.shape) != shape:
                 raise ConfigError(f"hx[{name!r}] has shape {tuple(state.shape)}; must be {shape}")
-        found = [hx[name] for name in self.cell.states]
+        firsts = [hx[name] for name in self.cell.states]
         if order is not None:
-            found = [state.index_select(1, order) for state in found]
-        return list(zip(*(state.unbind(0) for state in found), strict=True))
+            firsts = [state.index_select(1, order) for state in firsts]
+        return list(zip(*(state.unbind(0) for state in firsts), strict=True))
 
     def _wrong_states(self, hx: Mapping[str, Tensor]) -> str:
         return (
@@ -408,7 +408,9 @@ class Recurrent(nn.Module):
             f"the states of {self.cell.name} are {', '.join(self.cell.states)}"
         )
 
-    def _final_states(self, packed: PackedSequence, finals: list[tuple[Tensor, ...]]) -> States:
+    def _final_states(
+        self, packed: PackedSequence, finals: list[tuple[Tensor, ...]]
+    ) -> StatesByName:
         order = packed.unsorted_indices
         stacked = {
             name: torch.stack(parts) if len(parts) > 1 else parts[0].unsqueeze(0)

@@ -2,28 +2,32 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import reduce
 
 from elman.ir.graph import PRODUCTS, Graph, Node, Op, apply, depending, topological
 from elman.ir.rewrite import with_operands
+from elman.schedule.compilation import Compilation, Recurrence
 
 
-@dataclass(frozen=True)
-class Recurrence:
-    """A step cut in two: what is known for all tokens at once, and the loop."""
+def hoist(program: Compilation) -> Compilation:
+    """Take what depends on inputs alone out of the loop."""
+    recurrence = split(program.graph)
+    (x,) = program.graph.inputs
+    products = [
+        node for node in recurrence.streams if node.op is Op.PRODUCT and node.inputs[0] is x
+    ]
+    return replace(
+        program,
+        graph=recurrence.graph,
+        recurrence=recurrence,
+        products=tuple(sorted(products, key=lambda node: program.place[str(node.attr)])),
+        given=tuple(node for node in recurrence.streams if node not in products),
+    )
 
-    graph: Graph
-    outside: tuple[Node, ...]
-    """Computed before the loop, for all tokens together, operands first."""
-    streams: tuple[Node, ...]
-    """Those of them, or the input itself, that the loop reads token by token."""
-    inside: tuple[Node, ...]
-    """Computed in the loop, operands first."""
 
-
-def hoist(graph: Graph) -> Recurrence:
-    """Cut a verified graph: products of inputs leave the loop, with all that they need.
+def split(graph: Graph) -> Recurrence:
+    """Split a verified graph: products of inputs leave the loop, with all that they need.
 
     Elementwise work on their results stays inside, where it is done in registers.
     """
@@ -105,9 +109,9 @@ def _terms(node: Node, inner: set[Node], stops: frozenset[Node]) -> list[Node]:
     terms: list[Node] = []
     pending = [node]
     while pending:
-        one = pending.pop()
-        if one is node or (one in inner and one not in stops):
-            pending.extend(reversed(one.inputs))
+        term = pending.pop()
+        if term is node or (term in inner and term not in stops):
+            pending.extend(reversed(term.inputs))
         else:
-            terms.append(one)
+            terms.append(term)
     return terms

@@ -8,16 +8,45 @@ that a sigmoid is kept rather than its argument.
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import pairwise
 
-from elman.ir.graph import PRODUCTS, Node, Op
+from elman.ir.graph import PRODUCTS, Node, Op, depending, topological
+from elman.schedule.compilation import Compilation
 
 _VECTOR = 64
 _SCALAR = 1
 _ENDLESS = 1 << 40
 
 
-def minimal_cut(
+def residuals(program: Compilation) -> Compilation:
+    """Choose what the forward pass keeps."""
+    assert program.recurrence is not None
+    operands = dict.fromkeys(node.inputs[0] for node in program.loop_products)
+    streams = frozenset(program.recurrence.streams)
+    # The output lives as long as the input does, whether or not anyone keeps it for us.
+    free = frozenset({*operands, program.graph.output, *(streams & set(program.graph.inputs))})
+    kept = minimum_cut(read_by_adjoint(program), free=free, streams=streams)
+    vectors = [node for node in kept if node.size != "1"]
+    return replace(
+        program,
+        residuals=(*operands, *vectors),
+        scalars=tuple(node for node in kept if node.size == "1"),
+    )
+
+
+def read_by_adjoint(program: Compilation) -> list[Node]:
+    """Values of the step that stand in the gradients."""
+    assert program.adjoint is not None
+    assert program.recurrence is not None
+    # Which of several minimal cuts is found, and so the order of the columns, hangs on this order.
+    nodes = topological(reversed(program.adjoint.roots), frozenset(program.recurrence.streams))
+    later = depending(nodes, {Op.GRADIENT})
+    operands = dict.fromkeys(operand for node in nodes if node in later for operand in node.inputs)
+    return [node for node in operands if node not in later and node.op is not Op.CONSTANT]
+
+
+def minimum_cut(
     needed: Iterable[Node], *, free: frozenset[Node], streams: frozenset[Node]
 ) -> tuple[Node, ...]:
     """The nodes to keep so that every node of ``needed`` can be computed from them again.
@@ -102,11 +131,11 @@ class _Flow:
             for end, capacity in ends.items():
                 if capacity > 0:
                     into.setdefault(end, []).append(start)
-        found: set[object] = {"sink"}
+        reaching: set[object] = {"sink"}
         queue: deque[object] = deque(["sink"])
         while queue:
             for start in into.get(queue.popleft(), []):
-                if start not in found:
-                    found.add(start)
+                if start not in reaching:
+                    reaching.add(start)
                     queue.append(start)
-        return found
+        return reaching

@@ -3,7 +3,16 @@
 import torch
 from torch import Tensor
 
-from elman.backends.base import RUNS, Backend, Run, States, Stepper, Weights, checked, is_watched
+from elman.backends.base import (
+    RUNS,
+    Backend,
+    Run,
+    States,
+    Stepper,
+    Weights,
+    checked,
+    under_torch_tracing,
+)
 from elman.backends.llvm import engine, library
 from elman.backends.llvm.call import Call
 from elman.backends.llvm.function import recurrence
@@ -23,7 +32,7 @@ class Llvm(Backend):
     this, and nothing that it has read may change before it is done: finding out that all is well
     must leave no trace.)"""
 
-    def reason_against(
+    def unsupported_reason(
         self, graph: Graph, *, device: torch.device, dtype: torch.dtype
     ) -> str | None:
         """Another device or type of number, no llvmlite, or an unknown processor."""
@@ -31,9 +40,9 @@ class Llvm(Backend):
             return f"its kernels run on the CPU, not on {device.type}"
         if dtype not in _DTYPES:
             return f"its kernels take float32 and float64, not {dtype}"
-        return self.reason_against_machine()
+        return self.unsupported_machine_reason()
 
-    def reason_against_machine(self) -> str | None:
+    def unsupported_machine_reason(self) -> str | None:
         """No llvmlite, or an unknown processor."""
         try:
             engine.host()
@@ -44,7 +53,7 @@ class Llvm(Backend):
 
     def run(self, run: Run) -> tuple[Tensor, States]:
         """As every backend; where something looks on, through an operator that it knows."""
-        if is_watched(run.data, *run.weights.values(), *run.states):
+        if under_torch_tracing(run.data, *run.weights.values(), *run.states):
             run = checked(run.looked_up)
             # The operator's own implementation counts the run, each time that it comes to it.
             return library.run(run, before_the_loop(plan(run.graph), run))

@@ -306,13 +306,13 @@ def _outer_products(
     pairs: list[tuple[Block, Tensor, Tensor]] = []
     if products is not None and plan.ahead is not None:
         pairs.append((plan.ahead, products, data))
-    for outer, block in plan.outers:
-        if outer.operand.array == "buffer":
-            at = outer.operand.column
+    for outer, slot, block in plan.outers:
+        if slot.array == "buffer":
+            at = slot.column
             operand = kept.buffer.narrow(1, at * size, size)
         else:
             operand = _there(kept.previous)
-        at = outer.gradients
+        at = outer.first_column
         columns = kept.buffer.narrow(1, at * size, len(outer.products) * size)
         pairs.append((block, columns, operand))
     while pairs:

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from elman.backends.base import Run, States, Weights
-from elman.backends.eager import FUNCTIONS
+from elman.backends.eager import compute
 from elman.backends.llvm.executable import Executable
 from elman.compiler import Compilation, compile
 from elman.ir.graph import Graph, Node, Op
@@ -63,8 +62,12 @@ class Plan:
         nodes = program.graph.states
         self.before = nodes.index(program.previous[0]) if program.previous else 0
         """Which state the output of the step before is."""
-        self.outers = tuple((outer, self._block(outer.products)) for outer in program.outers)
-        """The products after the loop, and the matrices whose gradients they are."""
+        self.outers = tuple(
+            (outer, program.slots[outer.operand], self._block(outer.products))
+            for outer in program.weight_gradients
+        )
+        """The products after the loop, where their operand is kept, and the matrices whose
+        gradients they are."""
         stack_of = {node: program.place[str(node.attr)][0] for node in program.totals}
         groups = groupby(program.totals, key=stack_of.__getitem__)
         self.totals = tuple(self._block(tuple(group)) for _, group in groups)
@@ -155,25 +158,7 @@ def before_the_loop(plan: Plan, run: Run) -> Tensors:
 def outside(program: Compilation, weights: Weights, data: Tensor, size: int) -> dict[Node, Tensor]:
     """What torch computes before the loop, besides products that the loop alone reads."""
     assert program.recurrence is not None
-    values: dict[Node, Tensor] = {program.graph.inputs[0]: data}
     own = set(program.products)
     read = {operand for node in program.recurrence.outside for operand in node.inputs}
-
-    def part(node: Node) -> Tensor:
-        stack, at = program.place[str(node.attr)]
-        return weights[stack][at * size : (at + 1) * size]
-
-    for node in program.graph.nodes:
-        if node.op is Op.CONSTANT:
-            assert isinstance(node.attr, float)
-            values[node] = torch.full((), node.attr, dtype=data.dtype, device=data.device)
-        elif node.op is Op.PARAMETER:
-            values[node] = part(node)
-        elif node in program.recurrence.outside and (node not in own or node in read):
-            operands = [values[operand] for operand in node.inputs]
-            values[node] = (
-                functional.linear(operands[0], part(node))
-                if node.op is Op.PRODUCT
-                else FUNCTIONS[node.op](*operands)
-            )
-    return values
+    nodes = [node for node in program.recurrence.outside if node not in own or node in read]
+    return compute(nodes, {program.graph.inputs[0]: data}, weights, program.place, size)

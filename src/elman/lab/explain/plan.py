@@ -198,7 +198,7 @@ def _phase(words: Words, kernel: Kernel, at: int, phase: Phase) -> list[str]:
 
 def pointwise(words: Words, kernel: Kernel, at: int, phase: Phase) -> list[Line]:
     """The elementwise work of a phase."""
-    ready = _ready(kernel, at) | {one.node for one in phase.accumulators}
+    ready = _ready(kernel, at) | dict.fromkeys(one.node for one in phase.accumulators)
     return words.lines([node for node in phase.roots if node not in ready], ready)
 
 
@@ -220,13 +220,14 @@ def _sum(words: Words, sum_: Accumulator) -> str:
     return f"{sum_name(words, sum_)} = {' + '.join(parts)}"
 
 
-def _ready(kernel: Kernel, at: int) -> set[Node]:
-    """What a phase finds in memory."""
-    ready = set(kernel.leaves) | {state.now for state in kernel.states}
+def _ready(kernel: Kernel, at: int) -> dict[Node, None]:
+    """What a phase finds in memory, in an order that is the same in each process."""
+    ready = dict.fromkeys([*kernel.leaves, *(state.now for state in kernel.states)])
     for phase in kernel.phases[:at]:
-        ready |= set(phase.kept)
+        ready |= dict.fromkeys(phase.kept)
     means = (node for phase in kernel.phases for node in topological(phase.roots, frozenset(ready)))
-    return ready | {node for node in means if node.op is Op.MEAN and kernel.level[node] <= at}
+    complete = (node for node in means if node.op is Op.MEAN and kernel.level[node] <= at)
+    return ready | dict.fromkeys(complete)
 
 
 def place(slot: Slot) -> str:
@@ -247,13 +248,10 @@ def _after(program: Compilation, words: Words) -> list[str]:
         columns = span(program.first_product, len(program.products))
         said.append(f"  d of {matrices}: {columns}, transposed, times {words[x]}")
         said.append(f"  d of {words[x]}: {columns} times those matrices")
-    operands = {slot: node for node, slot in program.slots.items()}
-    for outer in program.outers:
+    for outer in program.weight_gradients:
         matrices = ", ".join(words.matrix(str(node.attr)) for node in outer.products)
-        columns = span(outer.gradients, len(outer.products))
-        said.append(
-            f"  d of {matrices}: {columns}, transposed, times {words[operands[outer.operand]]}"
-        )
+        columns = span(outer.first_column, len(outer.products))
+        said.append(f"  d of {matrices}: {columns}, transposed, times {words[outer.operand]}")
     for node in program.given:
         said.append(f"  d of {words[node]}: {span(program.columns.index(node), 1)}")
     totals = (words[node] for node in program.totals)

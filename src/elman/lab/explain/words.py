@@ -92,7 +92,8 @@ class Words:
         A line each has what the reader knows by name, what several others need, and what would
         make a long line.
         """
-        known, roots = frozenset(ready), list(roots)
+        # In order, since naming a value may number it.
+        known, roots = dict.fromkeys(ready), list(roots)
         order = topological(roots, known)
         uses = Counter(operand for node in order for operand in node.inputs)
         shown = {node: self[node] for node in known}
@@ -195,6 +196,8 @@ class Words:
 def _binding(node: Node, name: str) -> int:
     if node.op in PRODUCTS and " " in name:
         return _FACTOR
+    if node.op in _SIGNS and " " in name:
+        return _SIGNS[node.op][1]
     return _FACTOR if name.startswith("-") else _ATOM
 
 
