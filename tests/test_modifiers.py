@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from elman.training.config import TrainConfig
 
+import elman
 import tiny
 from checks import (
     ALL_MODIFIED,
@@ -34,7 +34,8 @@ from elman.ir import rewrite, text
 from elman.ir.graph import Mask, Op
 from elman.ir.stacks import stacks, unstack
 from elman.nn import Recurrent, ragged
-from elman.training import bundle
+from elman.tasks.classify import task
+from elman.tasks.classify.options import ClassifyOptions
 from elman.training.run import run as train
 from test_zoo import affine, sigm
 
@@ -322,10 +323,10 @@ def test_what_zoneout_keeps_is_seen_in_a_trace():
 
 def test_a_modified_cell_is_trained_saved_and_loaded(tmp_path):
     cell = "layer_norm(zoneout(lstm, h=0.1))"
-    config = TrainConfig(**{**tiny.OPTIONS, "cell": cell, "epochs": 1})
-    trained = train(tiny.parts(), config, out=tmp_path / "model")
+    config = ClassifyOptions(**{**tiny.OPTIONS, "cell": cell, "epochs": 1})
+    trained = train(task, tiny.parts(), config, out=tmp_path / "model")
     expected = trained.model.predict_proba(tiny.NAMES)
-    loaded = bundle.load(tmp_path / "model")
+    loaded = elman.load(tmp_path / "model")
     assert loaded.predict_proba(tiny.NAMES).tobytes() == expected.tobytes()
 
 

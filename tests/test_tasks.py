@@ -253,6 +253,27 @@ def test_a_loss_that_is_not_finite_names_where_it_began(task, data):
     assert "as the weights recurrent.weight_hh_l0 are not" in went.stopped
 
 
+def test_a_file_with_a_cell_is_run_once_a_training_and_anew_when_it_changes(task, data):
+    source = (
+        "from pathlib import Path\n"
+        "from elman.cell import cell, tanh\n"
+        "with Path('runs').open('a') as log: log.write('x')\n"
+        "@cell(state=('h',))\n"
+        "def mine(p, x, h):\n"
+        "    h = tanh(p.a(x, h))\n"
+        "    return h\n"
+    )
+    Path("mine.py").write_text(source)
+    model = train(task, data, out="model", cell="mine.py:mine").model
+    assert Path("runs").read_text() == "x"
+    assert 'cell = "mine.py:mine"' in Path("model/train.toml").read_text()
+    Path("mine.py").write_text(source.replace("return h", "return h * 2"))
+    # A model holds the equations themselves.
+    assert elman.load("model").answer(["ka"]) == model.answer(["ka"])
+    assert train(task, data, cell="mine.py:mine").model.answer(["ka"]) != model.answer(["ka"])
+    assert Path("runs").read_text() == "xx"
+
+
 # Bad input
 
 

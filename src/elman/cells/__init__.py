@@ -7,6 +7,7 @@ import inspect
 import re
 import traceback
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from elman.cell import Cell
@@ -207,6 +208,13 @@ def _line(error: BaseException, path: Path) -> str:
 def _cells_in(path: Path) -> dict[str, Cell]:
     if not path.is_file():
         raise CellError(f"{path}: no such file; name it as path/to/file.py:cell")
+    stat = path.stat()
+    return _cells_of(path, path.resolve(), stat.st_mtime_ns, stat.st_size)
+
+
+# One run asks several times for its cell: the file is run once, and anew when it has changed.
+@lru_cache(maxsize=16)
+def _cells_of(path: Path, place: Path, changed: int, size: int) -> dict[str, Cell]:
     spec = importlib.util.spec_from_file_location(f"elman_cell_file_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise CellError(f"{path}: cannot be read as Python")
