@@ -11,7 +11,7 @@ import torch
 
 from elman import compiler
 from elman.backends.eager import FUNCTIONS
-from elman.backends.llvm import executable
+from elman.backends.llvm.native import executable
 from elman.cells import ALL_CELLS, find
 from elman.cli.app import run
 from elman.errors import DataError, LabError

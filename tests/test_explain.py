@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from elman.backends.llvm import engine
+from elman.backends.llvm.native import compiler as engine
 from elman.cell import cell, tanh
 from elman.cells import ALL_CELLS, find
 from elman.cli.app import run

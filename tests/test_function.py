@@ -15,8 +15,10 @@ import elman.nn
 from checks import TOLERANCES, Problem, packed_masks, tensors
 from elman import backends
 from elman.backends.base import Run
-from elman.backends.llvm import engine, function, library
-from elman.backends.llvm.plan import Tensors, before_the_loop, plan
+from elman.backends.llvm.call import autograd as function
+from elman.backends.llvm.call import torch_ops as library
+from elman.backends.llvm.call.signature import Tensors, before_the_loop, plan
+from elman.backends.llvm.native import compiler as engine
 from elman.cells import find
 from elman.errors import BackendError, ConfigError
 from elman.ir.rewrite import expected

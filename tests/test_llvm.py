@@ -26,12 +26,13 @@ from elman import compiler
 from elman.autodiff.rules import RULES, mul
 from elman.backends import eager
 from elman.backends.base import Run
-from elman.backends.llvm import math, threads
-from elman.backends.llvm import plan as plans
-from elman.backends.llvm.builder import number
-from elman.backends.llvm.call import Call
-from elman.backends.llvm.executable import Arguments
-from elman.backends.llvm.plan import plan
+from elman.backends.llvm.call import signature as plans
+from elman.backends.llvm.call.passes import Call
+from elman.backends.llvm.call.signature import plan
+from elman.backends.llvm.emit import math
+from elman.backends.llvm.emit.assembly import number
+from elman.backends.llvm.native import threads
+from elman.backends.llvm.native.executable import Arguments
 from elman.cell import cell, tanh
 from elman.cells import find
 from elman.errors import BackendError

@@ -5,9 +5,9 @@ import torch
 
 from checks import Problem, check_forward, check_gradients
 from elman.backends import compiled
-from elman.backends.llvm import engine
-from elman.backends.llvm.executable import emitter
-from elman.backends.llvm.plan import plan
+from elman.backends.llvm.call.signature import plan
+from elman.backends.llvm.native import compiler as engine
+from elman.backends.llvm.native.executable import emitter
 from elman.cells import find
 
 HOSTS = {

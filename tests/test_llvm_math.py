@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from llvmlite import binding
 
-from elman.backends.llvm import builder, engine
-from elman.backends.llvm.math import EMITTERS, emit
+from elman.backends.llvm.emit import assembly as builder
+from elman.backends.llvm.emit.math import EMITTERS, emit
+from elman.backends.llvm.native import compiler as engine
 from elman.ir.graph import BINARY, ELEMENTWISE, Op
 
 DTYPES = {"float": np.float32, "double": np.float64}

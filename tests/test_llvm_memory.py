@@ -6,8 +6,8 @@ import threading
 import pytest
 import torch
 
-from elman.backends.llvm import memory
-from elman.backends.llvm.memory import borrow
+from elman.backends.llvm.call import memory
+from elman.backends.llvm.call.memory import borrow
 from elman.nn import Recurrent, ragged
 
 ROWS = 1 << 10

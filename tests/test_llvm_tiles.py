@@ -5,9 +5,13 @@ import torch
 
 from beside_eager import compared, rounded
 from checks import EVERY_CELL
-from elman.backends.llvm import amx, call, engine, executable, products
-from elman.backends.llvm.plan import plan
-from elman.backends.llvm.products import by_tiles, product, two_products
+from elman.backends.llvm.call import matmul as products
+from elman.backends.llvm.call import passes as call
+from elman.backends.llvm.call.matmul import by_tiles, product, two_products
+from elman.backends.llvm.call.signature import plan
+from elman.backends.llvm.emit.amx import instructions as amx
+from elman.backends.llvm.native import compiler as engine
+from elman.backends.llvm.native import executable
 from elman.cells import find
 from elman.nn import Recurrent, ragged
 from odd_cells import ODD_CELLS

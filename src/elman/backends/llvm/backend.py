@@ -4,11 +4,12 @@ import torch
 from torch import Tensor
 
 from elman.backends.base import RUNS, Backend, Run, States, Stepper, Weights, checked, is_watched
-from elman.backends.llvm import engine, library
-from elman.backends.llvm.call import Call
-from elman.backends.llvm.function import recurrence
-from elman.backends.llvm.plan import before_the_loop, plan
-from elman.backends.llvm.stepper import LlvmStepper
+from elman.backends.llvm.call import torch_ops as library
+from elman.backends.llvm.call.autograd import recurrence
+from elman.backends.llvm.call.passes import Call
+from elman.backends.llvm.call.signature import before_the_loop, plan
+from elman.backends.llvm.call.stepper import LlvmStepper
+from elman.backends.llvm.native import compiler as engine
 from elman.ir.graph import Graph
 
 _DTYPES = (torch.float32, torch.float64)

@@ -16,9 +16,9 @@ import msgspec
 import torch
 
 from elman.backends import choose, compiled
-from elman.backends.llvm import engine
-from elman.backends.llvm.call import Call
-from elman.backends.llvm.plan import plan
+from elman.backends.llvm.call.passes import Call
+from elman.backends.llvm.call.signature import plan
+from elman.backends.llvm.native import compiler as engine
 from elman.cells import find
 from elman.errors import LabError
 from elman.lab.bench import subjects, works

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from elman.backends.llvm import engine, threads
+from elman.backends.llvm.native import compiler as engine
+from elman.backends.llvm.native import threads
 
 ACCUMULATORS = 12
 """Enough to hide the latency of an fma, few enough for sixteen registers with their operands."""

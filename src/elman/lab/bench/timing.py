@@ -4,7 +4,7 @@ import gc
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from elman.backends.llvm import executable
+from elman.backends.llvm.native import executable
 
 Step = Callable[[], object]
 _Sample = Callable[[Step, int], float]

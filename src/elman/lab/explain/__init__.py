@@ -12,7 +12,7 @@ from elman.lab.explain import plan
 from elman.lab.explain.words import Words
 
 if TYPE_CHECKING:
-    from elman.backends.llvm.emit import Emitter
+    from elman.backends.llvm.emit.kernel import Emitter
 
 KernelName = Literal["inference", "forward", "backward"]
 KERNELS: tuple[KernelName, ...] = ("inference", "forward", "backward")
@@ -113,7 +113,7 @@ def _llvm(request: Request) -> str:
 
 
 def _asm(request: Request) -> str:
-    from elman.backends.llvm import engine
+    from elman.backends.llvm.native import compiler as engine
 
     if request.tiles and not engine.host().tiles:
         raise BackendError(
@@ -125,7 +125,8 @@ def _asm(request: Request) -> str:
 def _compiled(request: Request) -> "tuple[Compilation, Emitter]":
     import torch
 
-    from elman.backends.llvm import engine, executable
+    from elman.backends.llvm.native import compiler as engine
+    from elman.backends.llvm.native import executable
 
     program = compile(request.cell.graph)
     kernel = getattr(program, request.kernel or "forward")

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
-from elman.backends.llvm import amx, engine
-from elman.backends.llvm.emit import Emitter
-from elman.backends.llvm.splits import LINES
-from elman.backends.llvm.tiles import Chunk
+from elman.backends.llvm.emit.amx import instructions as amx
+from elman.backends.llvm.emit.amx.bf16x3 import LINES
+from elman.backends.llvm.emit.blocking import Chunk
+from elman.backends.llvm.emit.kernel import Emitter
+from elman.backends.llvm.native import compiler as engine
 from elman.compiler import Compilation
 from elman.ir.graph import Node, Op
 from elman.lab.explain.plan import named, place, pointwise, sum_name

@@ -1,0 +1,179 @@
+"""What is known of a cell before any call, and the tensors of a call by their roles."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from elman.backends.base import Run, States, Weights
+from elman.backends.eager import FUNCTIONS
+from elman.backends.llvm.native.executable import Executable
+from elman.compiler import Compilation, compile
+from elman.ir.graph import Graph, Node, Op
+from elman.ir.stacks import stacks
+from elman.schedule.kernel import Kernel
+
+
+class Block(NamedTuple):
+    """Matrices, or biases and vectors, whose gradients are computed as one piece of memory."""
+
+    places: tuple[tuple[str, int], ...]
+    """For each its stack and its position there."""
+    whole: bool
+    """Whether these are all of a stack in their order."""
+
+    @property
+    def stack(self) -> str:
+        """The first one's, and where it is whole that of all."""
+        return self.places[0][0]
+
+
+class Plan:
+    """What every call of a cell needs to know, worked out once."""
+
+    def __init__(self, graph: Graph) -> None:
+        program = compile(graph)
+        assert program.recurrence is not None
+        self.graph = graph
+        self.program: Compilation = program
+        found = stacks(graph)
+        self.stacks = tuple(stack.name for stack in found)
+        """All weights, in the order in which calls take them."""
+        self.masks = tuple(mask.name for mask in graph.masks)
+        self.drawn = tuple(f"mask.{name}" for name in self.masks)
+        """What kernels call the masks."""
+        self.square = frozenset(stack.name for stack in found if stack.columns == "H")
+        """The weights that multiply hidden units."""
+        self.sizes = {stack.name: len(stack.parameters) for stack in found}
+        inside = [str(node.attr) for node in program.recurrence.inside if node.op is Op.PRODUCT]
+        inside += [str(node.attr) for node in program.graph.nodes if node.op is Op.PARAMETER]
+        read = dict.fromkeys(program.place[name][0] for name in inside)
+        self.inside = tuple((f"weights.{name}", self.stacks.index(name)) for name in read)
+        """The weights that kernels read: what they call them, and which of all they are."""
+        self.ahead = self._block(program.products) if program.products else None
+        """The matrices whose products with the input the loop needs."""
+        self.takes_input = program.given == program.graph.inputs
+        self.streams = tuple(f"given{at}" for at in range(len(program.given)))
+        """What kernels call the other streams."""
+        self.previous = tuple(f"previous.{node.attr}" for node in program.previous)
+        nodes = program.graph.states
+        self.before = nodes.index(program.previous[0]) if program.previous else 0
+        """Which state the output of the step before is."""
+        self.outers = tuple((outer, self._block(outer.products)) for outer in program.outers)
+        """The products after the loop, and the matrices whose gradients they are."""
+        stack_of = {node: program.place[str(node.attr)][0] for node in program.totals}
+        groups = groupby(program.totals, key=stack_of.__getitem__)
+        self.totals = tuple(self._block(tuple(group)) for _, group in groups)
+        """The biases and vectors whose gradients the loop sums, in the order of these sums."""
+        self.given = [program.columns.index(node) for node in program.given]
+        """The buffer's columns with the gradients of the other streams."""
+        self._executables: dict[tuple[str, int, torch.dtype, bool], Executable] = {}
+
+    def executable(
+        self, kind: str, size: int, dtype: torch.dtype, *, tiles: bool = False
+    ) -> Executable:
+        """The compiled kernel: kind is inference, forward or backward, ``tiles`` those of AMX."""
+        key = (kind, size, dtype, tiles)
+        if key not in self._executables:
+            kernel: Kernel = getattr(self.program, kind)
+            self._executables[key] = Executable(
+                kernel, self.program.place, size, dtype, tiles=tiles
+            )
+        return self._executables[key]
+
+    def stacked(self, weights: Weights, size: int) -> Tensor | None:
+        """The matrices of the products before the loop, one below the other."""
+        if self.ahead is None:
+            return None
+        if self.ahead.whole:
+            return weights[self.ahead.stack]
+        parts = [weights[one][at * size : (at + 1) * size] for one, at in self.ahead.places]
+        return torch.cat(parts)
+
+    def _block(self, nodes: Sequence[Node]) -> Block:
+        places = tuple(self.program.place[str(node.attr)] for node in nodes)
+        name = places[0][0]
+        whole = places == tuple((name, at) for at in range(self.sizes[name]))
+        return Block(places, whole)
+
+
+@lru_cache(maxsize=256)
+def plan(graph: Graph) -> Plan:
+    """What is known of a cell before any call."""
+    return Plan(graph)
+
+
+class Tensors(NamedTuple):
+    """The tensors of a call by their roles."""
+
+    data: Tensor
+    weights: tuple[Tensor, ...]
+    """In the order of `Plan.stacks`."""
+    masks: tuple[Tensor, ...]
+    states: States
+    given: tuple[Tensor, ...]
+    """What the loop reads for each token and torch computed: in few cells anything."""
+
+    def flat(self) -> list[Tensor]:
+        """All of them, in order."""
+        return [self.data, *self.weights, *self.masks, *self.states, *self.given]
+
+
+def tensors(plan: Plan, flat: Sequence[Any]) -> Tensors:
+    """The inverse of `Tensors.flat`."""
+    data, *rest = flat
+    masks = len(plan.stacks)
+    states = masks + len(plan.masks)
+    given = states + len(plan.graph.states)
+    parts = (rest[:masks], rest[masks:states], rest[states:given], rest[given:])
+    weights, *others = (tuple(part) for part in parts)
+    return Tensors(data, weights, *others)
+
+
+def before_the_loop(plan: Plan, run: Run) -> Tensors:
+    """The tensors of a call, differentiable, from what a backend is given, its masks checked.
+
+    Streams other than products of the input come from torch's own operations, with their own
+    gradients: a cell that squares its input before it multiplies it, say.
+    """
+    program, size = plan.program, run.states[0].shape[-1]
+    weights, data, masks = run.weights, run.read, run.masks or {}
+    given: tuple[Tensor, ...] = ()
+    if plan.given and not plan.takes_input:
+        values = outside(program, weights, data, size)
+        # Under autocast torch's own products are of another type than the loop.
+        whole = (values[node].to(data.dtype) for node in program.given)
+        given = tuple(one.expand(data.shape[0], size) for one in whole)
+    kept = tuple(weights[name] for name in plan.stacks)
+    return Tensors(data, kept, tuple(masks[name] for name in plan.masks), run.states, given)
+
+
+def outside(program: Compilation, weights: Weights, data: Tensor, size: int) -> dict[Node, Tensor]:
+    """What torch computes before the loop, besides products that the loop alone reads."""
+    assert program.recurrence is not None
+    values: dict[Node, Tensor] = {program.graph.inputs[0]: data}
+    own = set(program.products)
+    read = {operand for node in program.recurrence.outside for operand in node.inputs}
+
+    def part(node: Node) -> Tensor:
+        stack, at = program.place[str(node.attr)]
+        return weights[stack][at * size : (at + 1) * size]
+
+    for node in program.graph.nodes:
+        if node.op is Op.CONSTANT:
+            assert isinstance(node.attr, float)
+            values[node] = torch.full((), node.attr, dtype=data.dtype, device=data.device)
+        elif node.op is Op.PARAMETER:
+            values[node] = part(node)
+        elif node in program.recurrence.outside and (node not in own or node in read):
+            operands = [values[operand] for operand in node.inputs]
+            values[node] = (
+                functional.linear(operands[0], part(node))
+                if node.op is Op.PRODUCT
+                else FUNCTIONS[node.op](*operands)
+            )
+    return values

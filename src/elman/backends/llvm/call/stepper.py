@@ -1,0 +1,74 @@
+"""One step a call: weights packed and arguments laid out once, for streaming."""
+
+import torch
+from torch import Tensor
+
+from elman.backends.base import RUNS, Backend, Stepper, Weights
+from elman.backends.llvm.call.passes import Call
+from elman.backends.llvm.call.signature import Tensors, outside, plan
+from elman.backends.llvm.native.executable import Arguments
+from elman.ir.graph import Graph
+
+
+class LlvmStepper(Stepper):
+    """A kernel for batches of T = 1, of which a call changes only the addresses."""
+
+    def __init__(self, backend: Backend, graph: Graph, weights: Weights, rows: int) -> None:
+        known = self._plan = plan(graph)
+        weights = {name: weights[name].detach() for name in known.stacks}
+        some = next(iter(weights.values()))
+        size = self._size = len(some) // known.sizes[known.stacks[0]]
+        ahead = known.stacked(weights, size)
+        # One row times this reads it in a straight line.
+        self._ahead = None if ahead is None else ahead.t().contiguous()
+        columns = 0 if ahead is None else len(ahead)
+        self._buffer = some.new_empty(rows, columns)
+        # Matrices are packed below; what the kernel reads as it is, or torch for it, is kept.
+        keep = bool(known.given) and not known.takes_input
+        self._weights = {name: weight.clone() for name, weight in weights.items()} if keep else {}
+        self._call = Call(
+            known, size, torch.tensor([rows], device="cpu"), rows, rows, reverse=False
+        )
+        parts = Tensors(some, tuple(weights.values()), (), (), tuple(some for _ in known.given))
+        kernel = known.executable("inference", size, some.dtype)
+        found = self._call.arrays(parts)
+        read = {array.name for array in kernel.kernel.arrays}
+        self._arrays = {
+            name: one.clone() for name, one in found.items() if one is not None and name in read
+        }
+        own = {"buffer": self._buffer, "output": self._buffer}
+        nothing = [self._buffer] * len(graph.states)
+        sizes = self._call.batch_sizes, rows, rows
+        arrays, count = found | self._arrays | own, self._call.threads()
+        self._run = kernel.prepare(Arguments(*sizes, 1, nothing, nothing, arrays, count))
+        at = {word: place for place, word in enumerate(kernel.words)}
+        self._first = at[f"first.{graph.state_names[0]}"]
+        self._output = at["array.output"]
+        self._given = [at[f"array.given{index}"] for index in range(len(known.given))]
+        self._block = rows * size * some.element_size()
+        self._states = range(1, len(graph.states) + 1)
+
+    def __call__(self, data: Tensor, before: Tensor, after: Tensor) -> None:
+        """Take one step; see `Stepper`."""
+        RUNS["llvm"] += 1
+        if self._ahead is not None:
+            torch.mm(data, self._ahead, out=self._buffer)
+        block, old, new = self._block, before.data_ptr(), after.data_ptr()
+        words, first = self._run.words, self._first
+        words[self._output] = new
+        for at in self._states:
+            words[first] = old + at * block
+            words[first + len(self._states)] = new + at * block
+            first += 1
+        given = self._streams(data) if self._given else ()
+        for at, stream in zip(self._given, given, strict=True):
+            words[at] = stream.data_ptr()
+        self._run()
+
+    def _streams(self, data: Tensor) -> tuple[Tensor, ...]:
+        if self._plan.takes_input:
+            return (data.contiguous(),)
+        values = outside(self._plan.program, self._weights, data, self._size)
+        shape = (data.shape[0], self._size)
+        found = (values[node].expand(shape) for node in self._plan.program.given)
+        return tuple(one.contiguous() for one in found)

@@ -1,0 +1,152 @@
+"""What the functions of a kernel agree on: the words of a call, and where all lies in memory.
+
+`run` is called with the address of a row of words; the weights that `pack` wrote lie in one piece
+of memory, chunk by chunk; each thread has a piece of scratch memory. Python lays these out before
+a call and the emitted code finds its way in them, both from here.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+
+from elman.backends.llvm.emit.amx.bf16x3 import LINES
+from elman.backends.llvm.emit.blocking import Chunk, Shape, chunked
+from elman.ir.graph import Node
+from elman.schedule.kernel import Kernel
+
+HEADER = (
+    "steps",
+    "rows",
+    "tokens",
+    "turn",
+    "sizes",
+    "starts",
+    "lengths",
+    "shares",
+    "scratch",
+    "packed",
+    "thread",
+    "threads",
+    "indices",
+)
+"""The first words of a call's arguments; pointers to states, arrays and matrices follow."""
+
+_ROW_GROUP = 48
+"""Rows that go through time together: few enough that their states stay in the L1 and L2 caches,
+many enough that a block of weights is read once for several tiles."""
+_LARGE = 2 << 20
+"""Bytes of packed weights from which more rows share them, where there are matrix tiles."""
+
+_LINE = 64
+"""Bytes of a cache line and of the widest vector: all in scratch memory begins at a multiple."""
+_APART = 4096 + _LINE
+"""Bytes between the scratch memories of two threads: more than a page, and a line more, so that the
+same value of two threads seldom falls on the same sets of the cache."""
+
+
+class Layout:
+    """The sizes and places of one kernel, for one shape."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        shape: Shape,
+        matrices: Mapping[str, tuple[str, int]],
+        scalar: str,
+    ) -> None:
+        self.kernel = kernel
+        self.shape = shape
+        self.matrices = matrices
+        """For each matrix its stack and its position there."""
+        self.scalar = scalar
+        self.lanes = shape.lanes
+        self.arrays = {array.name: array for array in kernel.arrays}
+
+    @cached_property
+    def stacks(self) -> tuple[str, ...]:
+        """The stacks of matrices that the kernel's products use."""
+        used = (self.matrices[str(product.attr)][0] for product in self.kernel.products)
+        return tuple(dict.fromkeys(used))
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The names of a call's arguments, eight bytes each."""
+        return (
+            *HEADER,
+            *(f"first.{state.name}" for state in self.kernel.states),
+            *(f"last.{state.name}" for state in self.kernel.states),
+            *(f"array.{array.name}" for array in self.kernel.arrays),
+            *(f"matrix.{name}" for name in self.stacks),
+        )
+
+    @cached_property
+    def group(self) -> int:
+        """Rows that go through time together."""
+        if not self.shape.tiles:
+            return _ROW_GROUP
+        return 2 * LINES if self.packed_bytes > _LARGE else LINES
+
+    @cached_property
+    def operands(self) -> tuple[Node, ...]:
+        """What the kernel's products multiply."""
+        return tuple(dict.fromkeys(product.inputs[0] for product in self.kernel.products))
+
+    # Packed weights --------------------------------------------------------------------------
+
+    @cached_property
+    def chunks(self) -> tuple[tuple[Chunk, ...], ...]:
+        """For each phase its chunks."""
+        found: list[tuple[Chunk, ...]] = []
+        offset = 0
+        for phase in self.kernel.phases:
+            chunks = chunked(phase.accumulators, self.shape, offset)
+            offset += sum(chunk.packed(self.shape) for chunk in chunks)
+            found.append(chunks)
+        return tuple(found)
+
+    @property
+    def packed_bytes(self) -> int:
+        """Memory for the packed weights: never none, so that a call always has its address."""
+        numbers = sum(chunk.packed(self.shape) for chunks in self.chunks for chunk in chunks)
+        return -(-numbers * self.lanes.bytes_each // _LINE) * _LINE + _LINE
+
+    # Scratch memory --------------------------------------------------------------------------
+
+    @cached_property
+    def places(self) -> Mapping[object, int]:
+        """Byte offsets in a thread's scratch memory; behind the last of them ``end``."""
+        found: dict[object, int] = {}
+        offset = 0
+        for key, numbers in self._pieces():
+            found[key] = offset
+            offset += -(-numbers * self.lanes.bytes_each // _LINE) * _LINE
+        return found | {"end": offset}
+
+    def _pieces(self) -> Iterator[tuple[object, int]]:
+        """What scratch memory holds, and how many numbers of each."""
+        rows = self.group * self.shape.stride
+        for state in self.kernel.states:
+            yield ("state", state.name), rows * (2 if state.double else 1)
+        for node in self.kernel.kept:
+            yield ("kept", node), rows
+        for node in self.kernel.averaged:
+            yield ("partial", node), self.group * self.lanes.count
+            yield ("mean", node), self.group
+        if self.shape.tiles:
+            panels = self.group // LINES * self.shape.panel // self.lanes.bytes_each
+            for node in self.operands:
+                yield ("panels", node), panels
+            yield "sizes", _LINE // self.lanes.bytes_each
+        phases = zip(self.kernel.phases, self.chunks, strict=True)
+        tiles = (
+            (self.group if self.shape.tiles else chunks[0].rows)
+            * chunks[0].blocks
+            * len(phase.accumulators)
+            for phase, chunks in phases
+            if chunks
+        )
+        yield "tile", max(tiles, default=0) * self.lanes.count
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Scratch memory of each thread."""
+        return self.places["end"] + _APART
