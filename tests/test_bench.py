@@ -11,7 +11,7 @@ import torch
 
 from elman import compiler
 from elman.backends.eager import FUNCTIONS
-from elman.backends.llvm.native import executable
+from elman.backends.llvm import watched
 from elman.cells import ALL_CELLS, find
 from elman.cli.app import run
 from elman.errors import DataError, LabError
@@ -133,16 +133,16 @@ def test_only_the_kernels_are_timed():
         step()
         time.sleep(0.05)
 
-    with executable.watched() as watched:
+    with watched() as found:
         step()
-        with executable.watched() as inner:
+        with watched() as inner:
             pass
     step()
     assert inner == []
-    assert [name for name, _ in watched] == [
+    assert [name for name, _ in found] == [
         *("forward.pack", "forward.run", "backward.pack", "backward.run")
     ]
-    assert all(seconds > 0 for _, seconds in watched)
+    assert all(seconds > 0 for _, seconds in found)
     steps = {"whole": slow, "kernels": slow}
     timed = timing.in_turn(steps, repeats=1, sample_seconds=0.0, kernels=("kernels",))
     assert timed["whole"][0] > 0.05 > timed["kernels"][0] > 0

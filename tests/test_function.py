@@ -18,7 +18,7 @@ from elman.backends.base import Run
 from elman.backends.llvm.call import autograd as function
 from elman.backends.llvm.call import torch_ops as library
 from elman.backends.llvm.call.signature import Tensors, before_the_loop, plan
-from elman.backends.llvm.native import compiler as engine
+from elman.backends.llvm.native import host
 from elman.cells import find
 from elman.errors import BackendError, ConfigError
 from elman.ir.rewrite import expected
@@ -641,10 +641,10 @@ def test_a_jit_trace_holds_the_operator(grad):
 
 @pytest.fixture
 def _no_kernels(monkeypatch):
-    def host():
-        raise engine.UnsupportedError("llvmlite cannot be imported (made up)")
+    def missing():
+        raise host.UnsupportedError("llvmlite cannot be imported (made up)")
 
-    monkeypatch.setattr(engine, "host", host)
+    monkeypatch.setattr(host, "detect", missing)
     monkeypatch.setattr(backends, "_said", set())
     monkeypatch.setattr(backends.compiled, "unable", False)
 

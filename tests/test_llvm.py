@@ -27,12 +27,12 @@ from elman.autodiff.rules import RULES, mul
 from elman.backends import eager
 from elman.backends.base import Run
 from elman.backends.llvm.call import signature as plans
+from elman.backends.llvm.call.launch import Arguments, prepare
 from elman.backends.llvm.call.passes import Call
 from elman.backends.llvm.call.signature import plan
 from elman.backends.llvm.emit import math
 from elman.backends.llvm.emit.assembly import number
 from elman.backends.llvm.native import threads
-from elman.backends.llvm.native.executable import Arguments
 from elman.cell import cell, tanh
 from elman.cells import find
 from elman.errors import BackendError
@@ -265,7 +265,9 @@ def test_shares_are_whole_and_nearly_even(lengths, count):
     some = [torch.zeros(rows, 3)]
     arrays = dict.fromkeys(("weights.weight_hh", "weights.bias", "buffer", "output"), some[0])
     arrays["weights.weight_hh"] = torch.zeros(3, 3)
-    prepared = run.prepare(Arguments(batch.batch_sizes, rows, tokens, 1, some, some, arrays, count))
+    prepared = prepare(
+        run, Arguments(batch.batch_sizes, rows, tokens, 1, some, some, arrays, count)
+    )
     at = {word: place for place, word in enumerate(run.words)}
 
     def read(name, size):

@@ -16,11 +16,10 @@ import pytest
 import torch
 
 import elman
-from elman import compiler
-from elman.backends.llvm.emit.blocking import Shape
-from elman.backends.llvm.emit.kernel import Emitter
-from elman.backends.llvm.native import cache, executable
-from elman.backends.llvm.native import compiler as engine
+import elman.compiler
+from elman.backends.llvm.emit.kernel import write
+from elman.backends.llvm.emit.layout import Layout
+from elman.backends.llvm.native import cache, compiler, host
 from elman.cell import cell, tanh
 from elman.cells import ALL_CELLS, find
 from elman.ir.graph import Op, apply, constant, state_node
@@ -43,15 +42,17 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def small_object():
     """Object code with the names that are asked for, much sooner compiled than a kernel."""
-    return engine.compile_object("".join(f"define void @{one}() {{ ret void }}\n" for one in NAMES))
+    return compiler.compile_object(
+        "".join(f"define void @{one}() {{ ret void }}\n" for one in NAMES)
+    )
 
 
 @pytest.fixture(autouse=True)
 def compiled(request, monkeypatch, small_object):
     """Grows by one with each compilation, of the small object unless a test is marked."""
     done = []
-    real = engine.compile_object if "real" in request.fixturenames else lambda _: small_object
-    monkeypatch.setattr(engine, "compile_object", lambda text: done.append(text) or real(text))
+    real = compiler.compile_object if "real" in request.fixturenames else lambda _: small_object
+    monkeypatch.setattr(compiler, "compile_object", lambda text: done.append(text) or real(text))
     return done
 
 
@@ -60,10 +61,13 @@ def real():
     """For a test that needs the kernels themselves."""
 
 
-def source(name="elman", kind="inference", size=5, dtype=torch.float32):
-    program = compiler.compile(find(name).graph)
-    kernel = getattr(program, kind)
-    return cache.Source(executable.emitter(kernel, program.place, size, dtype))
+def source(name="elman", kind="inference", size=5, scalar="float"):
+    program = elman.compiler.compile(find(name).graph)
+    return source_of(host.detect().spec(getattr(program, kind), program.place, size, scalar))
+
+
+def source_of(spec):
+    return cache.Source(spec, lambda: write(Layout(spec)))
 
 
 def load(*args, **options):
@@ -139,7 +143,7 @@ def test_key_is_the_same_where_the_code_is_and_only_there(folder):
         {"kind": "backward"},
         {"size": 6},
         {"size": 8},
-        {"dtype": torch.float64},
+        {"scalar": "double"},
     ],
     ids=str,
 )
@@ -163,37 +167,37 @@ def test_kernels_of_the_same_operations_are_told_apart(folder):
 
 
 def test_place_of_a_matrix_counts(folder):
-    found = source().writer
-    (name,) = (str(node.attr) for node in found.kernel.products)
-    stack, at = found.matrices[name]
-    moved = {**found.matrices, name: (stack, at + 1)}
-    other = Emitter(found.kernel, found.shape, moved, found.scalar)
-    assert cache.Source(found).key != cache.Source(other).key
+    spec = source().name
+    (name,) = (str(node.attr) for node in spec.kernel.products)
+    stack, at = spec.places[name]
+    moved = replace(spec, places={**spec.places, name: (stack, at + 1)})
+    assert source_of(spec).key != source_of(moved).key
 
 
-@pytest.mark.parametrize("change", ["lanes", "registers"])
-def test_vectors_count(folder, change):
-    found = source().writer
-    shape: Shape = found.shape
+@pytest.mark.parametrize("change", ["lanes", "registers", "size", "x86"])
+def test_every_part_of_the_spec_counts(folder, change):
+    spec = source().name
+    shape = spec.shape
     other = {
-        "lanes": replace(shape, lanes=replace(shape.lanes, count=shape.lanes.count * 2)),
-        "registers": replace(shape, registers=48 - shape.registers),
+        "lanes": {"shape": replace(shape, lanes=replace(shape.lanes, count=2))},
+        "registers": {"shape": replace(shape, registers=48 - shape.registers)},
+        "size": {"shape": replace(shape, hidden_size=9)},
+        "x86": {"x86": not spec.x86},
     }[change]
-    changed = Emitter(found.kernel, other, found.matrices, found.scalar)
-    assert cache.Source(found).key != cache.Source(changed).key
+    assert source_of(spec).key != source_of(replace(spec, **other)).key
 
 
 @pytest.mark.parametrize("change", ["compiler", "versions", "processor"])
 def test_another_compiler_or_processor_compiles_anew(folder, compiled, monkeypatch, change):
     load()
-    here = engine.host()
+    here = host.detect()
     if change == "compiler":
         monkeypatch.setattr(cache, "_SOURCES", "another")
     elif change == "versions":
-        monkeypatch.setattr(engine, "versions", lambda: "llvmlite 99")
+        monkeypatch.setattr(compiler, "versions", lambda: "llvmlite 99")
     else:
         other = replace(here, features=here.features + ",+more")
-        monkeypatch.setattr(engine, "host", lambda: other)
+        monkeypatch.setattr(host, "detect", lambda: other)
     load()
     assert len(compiled) == 2
     assert len(list(folder.iterdir())) == 2
@@ -456,11 +460,11 @@ def test_platforms_cache_folder(monkeypatch, tmp_path, platform, variable, expec
 
 PROGRAM = """
 import sys
-from test_llvm_cache import KEYS, NAMES, cache, engine, source
+from test_llvm_cache import KEYS, NAMES, cache, compiler, source
 cache._SOURCES = "as one"  # someone may be editing them between the starts
 done = []
-real = engine.compile_object
-engine.compile_object = lambda text: done.append(text) or real(text)
+real = compiler.compile_object
+compiler.compile_object = lambda text: done.append(text) or real(text)
 sys.stdin.readline()
 cache.load(source("mingru", "forward"), NAMES)
 print(len(done), *(source(name, "backward").key for name in KEYS))

@@ -9,15 +9,15 @@ from elman.backends.llvm.call import matmul as products
 from elman.backends.llvm.call import passes as call
 from elman.backends.llvm.call.matmul import by_tiles, product, two_products
 from elman.backends.llvm.call.signature import plan
-from elman.backends.llvm.emit.amx import instructions as amx
-from elman.backends.llvm.native import compiler as engine
-from elman.backends.llvm.native import executable
+from elman.backends.llvm.emit.kernel import write
+from elman.backends.llvm.emit.layout import Layout
+from elman.backends.llvm.native import compiler, host
 from elman.cells import find
 from elman.nn import Recurrent, ragged
 from odd_cells import ODD_CELLS
 
-tiles = pytest.mark.skipif(not engine.host().tiles, reason="this processor has no matrix tiles")
-SAPPHIRE = engine.Host("sapphirerapids", "+amx-tile,+amx-bf16", 64, 32, tiles=True)
+tiles = pytest.mark.skipif(not host.detect().tiles, reason="this processor has no matrix tiles")
+SAPPHIRE = host.Host("sapphirerapids", "+amx-tile,+amx-bf16", 64, 32, tiles=True)
 SIZES = [(64, 64, 256), (65, 130, 300), (437, 97, 650), (96, 1050, 70), (1000, 64, 511)]
 
 
@@ -121,7 +121,7 @@ def test_left_to_torch(gladly):
 
 
 def test_processors_without_tiles(monkeypatch):
-    monkeypatch.setattr(engine, "host", lambda: engine.Host("haswell", "", 32, 16))
+    monkeypatch.setattr(host, "detect", lambda: host.Host("haswell", "", 32, 16))
     a = torch.randn(200, 200)
     assert not by_tiles(a, a)
     assert torch.equal(product(a, a), a @ a)
@@ -131,14 +131,14 @@ def test_the_system_is_asked_only_where_the_processor_has_tiles(monkeypatch):
     def never():
         raise AssertionError
 
-    monkeypatch.setattr(amx, "_permitted", never)
-    assert not amx.usable({"avx512f": True, "avx512bw": True, "amx-tile": True})
+    monkeypatch.setattr(host, "_permitted", never)
+    assert not host.amx_usable({"avx512f": True, "avx512bw": True, "amx-tile": True})
 
 
-@pytest.mark.skipif(not engine.is_x86(), reason="code for x86 is compiled on x86 alone")
+@pytest.mark.skipif(not host.is_x86(), reason="code for x86 is compiled on x86 alone")
 def test_the_code_compiles_on_any_x86(monkeypatch):
-    monkeypatch.setattr(engine, "host", lambda: SAPPHIRE)
-    assert "tdpbf16ps" in engine.assembly(products.text())
+    monkeypatch.setattr(host, "detect", lambda: SAPPHIRE)
+    assert "tdpbf16ps" in compiler.assembly(products.text())
 
 
 # ---------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def test_weights_beyond_the_second_cache(always):
     kernel = plan(graph).program.forward
     place = plan(graph).program.place
     groups = [
-        executable.emitter(kernel, place, size, torch.float32, tiles=True).group
+        Layout(host.detect().spec(kernel, place, size, "float", tiles=True)).group
         for size in (64, 320)
     ]
     assert groups == [32, 64]
@@ -215,15 +215,13 @@ def test_what_is_not_finite_stays_in_its_row(always):
     assert output[:, [at for at in range(20) if at != row]].isfinite().all()
 
 
-@pytest.mark.skipif(not engine.is_x86(), reason="code for x86 is compiled on x86 alone")
+@pytest.mark.skipif(not host.is_x86(), reason="code for x86 is compiled on x86 alone")
 @pytest.mark.parametrize("kind", ["inference", "forward", "backward"])
 def test_the_kernels_compile_on_any_x86(kind, monkeypatch):
-    monkeypatch.setattr(engine, "host", lambda: SAPPHIRE)
+    monkeypatch.setattr(host, "detect", lambda: SAPPHIRE)
     program = plan(find("mut1").graph).program
-    writer = executable.emitter(
-        getattr(program, kind), program.place, 70, torch.float32, tiles=True
-    )
-    assert "tdpbf16ps" in engine.assembly(writer.text())
+    spec = host.detect().spec(getattr(program, kind), program.place, 70, "float", tiles=True)
+    assert "tdpbf16ps" in compiler.assembly(write(Layout(spec)))
 
 
 @tiles

@@ -9,7 +9,7 @@ from elman.backends.llvm.call.autograd import recurrence
 from elman.backends.llvm.call.passes import Call
 from elman.backends.llvm.call.signature import before_the_loop, plan
 from elman.backends.llvm.call.stepper import LlvmStepper
-from elman.backends.llvm.native import compiler as engine
+from elman.backends.llvm.native import host
 from elman.ir.graph import Graph
 
 _DTYPES = (torch.float32, torch.float64)
@@ -37,8 +37,8 @@ class Llvm(Backend):
     def reason_against_machine(self) -> str | None:
         """No llvmlite, or an unknown processor."""
         try:
-            engine.host()
-        except engine.UnsupportedError as error:
+            host.detect()
+        except host.UnsupportedError as error:
             self.unable = True
             return str(error)
         return None

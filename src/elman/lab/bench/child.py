@@ -16,9 +16,7 @@ import msgspec
 import torch
 
 from elman.backends import choose, compiled
-from elman.backends.llvm.call.passes import Call
-from elman.backends.llvm.call.signature import plan
-from elman.backends.llvm.native import compiler as engine
+from elman.backends.llvm import Call, host, plan
 from elman.cells import find
 from elman.errors import LabError
 from elman.lab.bench import subjects, works
@@ -110,8 +108,8 @@ def _compile(request: dict[str, Any]) -> Iterator[Any]:
     gc.collect()
     gc.disable()
     start = time.perf_counter()
-    with suppress(engine.UnsupportedError):
-        engine.host()  # imports llvmlite
+    with suppress(host.UnsupportedError):
+        host.detect()  # imports llvmlite
     loading = time.perf_counter() - start
     seconds("elman_relu", 5)  # the first call of LLVM
     for cell in request["cells"]:

@@ -12,11 +12,12 @@ from elman.lab.explain import plan
 from elman.lab.explain.words import Words
 
 if TYPE_CHECKING:
-    from elman.backends.llvm.emit.kernel import Emitter
+    from elman.backends.llvm import Layout
 
 KernelName = Literal["inference", "forward", "backward"]
 KERNELS: tuple[KernelName, ...] = ("inference", "forward", "backward")
-DTYPES = ("float32", "float64")
+DTYPES = {"float32": "float", "float64": "double"}
+"""What LLVM calls them."""
 
 
 class Request(NamedTuple):
@@ -109,36 +110,35 @@ def _kernel(request: Request) -> str:
 
 
 def _llvm(request: Request) -> str:
-    return _compiled(request)[1].text()
+    from elman.backends.llvm import write
+
+    return write(_compiled(request)[1])
 
 
 def _asm(request: Request) -> str:
-    from elman.backends.llvm.native import compiler as engine
+    from elman.backends.llvm import compiler, host, write
 
-    if request.tiles and not engine.host().tiles:
+    if request.tiles and not host.detect().tiles:
         raise BackendError(
             "no machine code can be shown, since this machine has no matrix tiles that it may use"
         )
-    return engine.assembly(_compiled(request)[1].text())
+    return compiler.assembly(write(_compiled(request)[1]))
 
 
-def _compiled(request: Request) -> "tuple[Compilation, Emitter]":
-    import torch
-
-    from elman.backends.llvm.native import compiler as engine
-    from elman.backends.llvm.native import executable
+def _compiled(request: Request) -> "tuple[Compilation, Layout]":
+    from elman.backends.llvm import Layout, host
 
     program = compile(request.cell.graph)
     kernel = getattr(program, request.kernel or "forward")
-    dtype = getattr(torch, request.dtype)
     try:
-        return program, executable.emitter(
-            kernel, program.place, request.hidden_size, dtype, tiles=request.tiles
+        spec = host.detect().spec(
+            kernel, program.place, request.hidden_size, DTYPES[request.dtype], tiles=request.tiles
         )
-    except engine.UnsupportedError as error:
+    except host.UnsupportedError as error:
         raise BackendError(
             f"no kernel can be shown, since {error}; the stages before `kernel` need no compiler"
         ) from None
+    return program, Layout(spec)
 
 
 STAGES: dict[str, Callable[[Request], str]] = {

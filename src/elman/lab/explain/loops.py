@@ -2,11 +2,7 @@
 
 from collections.abc import Iterator
 
-from elman.backends.llvm.emit.amx import instructions as amx
-from elman.backends.llvm.emit.amx.bf16x3 import LINES
-from elman.backends.llvm.emit.blocking import Chunk
-from elman.backends.llvm.emit.kernel import Emitter
-from elman.backends.llvm.native import compiler as engine
+from elman.backends.llvm import Chunk, Layout, host
 from elman.compiler import Compilation
 from elman.ir.graph import Node, Op
 from elman.lab.explain.plan import named, place, pointwise, sum_name
@@ -16,48 +12,48 @@ from elman.schedule.kernel import Accumulator, Phase
 _DTYPES = {"float": "float32", "double": "float64"}
 
 
-def kernel(program: Compilation, writer: Emitter) -> str:
-    """The loops of the kernel that the emitter writes."""
-    return "\n".join([*_head(program, writer), "", *_loops(program, writer)]) + "\n"
+def kernel(program: Compilation, layout: Layout) -> str:
+    """The loops of the kernel of this layout."""
+    return "\n".join([*_head(program, layout), "", *_loops(program, layout)]) + "\n"
 
 
-def _head(program: Compilation, writer: Emitter) -> Iterator[str]:
-    shape, lanes = writer.shape, writer.lanes
+def _head(program: Compilation, layout: Layout) -> Iterator[str]:
+    shape, lanes = layout.shape, layout.lanes
     tail = f", the last one of {shape.tail}" if shape.tail else ""
     yield (
-        f"{program.graph.name} {writer.kernel.name}, H = {shape.hidden_size}, "
-        f"{_DTYPES[lanes.scalar]}, on {engine.host().cpu}"
+        f"{program.graph.name} {layout.kernel.name}, H = {shape.hidden_size}, "
+        f"{_DTYPES[lanes.scalar]}, on {host.detect().cpu}"
     )
     if shape.tiles:
-        yield f"by matrix tiles, which it {'has' if engine.host().tiles else 'does not have'}"
+        yield f"by matrix tiles, which it {'has' if host.detect().tiles else 'does not have'}"
     yield f"{shape.registers} vector registers of {lanes.count} numbers"
     yield f"{shape.blocks} blocks of {lanes.count} units{tail}"
-    if writer.kernel.products:
-        yield f"{writer.packed_bytes:,} bytes of weights, packed in the order of their use"
-    yield f"{writer.scratch_bytes:,} bytes of scratch memory a thread, for {writer.group} rows"
+    if layout.kernel.products:
+        yield f"{layout.packed_bytes:,} bytes of weights, packed in the order of their use"
+    yield f"{layout.scratch_bytes:,} bytes of scratch memory a thread, for {layout.group} rows"
 
 
-def _loops(program: Compilation, writer: Emitter) -> Iterator[str]:
+def _loops(program: Compilation, layout: Layout) -> Iterator[str]:
     words = named(program)
-    back = writer.kernel.name == "backward"
-    now = ", ".join(words[state.now] for state in writer.kernel.states)
-    yield f"for each group of {writer.group} of this thread's rows:"
+    back = layout.kernel.name == "backward"
+    now = ", ".join(words[state.now] for state in layout.kernel.states)
+    yield f"for each group of {layout.group} of this thread's rows:"
     yield f"    {now} = the first states"
     yield f"    for each step, from the {'last to the first' if back else 'first to the last'}:"
     yield "        # only the rows that are that long"
-    for at, phase in enumerate(writer.kernel.phases):
+    for at, phase in enumerate(layout.kernel.phases):
         yield f"        # phase {at}"
-        for line in _phase(words, writer, at, phase):
+        for line in _phase(words, layout, at, phase):
             yield f"        {line}"
     yield "    the last states = what was handed on"
 
 
-def _phase(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str]:
-    shape, chunks = writer.shape, writer.chunks[at]
+def _phase(words: Words, layout: Layout, at: int, phase: Phase) -> Iterator[str]:
+    shape, chunks = layout.shape, layout.chunks[at]
     if shape.tiles and chunks:
-        yield from _panels(words, writer, at, phase)
+        yield from _panels(words, layout, at, phase)
         return
-    units = f"{writer.lanes.count} units"
+    units = f"{layout.lanes.count} units"
     together = chunks[0].blocks if chunks else 1
     blocks = f"group of at most {together} blocks" if together > 1 else "block"
     yield f"for each {blocks} of {units}:"
@@ -71,29 +67,29 @@ def _phase(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str
             yield f"{inner}for k in 0 .. {shape.hidden_size - 1}:"
             for index, product in sweep.members:
                 yield f"{inner}    {_multiply(words, chunk.accumulators[index], product)}"
-    yield from _rows(words, writer, at, phase, inner)
+    yield from _rows(words, layout, at, phase, inner)
 
 
-def _panels(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str]:
+def _panels(words: Words, layout: Layout, at: int, phase: Phase) -> Iterator[str]:
     """The same on matrix tiles."""
-    (chunk,) = writer.chunks[at]
+    (chunk,) = layout.chunks[at]
     for sweep in chunk.sweeps:
         yield f"split {words[sweep.operand]} into three numbers of 8 bits each"
-    yield f"for each panel of {LINES} units:"
+    yield f"for each panel of {chunk.rows} units:"
     yield f"    for each panel of at most {chunk.rows} rows:"
-    yield f"        # {chunk.rows // amx.ROWS} x {LINES // amx.ROWS} tiles of sums, each 16 x 16"
+    yield "        # 2 x 2 tiles of sums, each 16 x 16"
     for accumulator in chunk.accumulators:
         for product in accumulator.products:
             matrix, operand = words.matrix(str(product.attr)), words[product.inputs[0]]
             weights = f"{matrix}^T" if product.op is Op.TRANSPOSED else matrix
             yield f"        {sum_name(words, accumulator)} += {weights} times {operand}"
-    yield from _rows(words, writer, at, phase, "    ")
+    yield from _rows(words, layout, at, phase, "    ")
 
 
-def _rows(words: Words, writer: Emitter, at: int, phase: Phase, inner: str) -> Iterator[str]:
+def _rows(words: Words, layout: Layout, at: int, phase: Phase, inner: str) -> Iterator[str]:
     """The elementwise work, and what is done with its results."""
     yield f"{inner}for each row:"
-    for line in [*pointwise(words, writer.kernel, at, phase), *_written(words, phase)]:
+    for line in [*pointwise(words, layout.kernel, at, phase), *_written(words, phase)]:
         yield f"{inner}    {line}"
     if phase.totals:
         totals = ", ".join(words[node] for node, _ in phase.totals)

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from elman.backends.base import Weights
 from elman.backends.llvm.call.index_add import sum_by_index
+from elman.backends.llvm.call.launch import Arguments, run
 from elman.backends.llvm.call.matmul import by_tiles, product, two_products
 from elman.backends.llvm.call.memory import borrow
 from elman.backends.llvm.call.signature import Block, Plan, Tensors
-from elman.backends.llvm.native import compiler as engine
-from elman.backends.llvm.native.executable import Arguments, Executable
+from elman.backends.llvm.native import host
+from elman.backends.llvm.native.executable import Executable
 from elman.errors import BackendError
 
 _TILE_UNITS = 64
@@ -60,7 +61,7 @@ class Call:
         """The kernel for so many threads, on matrix tiles where those are faster."""
         rows = max(_TILE_ROWS, _TILE_SHARE * count)
         tiles = self.rows >= rows and self.size >= _TILE_UNITS and dtype is torch.float32
-        tiles = tiles and engine.host().tiles
+        tiles = tiles and host.detect().tiles
         return self.plan.executable(kind, self.size, dtype, tiles=tiles)
 
     def launch(
@@ -79,7 +80,7 @@ class Call:
         turn = -1 if self.reverse != back else 1
         sizes = self.batch_sizes, self.rows, self.tokens
         arguments = Arguments(*sizes, turn, first, last, arrays, count, self.indices)
-        self.executable(kind, first[0].dtype, count).run(arguments)
+        run(self.executable(kind, first[0].dtype, count), arguments)
 
     def arrays(self, parts: Tensors) -> dict[str, Tensor | None]:
         """What each kernel reads besides states, by the kernels' names, contiguous."""
@@ -245,8 +246,8 @@ def backward(
     plan, size = call.plan, call.size
     program = plan.program
     count = call.threads()
-    run = call.executable("backward", output.dtype, count)
-    total = output.new_zeros(count, len(program.totals), run.total_width)
+    width = call.executable("backward", output.dtype, count).total_width
+    total = output.new_zeros(count, len(program.totals), width)
     arrays = call.arrays(parts)
     arrays |= {
         "buffer": kept.buffer,

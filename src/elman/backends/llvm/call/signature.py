@@ -11,11 +11,15 @@ from torch.nn import functional
 
 from elman.backends.base import Run, States, Weights
 from elman.backends.eager import FUNCTIONS
+from elman.backends.llvm.native import host
 from elman.backends.llvm.native.executable import Executable
 from elman.compiler import Compilation, compile
 from elman.ir.graph import Graph, Node, Op
 from elman.ir.stacks import stacks
 from elman.schedule.kernel import Kernel
+
+SCALARS = {torch.float32: "float", torch.float64: "double"}
+"""What LLVM calls the types of number that kernels are for."""
 
 
 class Block(NamedTuple):
@@ -80,9 +84,8 @@ class Plan:
         key = (kind, size, dtype, tiles)
         if key not in self._executables:
             kernel: Kernel = getattr(self.program, kind)
-            self._executables[key] = Executable(
-                kernel, self.program.place, size, dtype, tiles=tiles
-            )
+            spec = host.detect().spec(kernel, self.program.place, size, SCALARS[dtype], tiles=tiles)
+            self._executables[key] = Executable(spec)
         return self._executables[key]
 
     def stacked(self, weights: Weights, size: int) -> Tensor | None:

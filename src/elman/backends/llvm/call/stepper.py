@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from elman.backends.base import RUNS, Backend, Stepper, Weights
+from elman.backends.llvm.call.launch import Arguments, prepare
 from elman.backends.llvm.call.passes import Call
 from elman.backends.llvm.call.signature import Tensors, outside, plan
-from elman.backends.llvm.native.executable import Arguments
 from elman.ir.graph import Graph
 
 
@@ -40,7 +40,7 @@ class LlvmStepper(Stepper):
         nothing = [self._buffer] * len(graph.states)
         sizes = self._call.batch_sizes, rows, rows
         arrays, count = found | self._arrays | own, self._call.threads()
-        self._run = kernel.prepare(Arguments(*sizes, 1, nothing, nothing, arrays, count))
+        self._run = prepare(kernel, Arguments(*sizes, 1, nothing, nothing, arrays, count))
         at = {word: place for place, word in enumerate(kernel.words)}
         self._first = at[f"first.{graph.state_names[0]}"]
         self._output = at["array.output"]

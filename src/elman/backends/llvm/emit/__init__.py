@@ -1,1 +1,1 @@
-"""A kernel as data becomes text in LLVM's assembly language; nothing here needs torch or llvmlite."""
+"""A kernel as data becomes text in LLVM's assembly language, without torch and llvmlite."""

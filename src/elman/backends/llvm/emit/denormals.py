@@ -4,16 +4,13 @@ Decayed states become subnormal, and arithmetic on those takes 100 times as long
 """
 
 from elman.backends.llvm.emit.assembly import Function, Value
-from elman.backends.llvm.native.compiler import is_x86
 
 _FLUSH_TO_ZERO, _DENORMALS_ARE_ZERO = 1 << 15, 1 << 6
 """Bits of MXCSR, the mode of the processor's float arithmetic."""
 
 
-def flush(f: Function) -> Value | None:
-    """Set the mode, and return where the former one is kept; None on other processors than x86."""
-    if not is_x86():
-        return None
+def flush(f: Function) -> Value:
+    """Set x86's mode, and return where the former one is kept."""
     f.declared.add("declare void @llvm.x86.sse.stmxcsr(ptr)")
     f.declared.add("declare void @llvm.x86.sse.ldmxcsr(ptr)")
     old = f.emit("ptr", "alloca i32, align 4")
@@ -25,7 +22,6 @@ def flush(f: Function) -> Value | None:
     return old
 
 
-def restore(f: Function, old: Value | None) -> None:
+def restore(f: Function, old: Value) -> None:
     """Set the mode that `flush` found."""
-    if old is not None:
-        f.do(f"call void @llvm.x86.sse.ldmxcsr({old.typed})")
+    f.do(f"call void @llvm.x86.sse.ldmxcsr({old.typed})")

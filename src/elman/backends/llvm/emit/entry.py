@@ -34,7 +34,7 @@ class Entry:
 
     def move(self, pointer: Value, numbers: Value) -> Value:
         """The pointer moved on by so many numbers of the kernel's type."""
-        return self.f.at(pointer, numbers, self.layout.scalar)
+        return self.f.at(pointer, numbers, self.lanes.scalar)
 
     def load(self, pointer: Value, *, tail: bool) -> Value:
         """Load a vector, or only the units of the last block."""

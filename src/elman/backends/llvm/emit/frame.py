@@ -7,7 +7,7 @@ these loops is written in a module of its own; all are given this frame and appe
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from elman.backends.llvm.emit import denormals as subnormals
+from elman.backends.llvm.emit import denormals
 from elman.backends.llvm.emit.amx import instructions as amx
 from elman.backends.llvm.emit.assembly import Function, Value, integer
 from elman.backends.llvm.emit.entry import Entry
@@ -48,7 +48,7 @@ class Frame(Entry):
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout, "run")
-        self._mode = subnormals.flush(self.f)
+        self._mode = denormals.flush(self.f) if layout.spec.x86 else None
         if self.shape.tiles:
             amx.configure(self.f)
         self.steps, self.turn = (self.word(name, "i64") for name in ("steps", "turn"))
@@ -70,7 +70,8 @@ class Frame(Entry):
         """The function, with its end."""
         if self.shape.tiles:
             amx.release(self.f)
-        subnormals.restore(self.f, self._mode)
+        if self._mode is not None:
+            denormals.restore(self.f, self._mode)
         self.f.do("ret void")
         return self.f
 
@@ -114,8 +115,8 @@ class Frame(Entry):
     # Scratch memory --------------------------------------------------------------------------
 
     def scratch(self, key: object, offset: int = 0) -> Value:
-        """So many bytes behind the start of a piece of this thread's memory: `Layout.places`."""
-        return self.f.at(self._scratch, self.layout.places[key] + offset)
+        """So many bytes behind the start of a piece of this thread's memory: `Layout.offsets`."""
+        return self.f.at(self._scratch, self.layout.offsets[key] + offset)
 
     def buffers(self, state: State) -> tuple[Value, Value]:
         """Where a state is read and written; the halves of a double one change places each step."""

@@ -14,13 +14,10 @@ from elman.backends.llvm.emit.partition import Outline
 from elman.backends.llvm.emit.time_loop import Run
 
 
-class Emitter(Layout):
-    """A layout that is written out, as the functions of a module."""
-
-    def text(self) -> str:
-        """The assembly."""
-        shared = panels.functions() if self.shape.tiles else []
-        own = [*Run(self).functions(), Pack(self).function(), Outline(self).function()]
-        entries = [*(team(name, self.words) for name in ("run", "pack"))]
-        entries.append(whole(self.words, ("pack", "run") if self.stacks else ("run",)))
-        return module([*shared, *own, *entries])
+def write(layout: Layout) -> str:
+    """The assembly of the module."""
+    shared = panels.functions() if layout.shape.tiles else []
+    own = [*Run(layout).functions(), Pack(layout).function(), Outline(layout).function()]
+    entries = [*(team(name, layout.words) for name in ("run", "pack"))]
+    entries.append(whole(layout.words, ("pack", "run") if layout.stacks else ("run",)))
+    return module([*shared, *own, *entries])

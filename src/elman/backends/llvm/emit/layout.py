@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from elman.backends.llvm.emit.amx.bf16x3 import LINES
-from elman.backends.llvm.emit.blocking import Chunk, Shape, chunked
+from elman.backends.llvm.emit.blocking import Chunk, chunked
+from elman.backends.llvm.emit.spec import KernelSpec
 from elman.ir.graph import Node
-from elman.schedule.kernel import Kernel
 
 HEADER = (
     "steps",
@@ -46,25 +46,18 @@ same value of two threads seldom falls on the same sets of the cache."""
 class Layout:
     """The sizes and places of one kernel, for one shape."""
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        shape: Shape,
-        matrices: Mapping[str, tuple[str, int]],
-        scalar: str,
-    ) -> None:
-        self.kernel = kernel
-        self.shape = shape
-        self.matrices = matrices
-        """For each matrix its stack and its position there."""
-        self.scalar = scalar
-        self.lanes = shape.lanes
-        self.arrays = {array.name: array for array in kernel.arrays}
+    def __init__(self, spec: KernelSpec) -> None:
+        self.spec = spec
+        self.kernel = spec.kernel
+        self.shape = spec.shape
+        self.places = spec.places
+        self.lanes = spec.shape.lanes
+        self.arrays = {array.name: array for array in spec.kernel.arrays}
 
     @cached_property
     def stacks(self) -> tuple[str, ...]:
         """The stacks of matrices that the kernel's products use."""
-        used = (self.matrices[str(product.attr)][0] for product in self.kernel.products)
+        used = (self.places[str(product.attr)][0] for product in self.kernel.products)
         return tuple(dict.fromkeys(used))
 
     @cached_property
@@ -112,7 +105,7 @@ class Layout:
     # Scratch memory --------------------------------------------------------------------------
 
     @cached_property
-    def places(self) -> Mapping[object, int]:
+    def offsets(self) -> Mapping[object, int]:
         """Byte offsets in a thread's scratch memory; behind the last of them ``end``."""
         found: dict[object, int] = {}
         offset = 0
@@ -149,4 +142,4 @@ class Layout:
     @property
     def scratch_bytes(self) -> int:
         """Scratch memory of each thread."""
-        return self.places["end"] + _APART
+        return self.offsets["end"] + _APART

@@ -123,10 +123,10 @@ class _Tile:
         if self.chunk.far:
             for offset in offsets:
                 f.prefetch(f.at(weights, offset + _FAR_AHEAD), write=0)
-        here = f.at(operand, k, self.layout.scalar)
+        here = f.at(operand, k, self.lanes.scalar)
         for row in range(self.rows):
             pointer = f.at(here, row * self.layout.shape.stride * lanes.bytes_each)
-            x = f.splat(f.load(self.layout.scalar, pointer, lanes.bytes_each), lanes.count)
+            x = f.splat(f.load(self.lanes.scalar, pointer, lanes.bytes_each), lanes.count)
             for block in range(self.blocks):
                 for member, (index, _) in enumerate(sweep.members):
                     at = (row * width + index) * self.blocks + block

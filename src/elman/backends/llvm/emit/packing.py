@@ -47,7 +47,7 @@ class Pack(Entry):
             to = f.at(packed, chunk.offset * self.lanes.bytes_each)
             to = f.at(to, f.mul(index, integer("i64", chunk.depth * self.shape.panel)))
             for product in chunk.products:
-                stack, position = self.layout.matrices[str(product.attr)]
+                stack, position = self.layout.places[str(product.attr)]
                 matrix = f.at(matrices[stack], position * size * size * self.lanes.bytes_each)
                 across = product.op is Op.TRANSPOSED
                 start = self.move(matrix, unit if across else f.mul(unit, depth))
@@ -96,7 +96,7 @@ class Pack(Entry):
         start, column = place
         size = self.shape.hidden_size * self.shape.hidden_size * self.lanes.bytes_each
         for at, (_, product) in enumerate(sweep.members):
-            stack, position = self.layout.matrices[str(product.attr)]
+            stack, position = self.layout.places[str(product.attr)]
             matrix = self.f.at(matrices[stack], position * size)
             to = self.f.at(start, (column + at) * self.lanes.bytes)
             self._column(product, matrix, block, to, wide)
@@ -129,6 +129,6 @@ class Pack(Entry):
         vector = number(lanes.type, 0.0)
         for lane in range(self.shape.tail if tail else lanes.count):
             place = f.at(pointer, lane * self.shape.hidden_size * lanes.bytes_each)
-            one = f.load(self.layout.scalar, place, lanes.bytes_each)
+            one = f.load(self.lanes.scalar, place, lanes.bytes_each)
             vector = f.emit(lanes.type, f"insertelement {vector.typed}, {one.typed}, i64 {lane}")
         return vector

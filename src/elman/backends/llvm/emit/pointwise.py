@@ -121,7 +121,7 @@ class Pointwise:
         return self.frame.load(pointer, tail=self.spot.tail)
 
     def _splat(self, pointer: Value) -> Value:
-        one = self.f.load(self.layout.scalar, pointer, self.lanes.bytes_each)
+        one = self.f.load(self.lanes.scalar, pointer, self.lanes.bytes_each)
         return self.f.splat(one, self.lanes.count)
 
     def _scratch_value(self, start: Value) -> Value:
@@ -145,7 +145,7 @@ class Pointwise:
     def _store(self, value: Value, slot: Slot) -> None:
         f, pointer = self.f, self._outside(slot)
         if self._kind(slot) == "scalar":
-            one = f.emit(self.layout.scalar, f"extractelement {value.typed}, i64 0")
+            one = f.emit(self.lanes.scalar, f"extractelement {value.typed}, i64 0")
             f.store(one, pointer, self.lanes.bytes_each)
         elif self.layout.arrays[slot.array].optional:
             base = self.frame.arrays[slot.array]

@@ -10,7 +10,6 @@ so once.
 """
 
 import hashlib
-import inspect
 import logging
 import os
 import stat
@@ -19,13 +18,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import elman
-from elman.backends.llvm.emit.kernel import Emitter
-from elman.backends.llvm.native import compiler as engine
+from elman.backends.llvm.native import compiler, host
 from elman.ir.graph import Node
 
 _log = logging.getLogger(__name__)
@@ -41,39 +39,20 @@ _ABANDONED = 3600.0
 # What code depends on
 
 
+@dataclass(frozen=True)
 class Source:
-    """A kernel's assembly, written only when it is not in the cache."""
+    """Assembly that is written only when its code is not in the cache."""
 
-    def __init__(self, writer: Emitter) -> None:
-        self.writer = writer
+    name: object
+    """All that the text follows from, beside the machine and Elman's own sources: a `KernelSpec`,
+    or what a fixed text is called."""
+    text: Callable[[], str]
+    """Writes the assembly."""
 
     @property
     def key(self) -> str:
         """What tells this code from all other; the same in every process."""
-        writer = self.writer
-        # All that the emitter was given, whatever it takes, and what it made of that.
-        given = {name: getattr(writer, name) for name in inspect.signature(Emitter).parameters}
-        whole = (
-            *(_SOURCES, engine.versions(), engine.host(), sys.platform),
-            *(given, writer.words, writer.chunks, writer.group),
-        )
-        return hashlib.sha256(listing(whole).encode()).hexdigest()
-
-    def text(self) -> str:
-        """The assembly."""
-        return self.writer.text()
-
-
-class Fixed:
-    """Assembly that depends on the machine alone."""
-
-    def __init__(self, name: str, text: Callable[[], str]) -> None:
-        self.name, self.text = name, text
-
-    @property
-    def key(self) -> str:
-        """As that of a kernel."""
-        whole = (_SOURCES, engine.versions(), engine.host(), sys.platform, self.name)
+        whole = (_SOURCES, compiler.versions(), host.detect(), sys.platform, self.name)
         return hashlib.sha256(listing(whole).encode()).hexdigest()
 
 
@@ -269,24 +248,24 @@ def _only_mine(found: os.stat_result) -> bool:
 # Loading
 
 
-def load(source: Source | Fixed, names: tuple[str, ...]) -> tuple[Any, dict[str, int]]:
+def load(source: Source, names: tuple[str, ...]) -> tuple[Any, dict[str, int]]:
     """The addresses of the functions, from the cache or compiled now, and what keeps them alive."""
     store = _store()
     key = source.key if store else ""
     code = store.read(key) if store else None
     if code is not None:
         try:
-            return engine.load(code, names)
+            return compiler.load(code, names)
         except RuntimeError as error:
             _log.info("kept code cannot be linked and is made anew (%s)", error)
-    code = engine.compile_object(source.text())
+    code = compiler.compile_object(source.text())
     if store:
         try:
             store.write(key, code)
             store.prune()
         except OSError as error:
             _warn(f"{store.path} cannot be written ({_why(error)})")
-    return engine.load(code, names)
+    return compiler.load(code, names)
 
 
 def _store() -> _Store | None:

@@ -10,10 +10,9 @@ import ctypes
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import torch
 
 
 class Team(NamedTuple):
@@ -27,7 +26,9 @@ class Team(NamedTuple):
 @cache
 def team() -> Team | None:
     """torch's own threads, or None where they are not GNU's."""
-    for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*")):
+    torch = find_spec("torch")
+    folder = Path(torch.origin or "").parent / "lib" if torch else Path()
+    for path in sorted(folder.glob("libgomp*")):
         try:
             library = ctypes.CDLL(str(path))
             parallel = library.GOMP_parallel

@@ -14,11 +14,7 @@ Two limits: an infinite operand gives NaN (inf - inf) where float32 would give i
 numbers below 1e-33 may be flushed to zero.
 """
 
-import ctypes
-import platform
-import sys
 from collections.abc import Sequence
-from functools import cache
 
 from elman.backends.llvm.emit.assembly import Function, Value, integer
 
@@ -32,29 +28,6 @@ ROW = 64
 """Bytes of a tile's row."""
 PARTS = 3
 """Numbers in bfloat16 that make up one in float32."""
-
-_FEATURES = ("amx-tile", "amx-bf16", "avx512f", "avx512bw")
-_ARCH_PRCTL, _REQUEST, _TILE_DATA = 158, 0x1023, 18
-
-
-def usable(features: dict[str, bool]) -> bool:
-    """Whether the processor has tiles and the system lets this process use them.
-
-    Linux gives their memory only to a process that asks (arch_prctl, ARCH_REQ_XCOMP_PERM), once
-    for all of its threads.
-    """
-    if not all(features.get(name) for name in _FEATURES):
-        return False
-    return sys.platform == "linux" and platform.machine() == "x86_64" and _permitted()
-
-
-@cache
-def _permitted() -> bool:
-    call = ctypes.CDLL(None, use_errno=True).syscall
-    call.restype = ctypes.c_long
-    number, request, feature = map(ctypes.c_long, (_ARCH_PRCTL, _REQUEST, _TILE_DATA))
-    return bool(call(number, request, feature) == 0)
-
 
 # ---------------------------------------------------------------------------------------------
 # Instructions
