@@ -4,25 +4,25 @@ Its operands are split once for all units. Then, a panel of units at a time, all
 multiplied, and elementwise work is done on the sums.
 """
 
-from typing import TYPE_CHECKING
-
 from elman.backends.llvm.emit.amx import instructions as amx
 from elman.backends.llvm.emit.amx import panels
 from elman.backends.llvm.emit.amx.bf16x3 import LINES, PIECE
 from elman.backends.llvm.emit.assembly import Function, Value, integer
-from elman.backends.llvm.emit.blocking import Chunk
 from elman.backends.llvm.emit.frame import ZERO
+from elman.backends.llvm.emit.phase import PhaseCode
 from elman.backends.llvm.emit.prefetch import Fetch, fetches
 
-if TYPE_CHECKING:
-    from elman.backends.llvm.emit.phase import PhaseLoops
+
+def amx_loops(phase: PhaseCode) -> None:
+    """Write the loops of a phase with products."""
+    _PanelLoops(phase).emit()
 
 
-class PanelLoops:
-    """A phase's loops, in the place of those by vectors."""
+class _PanelLoops:
+    """The loops of a phase."""
 
-    def __init__(self, phase: "PhaseLoops", chunk: Chunk) -> None:
-        self.phase, self.chunk = phase, chunk
+    def __init__(self, phase: PhaseCode) -> None:
+        self.phase, self.chunk = phase, phase.chunks[0]
         self.frame, self.f, self.shape = phase.frame, phase.f, phase.shape
         self.pieces = self.shape.panel // PIECE
 
@@ -90,7 +90,7 @@ class PanelLoops:
     def _function(self, asked: tuple[Fetch, ...], rows: int) -> str:
         """The name of a function that multiplies all panels of rows by one of units."""
         name = f"panels_{self.phase.index}"
-        known = self.phase.tiles.functions
+        known = self.frame.functions
         if name in known:
             return name
         asks = tuple(map(self._ask, asked))

@@ -48,6 +48,8 @@ class Frame(Entry):
 
     def __init__(self, layout: Layout) -> None:
         super().__init__(layout, "run")
+        self.functions: dict[str, Function] = {}
+        """What the loops call, by name: each is written when it is first called."""
         self._mode = denormals.flush(self.f) if layout.spec.x86 else None
         if self.shape.tiles:
             amx.configure(self.f)

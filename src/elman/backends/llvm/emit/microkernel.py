@@ -10,6 +10,7 @@ from functools import partial
 
 from elman.backends.llvm.emit.assembly import Function, Value, integer, number
 from elman.backends.llvm.emit.blocking import Chunk, Sweep
+from elman.backends.llvm.emit.frame import Frame
 from elman.backends.llvm.emit.layout import Layout
 from elman.backends.llvm.emit.prefetch import Fetch
 
@@ -18,19 +19,13 @@ _FAR_AHEAD = 2048
 next page, and pages are short beside a row of blocks. (Measured at H = 650: 15 % faster.)"""
 
 
-class Tiles:
-    """The functions of a module that accumulate tiles, each written when it is first called."""
-
-    def __init__(self, layout: Layout) -> None:
-        self.layout = layout
-        self.functions: dict[str, Function] = {}
-
-    def name(self, chunk: Chunk, blocks: int, rows: int, fetches: Sequence[Fetch]) -> str:
-        """The name of the function for a tile of this size."""
-        name = f"tile_{chunk.offset}_{blocks}x{rows}"
-        if name not in self.functions:
-            self.functions[name] = _Tile(self.layout, name, chunk, blocks, rows, fetches).function()
-        return name
+def name(frame: Frame, chunk: Chunk, blocks: int, rows: int, fetches: Sequence[Fetch]) -> str:
+    """The name of the function for a tile of this size, which is written when it is first asked."""
+    name = f"tile_{chunk.offset}_{blocks}x{rows}"
+    if name not in frame.functions:
+        tile = _Tile(frame.layout, name, chunk, blocks, rows, fetches)
+        frame.functions[name] = tile.function()
+    return name
 
 
 class _Tile:

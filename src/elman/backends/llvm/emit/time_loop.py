@@ -8,12 +8,13 @@ its states stay in the first caches.
 from collections.abc import Iterator, Mapping, Sequence
 
 from elman.backends.llvm.emit import means
+from elman.backends.llvm.emit.amx_loops import amx_loops
 from elman.backends.llvm.emit.assembly import Function, Value, integer
 from elman.backends.llvm.emit.frame import ZERO, Frame, Place, RowGroup
 from elman.backends.llvm.emit.layout import Layout
-from elman.backends.llvm.emit.microkernel import Tiles
-from elman.backends.llvm.emit.phase import PhaseLoops
+from elman.backends.llvm.emit.phase import PhaseCode
 from elman.backends.llvm.emit.states import States
+from elman.backends.llvm.emit.vector_loops import elementwise_loops, vector_loops
 from elman.schedule.kernel import State
 
 
@@ -23,13 +24,12 @@ class Run:
     def __init__(self, layout: Layout) -> None:
         self.frame = Frame(layout)
         self.f, self.kernel = self.frame.f, self.frame.kernel
-        self.tiles = Tiles(layout)
 
     def functions(self) -> list[Function]:
-        """The tiles' functions, and the one that calls them."""
+        """The functions that the loops call, and the one that holds the loops."""
         self.f.loop(self.frame.rows, self._group, step=self.frame.layout.group, stem="group")
         run = self.frame.finish()
-        return [*self.tiles.functions.values(), run]
+        return [*self.frame.functions.values(), run]
 
     def _group(self, first: Value, _: list[Value]) -> list[Value]:
         """All steps of a group; both halves of a double state change places from step to step."""
@@ -84,7 +84,15 @@ class Run:
         before = self.kernel.phases[index - 1].averaged if index else ()
         means.finish(self.frame, before, active)
         means.clear(self.frame, self.kernel.phases[index].averaged, active)
-        PhaseLoops(self.frame, self.tiles, index, active=active, place=place).emit()
+        phase = PhaseCode(self.frame, index, active=active, place=place)
+        if not phase.phase.roots:
+            return
+        if not phase.chunks:
+            elementwise_loops(phase)
+        elif self.frame.shape.tiles:
+            amx_loops(phase)
+        else:
+            vector_loops(phase)
 
 
 def _twos(values: Sequence[Value]) -> Iterator[tuple[Value, Value]]:
