@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import torch
 
 import elman
 import elman.compiler
+from elman.backends.llvm.call import signature
 from elman.backends.llvm.emit.kernel import write
 from elman.backends.llvm.emit.layout import Layout
 from elman.backends.llvm.native import cache, compiler, host
@@ -558,6 +560,37 @@ def test_files_that_others_prune_meanwhile_are_no_failure(folder, monkeypatch, c
     with caplog.at_level(logging.INFO):
         load()
     assert caplog.messages == []
+
+
+# In memory
+
+
+def test_a_search_over_sizes_keeps_few_kernels_loaded(monkeypatch):
+    class Loaded:
+        def __init__(self, spec):
+            self.size = spec.shape.hidden_size
+
+    monkeypatch.setattr(signature, "Executable", Loaded)
+    signature._executable.cache_clear()
+    known, most = signature.plan(find("elman").graph), signature.MOST_EXECUTABLES
+    loaded = weakref.WeakSet()
+    for size in range(1, most + 20):
+        loaded.add(known.executable("forward", size, torch.float32))
+        first = known.executable("forward", 1, torch.float32)
+    sizes = {one.size for one in loaded}
+    assert len(sizes) == most
+    assert {1, most + 19} <= sizes, "what is used stays"
+    assert first is known.executable("forward", 1, torch.float32)
+    signature._executable.cache_clear()
+
+
+def test_a_kernel_that_is_let_go_is_unloaded(folder, real):
+    known = signature.plan(find("elman").graph)
+    executable = weakref.ref(known.executable("inference", 3, torch.float32))
+    tracker = weakref.ref(executable()._alive)
+    signature._executable.cache_clear()
+    assert executable() is None
+    assert tracker() is None
 
 
 def test_the_suite_has_a_cache_of_its_own():

@@ -11,7 +11,7 @@ from torch import Tensor
 from elman.backends.llvm.call.memory import borrow, scratch
 from elman.backends.llvm.emit.amx import instructions as amx
 from elman.backends.llvm.emit.amx.bf16x3 import LINES
-from elman.backends.llvm.emit.amx.product import FORMS, SCRATCH_BYTES, WORDS, text
+from elman.backends.llvm.emit.amx_product import FORMS, SCRATCH_BYTES, WORDS, text
 from elman.backends.llvm.native import cache as code_cache
 from elman.backends.llvm.native import host, threads
 

@@ -75,18 +75,12 @@ class Plan:
         """The biases and vectors whose gradients the loop sums, in the order of these sums."""
         self.given = [program.columns.index(node) for node in program.given]
         """The buffer's columns with the gradients of the other streams."""
-        self._executables: dict[tuple[str, int, torch.dtype, bool], Executable] = {}
 
     def executable(
         self, kind: str, size: int, dtype: torch.dtype, *, tiles: bool = False
     ) -> Executable:
         """The compiled kernel: kind is inference, forward or backward, ``tiles`` those of AMX."""
-        key = (kind, size, dtype, tiles)
-        if key not in self._executables:
-            kernel: Kernel = getattr(self.program, kind)
-            spec = host.detect().spec(kernel, self.program.place, size, SCALARS[dtype], tiles=tiles)
-            self._executables[key] = Executable(spec)
-        return self._executables[key]
+        return _executable(self, kind, size, dtype, tiles)
 
     def stacked(self, weights: Weights, size: int) -> Tensor | None:
         """The matrices of the products before the loop, one below the other."""
@@ -108,6 +102,20 @@ class Plan:
 def plan(graph: Graph) -> Plan:
     """What is known of a cell before any call."""
     return Plan(graph)
+
+
+MOST_EXECUTABLES = 128
+"""Kernels that stay loaded: those of a dozen layers, while a search over sizes goes on for ever. A
+kernel that has gone comes back from the cache on disk."""
+
+
+@lru_cache(maxsize=MOST_EXECUTABLES)
+def _executable(
+    signature: Plan, kind: str, size: int, dtype: torch.dtype, tiles: bool
+) -> Executable:
+    kernel: Kernel = getattr(signature.program, kind)
+    places = signature.program.place
+    return Executable(host.detect().spec(kernel, places, size, SCALARS[dtype], tiles=tiles))
 
 
 class Tensors(NamedTuple):
