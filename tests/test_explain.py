@@ -38,8 +38,8 @@ SIZE = 4
 
 @pytest.fixture
 def large_machine(monkeypatch):
-    """A machine with AVX-512 and matrix tiles, whatever this one is."""
-    monkeypatch.setattr(host, "detect", lambda: host.Host("some", "", 64, 32, tiles=True))
+    """A machine with AVX-512 and AMX, whatever this one is."""
+    monkeypatch.setattr(host, "detect", lambda: host.Host("some", "", 64, 32, amx=True))
 
 
 # What is shown is true: the text itself is computed with
@@ -209,7 +209,7 @@ def test_every_stage_of_every_cell(name, large_machine):
         for dtype in DTYPES:
             text = explain(found, "kernel", kernel=kernel, dtype=dtype, hidden_size=20)
             assert f" {kernel}, H = 20, {dtype}," in text
-        tiled = explain(found, "kernel", kernel=kernel, hidden_size=20, tiles=True)
+        tiled = explain(found, "kernel", kernel=kernel, hidden_size=20, amx=True)
         products = getattr(compile(found.graph), kernel).products
         assert tiled.count(" times ") == len(products)
         assert ("into three numbers of 8 bits" in tiled) == bool(products)
@@ -224,11 +224,11 @@ def test_kernel_on_other_machines(monkeypatch, bits):
     assert all(int(used) <= other.registers for used in re.findall(r"= (\d+) registers", text))
 
 
-def test_tiles_of_a_machine_without_them(monkeypatch):
+def test_amx_of_a_machine_without_it(monkeypatch):
     monkeypatch.setattr(host, "detect", lambda: host.Host("haswell", "", 32, 16))
-    with pytest.raises(BackendError, match="this machine has no matrix tiles"):
-        explain(find("lstm"), "asm", tiles=True)
-    assert "which it does not have" in explain(find("lstm"), "kernel", tiles=True)
+    with pytest.raises(BackendError, match="this machine has no AMX"):
+        explain(find("lstm"), "asm", amx=True)
+    assert "which it does not have" in explain(find("lstm"), "kernel", amx=True)
 
 
 def test_machine_code_is_this_machines():
@@ -289,8 +289,8 @@ def test_what_is_not_there_is_refused_by_name():
         explain(lstm, "kernel", dtype="float16")
     with pytest.raises(ConfigError, match="hidden_size is 0; it must be 1 or more"):
         explain(lstm, hidden_size=0)
-    with pytest.raises(ConfigError, match="multiply float32 alone, and dtype is float64"):
-        explain(lstm, "kernel", dtype="float64", tiles=True)
+    with pytest.raises(ConfigError, match="multiplies float32 alone, and dtype is float64"):
+        explain(lstm, "kernel", dtype="float64", amx=True)
 
 
 def test_without_llvm_the_early_stages_are_shown(monkeypatch):

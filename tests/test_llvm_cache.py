@@ -176,7 +176,7 @@ def test_place_of_a_matrix_counts(folder):
     assert source_of(spec).key != source_of(moved).key
 
 
-@pytest.mark.parametrize("change", ["lanes", "registers", "size", "x86"])
+@pytest.mark.parametrize("change", ["lanes", "registers", "size", "x86", "tuning"])
 def test_every_part_of_the_spec_counts(folder, change):
     spec = source().name
     shape = spec.shape
@@ -185,6 +185,7 @@ def test_every_part_of_the_spec_counts(folder, change):
         "registers": {"shape": replace(shape, registers=48 - shape.registers)},
         "size": {"shape": replace(shape, hidden_size=9)},
         "x86": {"x86": not spec.x86},
+        "tuning": {"tuning": replace(spec.tuning, strip=5)},
     }[change]
     assert source_of(spec).key != source_of(replace(spec, **other)).key
 

@@ -27,7 +27,7 @@ WORKS = {
     "memory": "growth of the resident set at the peak of a dense training step, each in a fresh "
     "process after a small step has loaded all code; Elman's kernels come from the cache",
     "compile": "from a cell's graph to both its kernels for a training step of the shape's rows, "
-    "which decide on matrix tiles or vectors, wall time in a fresh process, with an "
+    "which decide on AMX or vectors, wall time in a fresh process, with an "
     "empty ELMAN_CACHE (compile) and with the filled one (reload), whose files the system has in "
     "memory; llvmlite has been imported",
 }

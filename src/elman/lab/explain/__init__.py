@@ -27,7 +27,7 @@ class Request(NamedTuple):
     hidden_size: int
     dtype: str
     kernel: KernelName | None
-    tiles: bool
+    amx: bool
 
 
 def explain(
@@ -37,7 +37,7 @@ def explain(
     hidden_size: int = 128,
     dtype: str = "float32",
     kernel: KernelName | None = None,
-    tiles: bool = False,
+    amx: bool = False,
 ) -> str:
     """Show one stage of a cell's compilation.
 
@@ -48,12 +48,12 @@ def explain(
         dtype: float32 or float64, for the same.
         kernel: which kernel these three show, forward unless given; ``schedule`` shows forward
             and backward unless given.
-        tiles: whether these three show the kernel for matrix tiles (AMX), which batches of 32 rows
+        amx: whether these three show the kernel for the matrix unit (AMX), which batches of 32 rows
             and layers of 64 units or more take in float32, rather than the one for vectors.
 
     Raises:
-        ConfigError: there is no such stage, kernel or dtype, a size is not at least 1, or tiles
-            are asked for in float64.
+        ConfigError: there is no such stage, kernel or dtype, a size is not at least 1, or AMX
+            is asked for in float64.
         BackendError: no kernel can be compiled on this machine, and why.
     """
     _one_of("stage", stage, STAGES)
@@ -62,9 +62,9 @@ def explain(
         _one_of("kernel", kernel, KERNELS)
     if hidden_size < 1:
         raise ConfigError(f"hidden_size is {hidden_size}; it must be 1 or more")
-    if tiles and dtype != "float32":
-        raise ConfigError(f"matrix tiles multiply float32 alone, and dtype is {dtype}")
-    return STAGES[stage](Request(cell, hidden_size, dtype, kernel, tiles))
+    if amx and dtype != "float32":
+        raise ConfigError(f"AMX multiplies float32 alone, and dtype is {dtype}")
+    return STAGES[stage](Request(cell, hidden_size, dtype, kernel, amx))
 
 
 def _one_of(what: str, value: str, known: Iterable[str]) -> None:
@@ -118,9 +118,9 @@ def _llvm(request: Request) -> str:
 def _asm(request: Request) -> str:
     from elman.backends.llvm import compiler, host, write
 
-    if request.tiles and not host.detect().tiles:
+    if request.amx and not host.detect().amx:
         raise BackendError(
-            "no machine code can be shown, since this machine has no matrix tiles that it may use"
+            "no machine code can be shown, since this machine has no AMX that it may use"
         )
     return compiler.assembly(write(_compiled(request)[1]))
 
@@ -132,7 +132,7 @@ def _compiled(request: Request) -> "tuple[Compilation, Layout]":
     kernel = getattr(program, request.kernel or "forward")
     try:
         spec = host.detect().spec(
-            kernel, program.place, request.hidden_size, DTYPES[request.dtype], tiles=request.tiles
+            kernel, program.place, request.hidden_size, DTYPES[request.dtype], amx=request.amx
         )
     except host.UnsupportedError as error:
         raise BackendError(

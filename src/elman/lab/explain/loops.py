@@ -24,8 +24,8 @@ def _head(program: Compilation, layout: Layout) -> Iterator[str]:
         f"{program.graph.name} {layout.kernel.name}, H = {shape.hidden_size}, "
         f"{_DTYPES[lanes.scalar]}, on {host.detect().cpu}"
     )
-    if shape.tiles:
-        yield f"by matrix tiles, which it {'has' if host.detect().tiles else 'does not have'}"
+    if shape.amx:
+        yield f"by AMX, its matrix unit, which it {'has' if host.detect().amx else 'does not have'}"
     yield f"{shape.registers} vector registers of {lanes.count} numbers"
     yield f"{shape.blocks} blocks of {lanes.count} units{tail}"
     if layout.kernel.products:
@@ -50,7 +50,7 @@ def _loops(program: Compilation, layout: Layout) -> Iterator[str]:
 
 def _phase(words: Words, layout: Layout, at: int, phase: Phase) -> Iterator[str]:
     shape, chunks = layout.shape, layout.chunks[at]
-    if shape.tiles and chunks:
+    if shape.amx and chunks:
         yield from _panels(words, layout, at, phase)
         return
     units = f"{layout.lanes.count} units"
@@ -71,13 +71,13 @@ def _phase(words: Words, layout: Layout, at: int, phase: Phase) -> Iterator[str]
 
 
 def _panels(words: Words, layout: Layout, at: int, phase: Phase) -> Iterator[str]:
-    """The same on matrix tiles."""
+    """The same on the matrix unit."""
     (chunk,) = layout.chunks[at]
     for sweep in chunk.sweeps:
         yield f"split {words[sweep.operand]} into three numbers of 8 bits each"
     yield f"for each panel of {chunk.rows} units:"
     yield f"    for each panel of at most {chunk.rows} rows:"
-    yield "        # 2 x 2 tiles of sums, each 16 x 16"
+    yield "        # 2 x 2 matrices of sums, each 16 x 16"
     for accumulator in chunk.accumulators:
         for product in accumulator.products:
             matrix, operand = words.matrix(str(product.attr)), words[product.inputs[0]]

@@ -2,37 +2,34 @@
 
 import ctypes
 from collections.abc import Sequence
-from functools import cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from elman.backends.llvm.call import tuning
 from elman.backends.llvm.call.memory import borrow, scratch
 from elman.backends.llvm.emit.amx import instructions as amx
 from elman.backends.llvm.emit.amx.bf16x3 import LINES
-from elman.backends.llvm.emit.amx_product import FORMS, SCRATCH_BYTES, WORDS, text
+from elman.backends.llvm.emit.amx_product import FORMS, WORDS, scratch_bytes, text
+from elman.backends.llvm.emit.tuning import CodeTuning
 from elman.backends.llvm.native import cache as code_cache
 from elman.backends.llvm.native import host, threads
 
-_LEAST_WORK = 1 << 20
-"""Products of numbers that are worth a thread."""
-_CALL, _TILES, _SPLIT = 5000, 1 / 140, 0.4
-_VECTORS = {"along": 1 / 72, "across": 1 / 55}
-"""Nanoseconds, measured on a processor of 2023: for a call, for a product of numbers on tiles, for
-a number to be split and packed, and for a product of numbers without tiles, which take longer where
-the left operand lies across."""
+_LEAST_WORK = 1 << 18
+"""Products of two numbers from which the matrix unit is thought of at all."""
 
 
 def product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
-    """The product of two matrices; on matrix tiles where there are any, else torch's.
+    """The product of two matrices; on the matrix unit where that is faster, else torch's.
 
     Args:
         left: (M, K).
         right: (K, N).
         out: where the result goes, (M, N), each row in one piece of memory.
     """
-    if not by_tiles(left, right):
+    if not by_amx(left, right):
         return torch.mm(left, right, out=out)
     if out is None:
         out = borrow(left.shape[0], right.shape[1], left.dtype)
@@ -41,7 +38,7 @@ def product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 def two_products(left: Tensor, rights: Sequence[Tensor]) -> list[Tensor]:
-    """The products of a matrix with two others, of which `by_tiles` is true."""
+    """The products of a matrix with two others, of which `by_amx` is true."""
     outs = [borrow(left.shape[0], right.shape[1], left.dtype) for right in rights]
     _run(left, rights, outs)
     return outs
@@ -50,11 +47,12 @@ def two_products(left: Tensor, rights: Sequence[Tensor]) -> list[Tensor]:
 def _run(left: Tensor, rights: Sequence[Tensor], outs: Sequence[Tensor]) -> None:
     rows, depth = left.shape
     columns = sum(right.shape[1] for right in rights)
-    parts = -(-max(rows, columns) // LINES)
-    count = max(1, min(torch.get_num_threads(), parts, rows * columns * depth // _LEAST_WORK))
-    found = _compiled()[f"product_{_form(left)}_{_form(rights[0].t())}"]
+    parts, work = -(-max(rows, columns) // LINES), rows * columns * depth
+    count = max(1, min(torch.get_num_threads(), parts, work // tuning.current.products_per_thread))
+    code = tuning.current.code
+    found = _compiled(code)[f"product_{_form(left)}_{_form(rights[0].t())}"]
     group = threads.team() if count > 1 else None
-    memory = scratch(count * SCRATCH_BYTES + 64)
+    memory = scratch(count * scratch_bytes(code) + 64)
     sides = [
         (right.shape[1], right.data_ptr(), _step(right), out.data_ptr(), _step(out))
         for right, out in zip(rights, outs, strict=True)
@@ -73,20 +71,22 @@ def _step(matrix: Tensor) -> int:
     return max(matrix.stride()) * matrix.element_size()
 
 
-def by_tiles(left: Tensor, *rights: Tensor) -> bool:
-    """Whether tiles multiply these faster than torch does; all in one, where there are several."""
+def by_amx(left: Tensor, *rights: Tensor) -> bool:
+    """Whether the matrix unit multiplies these faster than torch; several, at once."""
     (rows, depth), columns = left.shape, 0
     for right in rights:
         columns += right.shape[1]
     numbers = rows * columns * depth
-    if numbers < _LEAST_WORK // 4 or left.dtype is not torch.float32 or not host.detect().tiles:
+    if numbers < _LEAST_WORK or left.dtype is not torch.float32 or not host.detect().amx:
         return False
     form = _form(left)
     if form is None:
         return False
     area = _whole(rows, amx.ROWS) * sum(_whole(right.shape[1], amx.ROWS) for right in rights)
-    time = _TILES * area * _whole(depth, amx.DEPTH) + _SPLIT * (rows + columns) * depth
-    if _CALL + time > _VECTORS[form] * numbers:
+    knobs = tuning.current
+    time = knobs.amx_product * area * _whole(depth, amx.DEPTH)
+    time += knobs.amx_call + knobs.amx_split * (rows + columns) * depth
+    if time > (knobs.vectors_along if form == "along" else knobs.vectors_across) * numbers:
         return False
     forms = {_form(right.t()) for right in rights}
     return len(forms) == 1 and None not in forms
@@ -115,11 +115,12 @@ class _Entries(NamedTuple):
 _Entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
-@cache
-def _compiled() -> dict[str, _Entries]:
+@lru_cache(maxsize=4)
+def _compiled(code: CodeTuning) -> dict[str, _Entries]:
     names = [f"product_{left}_{right}" for left, right in FORMS]
     exported = (*names, *(f"{name}_team" for name in names))
-    alive, addresses = code_cache.load(code_cache.Source("products", text), exported)
+    name = ("products", code.product_depth, code.product_width)
+    alive, addresses = code_cache.load(code_cache.Source(name, partial(text, code)), exported)
     return {
         name: _Entries(_Entry(addresses[name]), addresses[f"{name}_team"], alive) for name in names
     }

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_LEAST = 4 << 20
-"""Bytes from which a piece is worth keeping."""
+from elman.backends.llvm.call import tuning
+
 _MOST = 256 << 20
 """Bytes that are kept in all while nobody uses them."""
 _LARGE = 16 << 20
@@ -50,7 +50,7 @@ def scratch(size: int) -> Tensor:
 def borrow(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
     """Memory (rows, columns) with whatever stands there, which goes back when it is let go."""
     size = rows * columns * dtype.itemsize
-    if not _LEAST <= size <= _MOST:
+    if not tuning.current.borrow_from <= size <= _MOST:
         return torch.empty(rows, columns, dtype=dtype, device="cpu")
     with _lock:
         memory = _found(size)

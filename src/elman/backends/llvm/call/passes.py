@@ -11,21 +11,15 @@ import torch
 from torch import Tensor
 
 from elman.backends.base import Weights
+from elman.backends.llvm.call import tuning
 from elman.backends.llvm.call.index_add import sum_by_index
 from elman.backends.llvm.call.launch import Arguments, run
-from elman.backends.llvm.call.matmul import by_tiles, product, two_products
+from elman.backends.llvm.call.matmul import by_amx, product, two_products
 from elman.backends.llvm.call.memory import borrow
 from elman.backends.llvm.call.signature import Block, Plan, Tensors
 from elman.backends.llvm.native import host
 from elman.backends.llvm.native.executable import Executable
 from elman.errors import BackendError
-
-_TILE_UNITS = 64
-_TILE_ROWS = 32
-_TILE_SHARE = 12
-"""Units, rows, and rows of each thread that fill matrix tiles well enough. (Measured: from 16 rows
-a thread on they are faster than vectors; with 20 in all they are not, since their weights take half
-as much memory again.) Few threads decide alike, so that results do not depend on their number."""
 
 
 class Call:
@@ -55,14 +49,19 @@ class Call:
     def threads(self) -> int:
         """No more than there are rows, or than are worth waking for the work."""
         work = self.tokens * self.size * self.size
-        return max(1, min(torch.get_num_threads(), self.rows // 4, work // 100_000))
+        by_rows, by_work = (
+            self.rows // tuning.current.rows_per_thread,
+            work // tuning.current.work_per_thread,
+        )
+        return max(1, min(torch.get_num_threads(), by_rows, by_work))
 
     def executable(self, kind: str, dtype: torch.dtype, count: int) -> Executable:
-        """The kernel for so many threads, on matrix tiles where those are faster."""
-        rows = max(_TILE_ROWS, _TILE_SHARE * count)
-        tiles = self.rows >= rows and self.size >= _TILE_UNITS and dtype is torch.float32
-        tiles = tiles and host.detect().tiles
-        return self.plan.executable(kind, self.size, dtype, tiles=tiles)
+        """The kernel for so many threads, on the matrix unit where that is faster."""
+        knobs = tuning.current
+        rows = max(knobs.amx_rows, knobs.amx_rows_per_thread * count)
+        amx = self.rows >= rows and self.size >= knobs.amx_units and dtype is torch.float32
+        amx = amx and host.detect().amx
+        return self.plan.executable(kind, self.size, dtype, amx=amx)
 
     def launch(
         self,
@@ -144,7 +143,7 @@ def forward(call: Call, parts: Tensors, *, keep: bool, share: bool = True) -> Ma
     elif ahead is not None:
         column = program.first_product * size if keep else 0
         product(parts.data, ahead.t(), out=buffer.narrow(1, column, ahead.shape[0]))
-    shared = keep and share and call.dense and bool(plan.previous)
+    shared = keep and share and call.dense and bool(plan.previous) and tuning.current.shared_output
     scalar, kept = None, None
     if keep and program.scalars:
         scalar = like.new_empty(tokens, len(program.scalars))
@@ -319,7 +318,11 @@ def _outer_products(
     while pairs:
         block, columns, operand = pairs.pop()
         for at, (beside, other, also) in enumerate(pairs):
-            if _same(columns, other) and by_tiles(columns.t(), operand, also):
+            if (
+                tuning.current.joint_products
+                and _same(columns, other)
+                and by_amx(columns.t(), operand, also)
+            ):
                 del pairs[at]
                 one, two = two_products(columns.t(), (operand, also))
                 yield block, one
@@ -371,14 +374,12 @@ def _by_stack(
 
 
 def _outer(columns: Tensor, operand: Tensor) -> Tensor:
-    """The sum over tokens of the outer products, (G*H, K), from (N, G*H) and (N, K).
-
-    Measured (MKL, AVX-512, H = 64..512): with many tokens the transposed product and a copy are 5
-    to 15 % faster, with few they are slower.
-    """
+    """The sum over tokens of the outer products, (G*H, K), from (N, G*H) and (N, K)."""
     tokens, width = operand.shape
-    if by_tiles(columns.t(), operand):
+    if by_amx(columns.t(), operand):
         return product(columns.t(), operand)
-    if tokens >= 4 * width and columns.shape[1] >= 2 * width:
+    knobs = tuning.current
+    long, broad = knobs.transposed_tokens * width, knobs.transposed_columns * width
+    if tokens >= long and columns.shape[1] >= broad:
         return (operand.t() @ columns).t().contiguous()
     return columns.t() @ operand

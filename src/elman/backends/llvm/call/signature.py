@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from elman.backends.base import Run, States, Weights
 from elman.backends.eager import FUNCTIONS
+from elman.backends.llvm.call import tuning
+from elman.backends.llvm.emit.tuning import CodeTuning
 from elman.backends.llvm.native import host
 from elman.backends.llvm.native.executable import Executable
 from elman.compiler import Compilation, compile
@@ -77,10 +79,10 @@ class Plan:
         """The buffer's columns with the gradients of the other streams."""
 
     def executable(
-        self, kind: str, size: int, dtype: torch.dtype, *, tiles: bool = False
+        self, kind: str, size: int, dtype: torch.dtype, *, amx: bool = False
     ) -> Executable:
-        """The compiled kernel: kind is inference, forward or backward, ``tiles`` those of AMX."""
-        return _executable(self, kind, size, dtype, tiles)
+        """The compiled kernel: inference, forward or backward; ``amx``: for the matrix unit."""
+        return _executable(self, kind, size, dtype, amx, tuning.current.code)
 
     def stacked(self, weights: Weights, size: int) -> Tensor | None:
         """The matrices of the products before the loop, one below the other."""
@@ -111,11 +113,11 @@ kernel that has gone comes back from the cache on disk."""
 
 @lru_cache(maxsize=MOST_EXECUTABLES)
 def _executable(
-    signature: Plan, kind: str, size: int, dtype: torch.dtype, tiles: bool
+    signature: Plan, kind: str, size: int, dtype: torch.dtype, amx: bool, code: CodeTuning
 ) -> Executable:
     kernel: Kernel = getattr(signature.program, kind)
-    places = signature.program.place
-    return Executable(host.detect().spec(kernel, places, size, SCALARS[dtype], tiles=tiles))
+    places, scalar = signature.program.place, SCALARS[dtype]
+    return Executable(host.detect().spec(kernel, places, size, scalar, amx=amx, tuning=code))
 
 
 class Tensors(NamedTuple):

@@ -1,4 +1,4 @@
-"""The loops of a phase on matrix tiles.
+"""The loops of a phase on the matrix unit (AMX).
 
 Its operands are split once for all units. Then, a panel of units at a time, all rows are
 multiplied, and elementwise work is done on the sums.
@@ -50,7 +50,7 @@ class _PanelLoops:
     def _split(self) -> None:
         """The operands of all rows as panels."""
         f = self.f
-        bytes_ = integer("i64", self.shape.stride * self.frame.lanes.bytes_each)
+        bytes_ = integer("i64", self.frame.layout.stride * self.frame.lanes.bytes_each)
         depth = integer("i64", self.shape.hidden_size)
         for node in dict.fromkeys(sweep.operand for sweep in self.chunk.sweeps):
             source, target = self.phase.operand(node), self.frame.scratch(("panels", node))

@@ -15,6 +15,7 @@ from elman.backends.llvm.emit.amx import panels
 from elman.backends.llvm.emit.amx.bf16x3 import LANES, LINES, PIECE
 from elman.backends.llvm.emit.assembly import Function, Value, integer, module
 from elman.backends.llvm.emit.entry import WORD, team
+from elman.backends.llvm.emit.tuning import CodeTuning
 
 FORMS = (("along", "along"), ("along", "across"), ("across", "across"), ("across", "along"))
 """How the lines of the left and of the right operand may lie: one after the other, or side by side.
@@ -26,23 +27,26 @@ WORDS = (
     *(f"{name}{side}" for side in _SIDES for name in ("n", "b", "b_step", "c", "c_step")),
 )
 """A (M, K), B (K, N) and C (M, N), with the bytes from one line of memory to the next."""
-_DEPTH = 256
-"""Units of a block."""
-_WIDTH = 24
-"""Panels in a block of the right operands: with its depth 1.1 MiB, in a second cache of 2 MiB."""
-
-_PANEL = _DEPTH // amx.DEPTH * PIECE
-SCRATCH_BYTES = (1 + _WIDTH) * _PANEL + 64
-"""Bytes of a thread's memory: a left panel, a block of right ones, sizes of tiles at the edges."""
-
 _ZERO, _ONE = integer("i64", 0), integer("i64", 1)
 
 
-def text() -> str:
+def scratch_bytes(tuning: CodeTuning) -> int:
+    """A thread's memory: a left panel, a block of right ones, sizes of tiles at the edges."""
+    return (1 + tuning.product_width) * _panel_bytes(tuning) + 64
+
+
+def _panel_bytes(tuning: CodeTuning) -> int:
+    return tuning.product_depth // amx.DEPTH * PIECE
+
+
+def text(tuning: CodeTuning) -> str:
     """The assembly of the products in all forms."""
     functions = panels.functions()
     for left, right in FORMS:
-        functions += [_Product(left, right).function(), team(f"product_{left}_{right}", WORDS)]
+        functions += [
+            _Product(left, right, tuning).function(),
+            team(f"product_{left}_{right}", WORDS),
+        ]
     return module(functions)
 
 
@@ -53,8 +57,8 @@ def text() -> str:
 class _Product:
     """The function of one form: a thread's part of a product."""
 
-    def __init__(self, left: str, right: str) -> None:
-        self.forms = left, right
+    def __init__(self, left: str, right: str, tuning: CodeTuning) -> None:
+        self.forms, self.tuning = (left, right), tuning
         arguments = [("ptr", "args"), ("i64", "thread"), ("i64", "threads")]
         self.f = Function(f"product_{left}_{right}", arguments, linkage="")
 
@@ -70,9 +74,12 @@ class _Product:
             tuple(words[f"{name}{side}"] for name in ("n", "b", "b_step", "c", "c_step"))
             for side in _SIDES
         ]
-        self.panel = f.at(words["scratch"], f.mul(thread, integer("i64", SCRATCH_BYTES)))
-        self.block = f.at(self.panel, _PANEL)
-        self.sizes = f.at(self.block, _WIDTH * _PANEL)
+        self.panel = f.at(
+            words["scratch"], f.mul(thread, integer("i64", scratch_bytes(self.tuning)))
+        )
+        panel = _panel_bytes(self.tuning)
+        self.block = f.at(self.panel, panel)
+        self.sizes = f.at(self.block, self.tuning.product_width * panel)
         rows = _panels(f, words["m"])
         self.before = _panels(f, self.sides[0][0])
         columns = f.add(self.before, _panels(f, self.sides[1][0]))
@@ -84,7 +91,7 @@ class _Product:
         amx.configure(f)
         # As many blocks as there must be, of nearly the same size.
         wanted = f.sub(self.last, first)
-        blocks = f.parts(wanted, integer("i64", _WIDTH))
+        blocks = f.parts(wanted, integer("i64", self.tuning.product_width))
         self.width = f.parts(wanted, f.select(f.compare("sgt", blocks, _ZERO), blocks, _ONE))
         f.loop(self.last, self._columns, start=first, step=self.width, stem="columns")
         amx.release(f)
@@ -107,13 +114,15 @@ class _Product:
         """A block of columns, a depth after the other."""
         f = self.f
         end = f.least(f.add(first, self.width), self.last)
-        f.loop(self.k, partial(self._depth, first, end), step=_DEPTH, stem="depth")
+        f.loop(
+            self.k, partial(self._depth, first, end), step=self.tuning.product_depth, stem="depth"
+        )
         return []
 
     def _depth(self, first: Value, end: Value, unit: Value, _: list[Value]) -> list[Value]:
         """Pack a block of the right operands, and multiply all panels of the left one by it."""
         f = self.f
-        depth = f.least(f.sub(self.k, unit), integer("i64", _DEPTH))
+        depth = f.least(f.sub(self.k, unit), integer("i64", self.tuning.product_depth))
         pieces = f.parts(depth, integer("i64", amx.DEPTH))
         bytes_ = f.mul(pieces, integer("i64", PIECE))
 

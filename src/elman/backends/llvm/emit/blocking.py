@@ -12,12 +12,9 @@ from typing import NamedTuple
 from elman.backends.llvm.emit.amx import bf16x3 as splits
 from elman.backends.llvm.emit.amx import instructions as amx
 from elman.backends.llvm.emit.assembly import Lanes
+from elman.backends.llvm.emit.tuning import CodeTuning
 from elman.ir.graph import Node
 from elman.schedule.kernel import Accumulator
-
-_CONFLICT = 1024
-"""Rows that lie a multiple of so many bytes apart fall on a few sets of the first cache: those
-repeat every 4096 bytes, and a tile reads all its rows at once."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +24,8 @@ class Shape:
     hidden_size: int
     lanes: Lanes
     registers: int
-    tiles: bool = False
-    """Whether products are those of matrix tiles."""
+    amx: bool = False
+    """Whether products go to the matrix unit (AMX)."""
 
     @property
     def blocks(self) -> int:
@@ -54,12 +51,6 @@ class Shape:
     def panel(self) -> int:
         """Bytes of a panel that is as deep as there are units."""
         return -(-self.hidden_size // amx.DEPTH) * splits.PIECE
-
-    @property
-    def stride(self) -> int:
-        """Numbers from one row of scratch memory to the next."""
-        conflict = self.whole * self.lanes.bytes_each % _CONFLICT == 0
-        return self.whole + self.lanes.count if conflict else self.whole
 
 
 # ---------------------------------------------------------------------------------------------
@@ -108,34 +99,30 @@ class Chunk:
 
     def packed(self, shape: Shape) -> int:
         """Its packed weights, in numbers."""
-        if shape.tiles:
+        if shape.amx:
             return self.depth * shape.panels * shape.panel // shape.lanes.bytes_each
         return self.depth * shape.hidden_size * shape.whole
 
 
-_LARGE = 2 << 20
-"""Bytes of a phase's weights from which they come from the third cache or from memory."""
-_FAR = 3 << 19
-"""Bytes of a phase's weights that leave no room in a second cache for anything else."""
-
-
-def chunked(accumulators: Sequence[Accumulator], shape: Shape, offset: int) -> tuple[Chunk, ...]:
+def chunked(
+    accumulators: Sequence[Accumulator], shape: Shape, tuning: CodeTuning, offset: int
+) -> tuple[Chunk, ...]:
     """The chunks of a phase, their packed weights in a row from ``offset`` on.
 
     They share their tile, since the phase's elementwise work needs them all.
     """
     if not accumulators:
         return ()
-    if shape.tiles:
+    if shape.amx:
         members, blocks = tuple(accumulators), splits.LINES // shape.lanes.count
         return (Chunk(0, members, _sweeps(members), blocks, splits.LINES, offset, far=False),)
     products = sum(len(one.products) for one in accumulators)
     weights = products * shape.hidden_size * shape.blocks * shape.lanes.bytes
-    tile = _tile(len(accumulators), shape, tall=weights > _LARGE)
+    tile = _tile(len(accumulators), shape, tuning, tall=weights > tuning.tall_from)
     chunks: list[Chunk] = []
     for first, size in _shares(len(accumulators), tile.accumulators):
         members = tuple(accumulators[first : first + size])
-        sweeps, far = _sweeps(members), weights > _FAR
+        sweeps, far = _sweeps(members), weights > tuning.prefetch_weights_from
         chunk = Chunk(first, members, sweeps, tile.blocks, tile.rows, offset, far)
         chunks.append(chunk)
         offset += chunk.packed(shape)
@@ -176,35 +163,15 @@ class _Tile(NamedTuple):
     rows: int
 
 
-class _Limits(NamedTuple):
-    accumulators: int
-    """Of a chunk, at most."""
-    vectors: int
-    """Sums of one row side by side: each takes a register of weights."""
-    registers: int
-    """For all sums. Beside them there must be room for the weights and a broadcast number."""
-
-
-_NARROW = _Limits(accumulators=3, vectors=2, registers=12)
-"""Where there are 16 registers."""
-_WIDE = _Limits(accumulators=6, vectors=4, registers=24)
-"""Where there are 32: a wide tile makes more of each broadcast number."""
-_TALL = _Limits(accumulators=2, vectors=2, registers=24)
-"""The same for weights from far away: a tall tile makes more of each vector of them."""
-_NINE_ROWS = 27
-"""Registers for tiles of three sums a row, where there are 32: 9 rows, 3 vectors of weights and a
-broadcast are 31."""
-
-
-def _tile(accumulators: int, shape: Shape, *, tall: bool) -> _Tile:
+def _tile(accumulators: int, shape: Shape, tuning: CodeTuning, *, tall: bool) -> _Tile:
     """How many accumulators, blocks and rows fit the registers."""
     few = shape.registers == 16
-    limits = _NARROW if few else _TALL if tall else _WIDE
+    limits = tuning.narrow if few else tuning.tall if tall else tuning.wide
     chunks = -(-accumulators // limits.accumulators)
     widest = -(-accumulators // chunks)
     blocks = max(1, min(shape.blocks, limits.vectors // widest))
     across = widest * blocks
-    registers = _NINE_ROWS if across == 3 and shape.registers == 32 else limits.registers
+    registers = tuning.three_abreast if across == 3 and not few else limits.registers
     return _Tile(widest, blocks, max(1, registers // across))
 
 

@@ -51,7 +51,7 @@ class Frame(Entry):
         self.functions: dict[str, Function] = {}
         """What the loops call, by name: each is written when it is first called."""
         self._mode = denormals.flush(self.f) if layout.spec.x86 else None
-        if self.shape.tiles:
+        if self.shape.amx:
             amx.configure(self.f)
         self.steps, self.turn = (self.word(name, "i64") for name in ("steps", "turn"))
         self.sizes, self.starts, self.lengths = (
@@ -70,7 +70,7 @@ class Frame(Entry):
 
     def finish(self) -> Function:
         """The function, with its end."""
-        if self.shape.tiles:
+        if self.shape.amx:
             amx.release(self.f)
         if self._mode is not None:
             denormals.restore(self.f, self._mode)
@@ -109,9 +109,10 @@ class Frame(Entry):
     def there_and_back(self, index: Value, count: int, odd: Value) -> Value:
         """Of so many parts one after the other the first, or in odd steps the last, and so on.
 
-        Weights that were used last in a step are used first in the next, while the caches still
-        hold them.
+        See `CodeTuning.alternate`.
         """
+        if not self.layout.tuning.alternate:
+            return index
         return self.f.select(odd, self.f.sub(integer("i64", count - 1), index), index)
 
     # Scratch memory --------------------------------------------------------------------------
@@ -125,7 +126,7 @@ class Frame(Entry):
         start = self.scratch(("state", state.name))
         if not state.double:
             return start, start
-        half = self.layout.group * self.shape.stride * self.lanes.bytes_each
+        half = self.layout.group * self.layout.stride * self.lanes.bytes_each
         return start, self.f.at(start, half)
 
     def partial(self, node: Node, row: Value) -> Value:

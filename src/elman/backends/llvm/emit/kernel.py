@@ -16,7 +16,7 @@ from elman.backends.llvm.emit.time_loop import Run
 
 def write(layout: Layout) -> str:
     """The assembly of the module."""
-    shared = panels.functions() if layout.shape.tiles else []
+    shared = panels.functions() if layout.shape.amx else []
     own = [*Run(layout).functions(), Pack(layout).function(), Outline(layout).function()]
     entries = [*(team(name, layout.words) for name in ("run", "pack"))]
     entries.append(whole(layout.words, ("pack", "run") if layout.stacks else ("run",)))

@@ -30,12 +30,6 @@ HEADER = (
 )
 """The first words of a call's arguments; pointers to states, arrays and matrices follow."""
 
-_ROW_GROUP = 48
-"""Rows that go through time together: few enough that their states stay in the L1 and L2 caches,
-many enough that a block of weights is read once for several tiles."""
-_LARGE = 2 << 20
-"""Bytes of packed weights from which more rows share them, where there are matrix tiles."""
-
 _LINE = 64
 """Bytes of a cache line and of the widest vector: all in scratch memory begins at a multiple."""
 _APART = 4096 + _LINE
@@ -52,6 +46,7 @@ class Layout:
         self.shape = spec.shape
         self.places = spec.places
         self.lanes = spec.shape.lanes
+        self.tuning = spec.tuning
         self.arrays = {array.name: array for array in spec.kernel.arrays}
 
     @cached_property
@@ -74,9 +69,9 @@ class Layout:
     @cached_property
     def group(self) -> int:
         """Rows that go through time together."""
-        if not self.shape.tiles:
-            return _ROW_GROUP
-        return 2 * LINES if self.packed_bytes > _LARGE else LINES
+        if not self.shape.amx:
+            return self.tuning.row_group
+        return 2 * LINES if self.packed_bytes > self.tuning.amx_wide_group else LINES
 
     @cached_property
     def operands(self) -> tuple[Node, ...]:
@@ -91,7 +86,7 @@ class Layout:
         found: list[tuple[Chunk, ...]] = []
         offset = 0
         for phase in self.kernel.phases:
-            chunks = chunked(phase.accumulators, self.shape, offset)
+            chunks = chunked(phase.accumulators, self.shape, self.tuning, offset)
             offset += sum(chunk.packed(self.shape) for chunk in chunks)
             found.append(chunks)
         return tuple(found)
@@ -105,6 +100,13 @@ class Layout:
     # Scratch memory --------------------------------------------------------------------------
 
     @cached_property
+    def stride(self) -> int:
+        """Numbers from one row of scratch memory to the next."""
+        whole, padding = self.shape.whole, self.tuning.padding
+        conflict = padding and whole * self.lanes.bytes_each % padding == 0
+        return whole + self.lanes.count if conflict else whole
+
+    @cached_property
     def offsets(self) -> Mapping[object, int]:
         """Byte offsets in a thread's scratch memory; behind the last of them ``end``."""
         found: dict[object, int] = {}
@@ -116,7 +118,7 @@ class Layout:
 
     def _pieces(self) -> Iterator[tuple[object, int]]:
         """What scratch memory holds, and how many numbers of each."""
-        rows = self.group * self.shape.stride
+        rows = self.group * self.stride
         for state in self.kernel.states:
             yield ("state", state.name), rows * (2 if state.double else 1)
         for node in self.kernel.kept:
@@ -124,14 +126,14 @@ class Layout:
         for node in self.kernel.averaged:
             yield ("partial", node), self.group * self.lanes.count
             yield ("mean", node), self.group
-        if self.shape.tiles:
+        if self.shape.amx:
             panels = self.group // LINES * self.shape.panel // self.lanes.bytes_each
             for node in self.operands:
                 yield ("panels", node), panels
             yield "sizes", _LINE // self.lanes.bytes_each
         phases = zip(self.kernel.phases, self.chunks, strict=True)
         tiles = (
-            (self.group if self.shape.tiles else chunks[0].rows)
+            (self.group if self.shape.amx else chunks[0].rows)
             * chunks[0].blocks
             * len(phase.accumulators)
             for phase, chunks in phases

@@ -28,7 +28,7 @@ class Pack(Entry):
         matrices = {name: self.word(f"matrix.{name}", "ptr") for name in self.layout.stacks}
         for chunks in self.layout.chunks:
             for chunk in chunks:
-                if self.shape.tiles:
+                if self.shape.amx:
                     self._panels(chunk, packed, matrices)
                     continue
                 for group in groups(self.shape.blocks, chunk.blocks):
@@ -37,7 +37,7 @@ class Pack(Entry):
         return self.f
 
     def _panels(self, chunk: Chunk, packed: Value, matrices: Mapping[str, Value]) -> None:
-        """For matrix tiles: a panel of units after the other, and in each that of all products."""
+        """For the matrix unit: one panel of units after the other, each with all products."""
         f, size = self.f, self.shape.hidden_size
         step, depth = integer("i64", size * self.lanes.bytes_each), integer("i64", size)
 

@@ -28,6 +28,8 @@ def fetches(layout: Layout, phase: Phase) -> tuple[Fetch, ...]:
     Phases without products have no time to wait for memory, so the phase with products before
     them asks in their place, and the last one of a step for the step that follows.
     """
+    if not layout.tuning.prefetch_elementwise:
+        return ()
     phases = layout.kernel.phases
     at = phases.index(phase)
     later = [one for one in range(at + 1, len(phases)) if phases[one].accumulators]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from elman.backends.llvm.emit.blocking import Shape
+from elman.backends.llvm.emit.tuning import CodeTuning
 from elman.schedule.kernel import Kernel
 
 
@@ -20,3 +21,4 @@ class KernelSpec:
     """For each matrix its stack and its position there."""
     x86: bool
     """Whether subnormal numbers are flushed to zero as x86 does it."""
+    tuning: CodeTuning

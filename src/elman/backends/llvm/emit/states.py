@@ -66,7 +66,7 @@ class States:
         return self.frame.move(outside, self.f.mul(row, size))
 
     def _here(self, inside: Value, index: Value) -> Value:
-        stride = integer("i64", self.shape.stride)
+        stride = integer("i64", self.frame.layout.stride)
         return self.frame.move(inside, self.f.mul(index, stride))
 
     def _blocks(self, there: Value, here: Value, copy: _Copy) -> None:

@@ -89,7 +89,7 @@ class Run:
             return
         if not phase.chunks:
             elementwise_loops(phase)
-        elif self.frame.shape.tiles:
+        elif self.frame.shape.amx:
             amx_loops(phase)
         else:
             vector_loops(phase)

@@ -12,9 +12,6 @@ from elman.backends.llvm.emit.frame import ZERO
 from elman.backends.llvm.emit.phase import PhaseCode
 from elman.backends.llvm.emit.prefetch import Fetch, fetches
 
-_STRIP = 4
-"""Rows that elementwise work without products does together."""
-
 
 def vector_loops(phase: PhaseCode) -> None:
     """Write the loops of a phase with products."""
@@ -28,14 +25,14 @@ def elementwise_loops(phase: PhaseCode) -> None:
     So memory is read in straight lines, of which the processor follows some dozens by itself.
     """
     f = phase.f
-    whole = integer("i64", phase.shape.blocks)
+    whole, rows = integer("i64", phase.shape.blocks), phase.frame.layout.tuning.strip
 
     def strip(start: Value, _: list[Value]) -> list[Value]:
-        end = f.least(f.add(start, integer("i64", _STRIP)), phase.active)
+        end = f.least(f.add(start, integer("i64", rows)), phase.active)
         phase.elementwise((ZERO, whole), (start, end), width=1)
         return []
 
-    f.loop(phase.active, strip, step=_STRIP, stem="strip")
+    f.loop(phase.active, strip, step=rows, stem="strip")
 
 
 def _groups(phase: PhaseCode, group: BlockGroup) -> None:
@@ -78,7 +75,7 @@ def _accumulate(phase: PhaseCode, blocks: int, block: Value, start: Value, heigh
         depth = integer("i64", chunk.depth * phase.shape.hidden_size * phase.lanes.bytes)
         weights = f.at(phase.frame.packed, chunk.offset * phase.lanes.bytes_each)
         weights = f.at(weights, f.mul(block, depth))
-        stride = f.mul(start, integer("i64", phase.shape.stride))
+        stride = f.mul(start, integer("i64", phase.frame.layout.stride))
         operands = [
             phase.frame.move(phase.operand(sweep.operand), stride) for sweep in chunk.sweeps
         ]

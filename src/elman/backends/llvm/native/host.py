@@ -11,6 +11,7 @@ from typing import Any
 from elman.backends.llvm.emit.assembly import SIZES, Lanes
 from elman.backends.llvm.emit.blocking import Shape
 from elman.backends.llvm.emit.spec import KernelSpec
+from elman.backends.llvm.emit.tuning import CODE, CodeTuning
 from elman.schedule.kernel import Kernel
 
 _WIDTHS = (("avx512f", 64), ("avx2", 32), ("sse2", 16), ("neon", 16))
@@ -26,7 +27,7 @@ class Host:
     vector_bytes: int
     registers: int
     """Vector registers."""
-    tiles: bool = False
+    amx: bool = False
     """Whether it has a matrix unit (AMX) that this process may use."""
 
     def lanes(self, scalar: str) -> Lanes:
@@ -40,7 +41,8 @@ class Host:
         hidden_size: int,
         scalar: str,
         *,
-        tiles: bool = False,
+        amx: bool = False,
+        tuning: CodeTuning = CODE,
     ) -> KernelSpec:
         """All that the code of a kernel for this processor follows from.
 
@@ -49,10 +51,11 @@ class Host:
             places: for each matrix its stack and its position there.
             hidden_size: H.
             scalar: float or double.
-            tiles: whether products go to the matrix unit (AMX).
+            amx: whether products go to the matrix unit (AMX).
+            tuning: of the code.
         """
-        shape = Shape(hidden_size, self.lanes(scalar), self.registers, tiles)
-        return KernelSpec(kernel, shape, places, is_x86())
+        shape = Shape(hidden_size, self.lanes(scalar), self.registers, amx)
+        return KernelSpec(kernel, shape, places, is_x86(), tuning)
 
 
 class UnsupportedError(Exception):
@@ -76,8 +79,8 @@ def detect() -> Host:
             if needs_fma and not arm and not features.get("fma"):
                 continue
             registers = 32 if width == 64 or arm else 16
-            cpu, tiles = llvm.get_host_cpu_name(), amx_usable(features)
-            return Host(cpu, features.flatten(), width, registers, tiles)
+            cpu, amx = llvm.get_host_cpu_name(), amx_usable(features)
+            return Host(cpu, features.flatten(), width, registers, amx)
     raise UnsupportedError(
         f"this machine ({platform.machine()}) has no vector instructions it knows"
     )
