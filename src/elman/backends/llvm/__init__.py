@@ -9,20 +9,27 @@ from elman.backends.llvm.backend import Llvm
 from elman.backends.llvm.call.launch import watched
 from elman.backends.llvm.call.passes import Call
 from elman.backends.llvm.call.signature import plan
+from elman.backends.llvm.call.tuning import Tuning, tuned
 from elman.backends.llvm.emit.blocking import Chunk
 from elman.backends.llvm.emit.kernel import write
 from elman.backends.llvm.emit.layout import Layout
+from elman.backends.llvm.emit.tuning import NEVER, CodeTuning, TileLimits
 from elman.backends.llvm.native import compiler, host, threads
 
 __all__ = [
+    "NEVER",
     "Call",
     "Chunk",
+    "CodeTuning",
     "Layout",
     "Llvm",
+    "TileLimits",
+    "Tuning",
     "compiler",
     "host",
     "plan",
     "threads",
+    "tuned",
     "watched",
     "write",
 ]

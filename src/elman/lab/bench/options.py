@@ -30,8 +30,14 @@ WORKS = {
     "which decide on AMX or vectors, wall time in a fresh process, with an "
     "empty ELMAN_CACHE (compile) and with the filled one (reload), whose files the system has in "
     "memory; llvmlite has been imported",
+    "ablation": "training step of the compiled backend on rows of equal length beside the same "
+    "with one knob of its tuning turned off (elman.lab.bench.ablation.KNOBS); a knob that changes "
+    "nothing for a cell and shape is left out there",
 }
 """What can be measured, and how."""
+
+ALL_WORKS = tuple(name for name in WORKS if name != "ablation")
+"""What compares Elman with others."""
 
 PEERS = {
     "torch": "torch.nn.LSTM, GRU and RNN",

@@ -23,6 +23,7 @@ class Executable:
 
     def __init__(self, spec: KernelSpec) -> None:
         layout = Layout(spec)
+        self.spec = spec
         self.kernel = spec.kernel
         self.words = layout.words
         self.Words: Any = ctypes.c_int64 * len(layout.words)
