@@ -21,7 +21,7 @@ from elman.ir import costs, reference
 from elman.ir.graph import parameter_node
 from elman.ir.text import parse
 from elman.lab.explain import DTYPES, KERNELS, STAGES, explain
-from elman.lab.explain.words import Words
+from elman.lab.explain.naming import Naming
 from wild_cells import wild_graph
 
 PAGE = Path(__file__).parent.parent / "docs" / "compiler.md"
@@ -70,13 +70,13 @@ def compute(lines: list[str], values: dict) -> dict:
 def draw(graph):
     """Weights by their own names and by those in the text, a step's input, states and masks."""
     rng = np.random.default_rng(0)
-    words = Words(graph)
+    naming = Naming(graph)
     shapes = costs.shapes(graph, input_size=SIZE, hidden_size=SIZE)
     weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     shown = {
-        words.matrix(one.name)
+        naming.matrix(one.name)
         if one.kind == "matrix"
-        else words.names[parameter_node(one.name)]: weights[one.name].view(Matrix)
+        else naming.names[parameter_node(one.name)]: weights[one.name].view(Matrix)
         if one.kind == "matrix"
         else weights[one.name]
         for one in graph.parameters

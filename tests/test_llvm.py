@@ -26,10 +26,10 @@ from elman import compiler
 from elman.autodiff.rules import RULES, mul
 from elman.backends import eager
 from elman.backends.base import Run
-from elman.backends.llvm.call import signature as plans
+from elman.backends.llvm.call import signature as signatures
 from elman.backends.llvm.call.launch import Arguments, prepare
 from elman.backends.llvm.call.passes import Call
-from elman.backends.llvm.call.signature import plan
+from elman.backends.llvm.call.signature import signature_of
 from elman.backends.llvm.emit import math
 from elman.backends.llvm.emit.assembly import number
 from elman.backends.llvm.native import threads
@@ -259,7 +259,7 @@ def test_sizes_of_no_ragged_batch_are_refused(wrong, count, monkeypatch):
 @pytest.mark.parametrize("lengths", [(5,) * 6, (9, 4, 4, 2, 1, 1, 1), (1,), (3, 2)])
 def test_shares_are_whole_and_nearly_even(lengths, count):
     batch = ragged.pack(torch.zeros(sum(lengths), 2), torch.tensor(lengths))
-    program = plan(find("elman").graph)
+    program = signature_of(find("elman").graph)
     run = program.executable("inference", 3, torch.float32)
     rows, tokens = len(lengths), sum(lengths)
     some = [torch.zeros(rows, 3)]
@@ -337,7 +337,7 @@ THREADED = ("lstm", "gru_v1", "mlstm", "slstm", "layer_norm(lstm)")
 def test_two_threads_as_one(name, lengths, two_threads):
     layer, batch = layer_of(name), batch_of(lengths)
     rows, tokens = len(lengths), sum(lengths)
-    call = Call(plan(layer.cell.graph), 20, batch.batch_sizes, rows, tokens, reverse=False)
+    call = Call(signature_of(layer.cell.graph), 20, batch.batch_sizes, rows, tokens, reverse=False)
     assert call.threads() == 2
     found, grads = results(layer.eval(), batch)
     again, grads_again = results(layer, batch)
@@ -365,7 +365,7 @@ def test_more_threads_than_rows(rows, count, pool, monkeypatch):
 
 
 def test_few_rows_stay_in_one_thread(two_threads):
-    known = plan(find("lstm").graph)
+    known = signature_of(find("lstm").graph)
     for rows, size, expected in ((3, 512, 1), (8, 4, 1), (8, 512, 2), (1000, 512, 2)):
         sizes = torch.full((10,), rows)
         call = Call(known, size, sizes, rows, 10 * rows, reverse=False)
@@ -573,7 +573,7 @@ def anew(monkeypatch, tmp_path):
 
 def clear():
     compiler.compile.cache_clear()
-    plan.cache_clear()
+    signature_of.cache_clear()
 
 
 def caught():
@@ -624,7 +624,7 @@ def changed_kernel(monkeypatch, kind, change):
         program = right(graph)
         return replace(program, **{kind: change(getattr(program, kind))})
 
-    monkeypatch.setattr(plans, "compile", wrong)
+    monkeypatch.setattr(signatures, "compile", wrong)
 
 
 def without(slots: Iterable, array: str):

@@ -581,7 +581,7 @@ def test_a_search_over_sizes_keeps_few_kernels_loaded(monkeypatch):
 
     monkeypatch.setattr(signature, "Executable", Loaded)
     signature._executable.cache_clear()
-    known, most = signature.plan(find("elman").graph), signature.MOST_EXECUTABLES
+    known, most = signature.signature_of(find("elman").graph), signature.MOST_EXECUTABLES
     loaded = weakref.WeakSet()
     for size in range(1, most + 20):
         loaded.add(known.executable("forward", size, torch.float32))
@@ -594,7 +594,7 @@ def test_a_search_over_sizes_keeps_few_kernels_loaded(monkeypatch):
 
 
 def test_a_kernel_that_is_let_go_is_unloaded(folder, real):
-    known = signature.plan(find("elman").graph)
+    known = signature.signature_of(find("elman").graph)
     executable = weakref.ref(known.executable("inference", 3, torch.float32))
     tracker = weakref.ref(executable()._alive)
     signature._executable.cache_clear()

@@ -5,7 +5,7 @@ import torch
 
 from checks import Problem, check_forward, check_gradients
 from elman.backends import compiled
-from elman.backends.llvm.call.signature import plan
+from elman.backends.llvm.call.signature import signature_of
 from elman.backends.llvm.emit.kernel import write
 from elman.backends.llvm.emit.layout import Layout
 from elman.backends.llvm.native import compiler, host
@@ -23,9 +23,9 @@ def other_host(request, monkeypatch):
     if request.param == "avx2" and not host.detect().vector_bytes >= 32:
         pytest.skip("this processor has no AVX2")
     monkeypatch.setattr(host, "detect", lambda: HOSTS[request.param])
-    plan.cache_clear()
+    signature_of.cache_clear()
     yield request.param
-    plan.cache_clear()
+    signature_of.cache_clear()
 
 
 @runs_x86
@@ -41,6 +41,6 @@ def test_kernels_of_other_instruction_sets(name, other_host):
 
 @runs_x86
 def test_no_kernel_calls_a_library_where_fma_is_missing(other_host):
-    program = plan(find("lstm").graph).program
+    program = signature_of(find("lstm").graph).program
     spec = host.detect().spec(program.forward, program.place, 20, "float")
     assert "fmaf" not in compiler.assembly(write(Layout(spec)))

@@ -9,7 +9,7 @@ from beside_eager import compared, rounded
 from checks import EVERY_CELL
 from elman.backends.llvm.call import tuning
 from elman.backends.llvm.call.matmul import by_amx, product, two_products
-from elman.backends.llvm.call.signature import plan
+from elman.backends.llvm.call.signature import signature_of
 from elman.backends.llvm.emit import amx_product
 from elman.backends.llvm.emit.kernel import write
 from elman.backends.llvm.emit.layout import Layout
@@ -189,8 +189,8 @@ def test_every_number_of_rows(rows, always):
 def test_weights_beyond_the_second_cache(always):
     # Two panels of rows go through time together there.
     graph = find("lstm").graph
-    kernel = plan(graph).program.forward
-    place = plan(graph).program.place
+    kernel = signature_of(graph).program.forward
+    place = signature_of(graph).program.place
     groups = [
         Layout(host.detect().spec(kernel, place, size, "float", amx=True)).group
         for size in (64, 320)
@@ -223,7 +223,7 @@ def test_what_is_not_finite_stays_in_its_row(always):
 @pytest.mark.parametrize("kind", ["inference", "forward", "backward"])
 def test_the_kernels_compile_on_any_x86(kind, monkeypatch):
     monkeypatch.setattr(host, "detect", lambda: SAPPHIRE)
-    program = plan(find("mut1").graph).program
+    program = signature_of(find("mut1").graph).program
     spec = host.detect().spec(getattr(program, kind), program.place, 70, "float", amx=True)
     assert "tdpbf16ps" in compiler.assembly(write(Layout(spec)))
 

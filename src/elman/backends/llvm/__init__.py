@@ -8,7 +8,7 @@ them. What is named here is what the laboratory may use.
 from elman.backends.llvm.backend import Llvm
 from elman.backends.llvm.call.launch import watched
 from elman.backends.llvm.call.passes import Call
-from elman.backends.llvm.call.signature import plan
+from elman.backends.llvm.call.signature import signature_of
 from elman.backends.llvm.call.tuning import Tuning, tuned
 from elman.backends.llvm.emit.blocking import Chunk
 from elman.backends.llvm.emit.kernel import write
@@ -27,7 +27,7 @@ __all__ = [
     "Tuning",
     "compiler",
     "host",
-    "plan",
+    "signature_of",
     "threads",
     "tuned",
     "watched",

@@ -15,7 +15,7 @@ from elman.backends.llvm import (
     TileLimits,
     Tuning,
     host,
-    plan,
+    signature_of,
     tuned,
     write,
 )
@@ -198,7 +198,7 @@ def _written(cell: Cell, shape: Shape, tuning: Tuning) -> list[str]:
     """The assembly of both kernels of a training step."""
     steps, rows, _, size = shape
     sizes = torch.full((steps,), rows)
-    call = Call(plan(cell.graph), size, sizes, rows, steps * rows, reverse=False)
+    call = Call(signature_of(cell.graph), size, sizes, rows, steps * rows, reverse=False)
     with tuned(tuning):
         specs = [
             call.executable(kind, torch.float32, call.threads()).spec

@@ -16,7 +16,7 @@ import msgspec
 import torch
 
 from elman.backends import choose, compiled
-from elman.backends.llvm import Call, host, plan
+from elman.backends.llvm import Call, host, signature_of
 from elman.cells import find
 from elman.errors import LabError
 from elman.lab.bench import subjects, works
@@ -99,7 +99,7 @@ def _compile(request: dict[str, Any]) -> Iterator[Any]:
         if backend is compiled:
             tokens = shape.steps * shape.rows
             sizes = torch.full((shape.steps,), shape.rows)
-            call = Call(plan(graph), size, sizes, shape.rows, tokens, reverse=False)
+            call = Call(signature_of(graph), size, sizes, shape.rows, tokens, reverse=False)
             for kind in ("forward", "backward"):
                 call.executable(kind, torch.float32, 1)
         return time.perf_counter() - start, backend.name

@@ -8,8 +8,8 @@ from elman.compiler import Compilation, compile
 from elman.errors import BackendError, ConfigError
 from elman.ir import text
 from elman.ir.graph import Graph
-from elman.lab.explain import plan
-from elman.lab.explain.words import Words
+from elman.lab.explain import schedule
+from elman.lab.explain.naming import Naming
 
 if TYPE_CHECKING:
     from elman.backends.llvm import Layout
@@ -75,9 +75,9 @@ def _one_of(what: str, value: str, known: Iterable[str]) -> None:
 
 def traced(graph: Graph) -> tuple[list[str], str]:
     """The equations of a step as they were traced or a modifier made them, and the output."""
-    words = Words(graph)
+    naming = Naming(graph)
     roots = [*(node for _, node in graph.named), *graph.next_states, graph.output]
-    return [str(line) for line in words.lines(roots, [])], words[graph.output]
+    return [str(line) for line in naming.lines(roots, [])], naming[graph.output]
 
 
 def _equations(request: Request) -> str:
@@ -94,12 +94,12 @@ def _graph(request: Request) -> str:
 
 
 def _adjoint(request: Request) -> str:
-    return plan.adjoint(request.cell.graph)
+    return schedule.adjoint(request.cell.graph)
 
 
 def _schedule(request: Request) -> str:
     kernels = (request.kernel,) if request.kernel else ("forward", "backward")
-    return plan.schedule(request.cell.graph, kernels)
+    return schedule.schedule(request.cell.graph, kernels)
 
 
 def _kernel(request: Request) -> str:

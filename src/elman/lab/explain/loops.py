@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from elman.backends.llvm import Chunk, Layout, host
 from elman.compiler import Compilation
 from elman.ir.graph import Node, Op
-from elman.lab.explain.plan import named, place, pointwise, sum_name
-from elman.lab.explain.words import Words
+from elman.lab.explain.naming import Naming
+from elman.lab.explain.schedule import named, place, pointwise, sum_name
 from elman.schedule.kernel import Accumulator, Phase
 
 _DTYPES = {"float": "float32", "double": "float64"}
@@ -34,24 +34,24 @@ def _head(program: Compilation, layout: Layout) -> Iterator[str]:
 
 
 def _loops(program: Compilation, layout: Layout) -> Iterator[str]:
-    words = named(program)
+    naming = named(program)
     back = layout.kernel.name == "backward"
-    now = ", ".join(words[state.now] for state in layout.kernel.states)
+    now = ", ".join(naming[state.now] for state in layout.kernel.states)
     yield f"for each group of {layout.group} of this thread's rows:"
     yield f"    {now} = the first states"
     yield f"    for each step, from the {'last to the first' if back else 'first to the last'}:"
     yield "        # only the rows that are that long"
     for at, phase in enumerate(layout.kernel.phases):
         yield f"        # phase {at}"
-        for line in _phase(words, layout, at, phase):
+        for line in _phase(naming, layout, at, phase):
             yield f"        {line}"
     yield "    the last states = what was handed on"
 
 
-def _phase(words: Words, layout: Layout, at: int, phase: Phase) -> Iterator[str]:
+def _phase(naming: Naming, layout: Layout, at: int, phase: Phase) -> Iterator[str]:
     shape, chunks = layout.shape, layout.chunks[at]
     if shape.amx and chunks:
-        yield from _panels(words, layout, at, phase)
+        yield from _panels(naming, layout, at, phase)
         return
     units = f"{layout.lanes.count} units"
     together = chunks[0].blocks if chunks else 1
@@ -66,43 +66,43 @@ def _phase(words: Words, layout: Layout, at: int, phase: Phase) -> Iterator[str]
         for sweep in chunk.sweeps:
             yield f"{inner}for k in 0 .. {shape.hidden_size - 1}:"
             for index, product in sweep.members:
-                yield f"{inner}    {_multiply(words, chunk.accumulators[index], product)}"
-    yield from _rows(words, layout, at, phase, inner)
+                yield f"{inner}    {_multiply(naming, chunk.accumulators[index], product)}"
+    yield from _rows(naming, layout, at, phase, inner)
 
 
-def _panels(words: Words, layout: Layout, at: int, phase: Phase) -> Iterator[str]:
+def _panels(naming: Naming, layout: Layout, at: int, phase: Phase) -> Iterator[str]:
     """The same on the matrix unit."""
     (chunk,) = layout.chunks[at]
     for sweep in chunk.sweeps:
-        yield f"split {words[sweep.operand]} into three numbers of 8 bits each"
+        yield f"split {naming[sweep.operand]} into three numbers of 8 bits each"
     yield f"for each panel of {chunk.rows} units:"
     yield f"    for each panel of at most {chunk.rows} rows:"
     yield "        # 2 x 2 matrices of sums, each 16 x 16"
     for accumulator in chunk.accumulators:
         for product in accumulator.products:
-            matrix, operand = words.matrix(str(product.attr)), words[product.inputs[0]]
+            matrix, operand = naming.matrix(str(product.attr)), naming[product.inputs[0]]
             weights = f"{matrix}^T" if product.op is Op.TRANSPOSED else matrix
-            yield f"        {sum_name(words, accumulator)} += {weights} times {operand}"
-    yield from _rows(words, layout, at, phase, "    ")
+            yield f"        {sum_name(naming, accumulator)} += {weights} times {operand}"
+    yield from _rows(naming, layout, at, phase, "    ")
 
 
-def _rows(words: Words, layout: Layout, at: int, phase: Phase, inner: str) -> Iterator[str]:
+def _rows(naming: Naming, layout: Layout, at: int, phase: Phase, inner: str) -> Iterator[str]:
     """The elementwise work, and what is done with its results."""
     yield f"{inner}for each row:"
-    for line in [*pointwise(words, layout.kernel, at, phase), *_written(words, phase)]:
+    for line in [*pointwise(naming, layout.kernel, at, phase), *_written(naming, phase)]:
         yield f"{inner}    {line}"
     if phase.totals:
-        totals = ", ".join(words[node] for node, _ in phase.totals)
+        totals = ", ".join(naming[node] for node, _ in phase.totals)
         yield f"{inner}add the rows' {totals} to this thread's sums"
     for node in phase.averaged:
-        yield f"mean({words[node]}) over all blocks, for each row"
+        yield f"mean({naming[node]}) over all blocks, for each row"
 
 
-def _multiply(words: Words, sum_: Accumulator, product: Node) -> str:
-    matrix, operand = words.matrix(str(product.attr)), words[product.inputs[0]]
+def _multiply(naming: Naming, sum_: Accumulator, product: Node) -> str:
+    matrix, operand = naming.matrix(str(product.attr)), naming[product.inputs[0]]
     weights = f"{matrix}[k, :]" if product.op is Op.TRANSPOSED else f"{matrix}[:, k]"
     column = f"({operand})[k]" if " " in operand else f"{operand}[k]"
-    return f"{sum_name(words, sum_)} += {weights} * {column}"
+    return f"{sum_name(naming, sum_)} += {weights} * {column}"
 
 
 def _registers(chunk: Chunk, registers: int) -> str:
@@ -116,12 +116,12 @@ def _registers(chunk: Chunk, registers: int) -> str:
     )
 
 
-def _written(words: Words, phase: Phase) -> Iterator[str]:
+def _written(naming: Naming, phase: Phase) -> Iterator[str]:
     def names(nodes: tuple[Node, ...]) -> str:
-        return ", ".join(words[node] for node in nodes)
+        return ", ".join(naming[node] for node in nodes)
 
     for node, slot in phase.stores:
-        yield f"{place(slot)} <- {words[node]}"
+        yield f"{place(slot)} <- {naming[node]}"
     if phase.kept:
         yield f"scratch <- {names(phase.kept)}"
     if phase.states:

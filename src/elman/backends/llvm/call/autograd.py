@@ -8,7 +8,7 @@ from torch import Tensor
 
 from elman.backends.base import Run, States, is_batched, is_transformed
 from elman.backends.eager import eager
-from elman.backends.llvm.call.passes import Call, Kept, backward, forward
+from elman.backends.llvm.call.passes import Call, Saved, backward, forward
 from elman.backends.llvm.call.signature import Tensors, tensors
 
 
@@ -20,33 +20,33 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, call: Call, parts: Tensors, *flat: Tensor) -> Any:
-        made = forward(call, parts, keep=True)
-        assert made.kept is not None
+        result = forward(call, parts, keep=True)
+        assert result.saved is not None
         ctx.call, ctx.fresh = call, True
         ctx.set_materialize_grads(False)
         # What kernels find their way by too, so that torch refuses what was changed in place since.
-        ctx.save_for_backward(made.output, *made.kept, call.indices, call.batch_sizes, *flat)
-        return made.output, *made.finals
+        ctx.save_for_backward(result.output, *result.saved, call.indices, call.batch_sizes, *flat)
+        return result.output, *result.finals
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor | None, *grad_finals: Tensor | None) -> Any:
         call: Call = ctx.call
         output, buffer, scalar, previous, _, _, *flat = ctx.saved_tensors
         needed = ctx.needs_input_grad[2:]
-        parts = tensors(call.plan, flat)
+        parts = tensors(call.signature, flat)
         grads = grad_output, *grad_finals
         if torch.is_grad_enabled() or is_transformed() or is_batched(*grads):
             return None, None, *_differentiable(call, parts, needed, grads)
-        kept: Kept | None = Kept(buffer, scalar, previous)
+        saved: Saved | None = Saved(buffer, scalar, previous)
         if not ctx.fresh:
-            kept = forward(call, parts, keep=True).kept
+            saved = forward(call, parts, keep=True).saved
         ctx.fresh = False
-        assert kept is not None
+        assert saved is not None
         begin = 1 + len(parts.weights) + len(parts.masks)
-        found = backward(
+        gradients = backward(
             call,
             parts,
-            kept,
+            saved,
             output,
             grad_output,
             grad_finals,
@@ -54,8 +54,8 @@ class _Recurrence(torch.autograd.Function):
             states=any(needed[begin : begin + len(parts.states)]),
         )
         masks = [None] * len(parts.masks)
-        states = found.states if found.states else [None] * len(parts.states)
-        return None, None, found.data, *found.weights, *masks, *states, *found.given
+        states = gradients.states if gradients.states else [None] * len(parts.states)
+        return None, None, gradients.data, *gradients.weights, *masks, *states, *gradients.given
 
 
 _apply: Any = _Recurrence.apply
@@ -64,7 +64,7 @@ _apply: Any = _Recurrence.apply
 def recurrence(call: Call, parts: Tensors) -> tuple[Tensor, States]:
     """The output and the last states; differentiable, twice, where anything asks for it."""
     flat = parts.flat()
-    if torch.is_grad_enabled() and any(one.requires_grad for one in flat):
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in flat):
         # Autograd knows only arguments of their own.
         output, *finals = _apply(call, parts, *flat)
     else:
@@ -84,26 +84,26 @@ def _differentiable(
     with torch.enable_grad():
         # Without views of their own, the gradient of one input would hold that of another which
         # depends on it.
-        views = tensors(call.plan, [one.view_as(one) for one in parts.flat()])
-        plan = call.plan
+        views = tensors(call.signature, [tensor.view_as(tensor) for tensor in parts.flat()])
+        signature = call.signature
         output, finals = eager.run(
             Run(
-                plan.graph,
-                dict(zip(plan.stacks, views.weights, strict=True)),
+                signature.graph,
+                dict(zip(signature.stacks, views.weights, strict=True)),
                 views.data if call.indices is None else views.data[call.indices],
                 call.batch_sizes,
                 views.states,
                 call.reverse,
-                dict(zip(plan.masks, views.masks, strict=True)),
+                dict(zip(signature.masks, views.masks, strict=True)),
             )
         )
-    wanted = [one for one, need in zip(views.flat(), needed, strict=True) if need]
+    wanted = [view for view, need in zip(views.flat(), needed, strict=True) if need]
     pairs = [
         (result, grad)
         for result, grad in zip((output, *finals), grads, strict=True)
         if result.requires_grad and grad is not None
     ]
-    found = iter(
+    gradients = iter(
         torch.autograd.grad(
             [result for result, _ in pairs],
             wanted,
@@ -112,4 +112,4 @@ def _differentiable(
             allow_unused=True,
         )
     )
-    return [next(found) if need else None for need in needed]
+    return [next(gradients) if need else None for need in needed]

@@ -30,10 +30,10 @@ def watched() -> Iterator[list[tuple[str, float]]]:
     ``("backward.pack", 0.0001)``; within another `watched` only the inner one is told.
     """
     global _watch
-    found: list[tuple[str, float]] = []
-    before, _watch = _watch, found
+    durations: list[tuple[str, float]] = []
+    before, _watch = _watch, durations
     try:
-        yield found
+        yield durations
     finally:
         _watch = before
 
@@ -47,7 +47,7 @@ class Arguments(NamedTuple):
     """B."""
     tokens: int
     """N."""
-    turn: int
+    direction: int
     """1 from the first step to the last, -1 from the last to the first."""
     first: Sequence[Tensor]
     """Each state's first values, (B, H)."""
@@ -91,7 +91,7 @@ def prepare(executable: Executable, arguments: Arguments) -> "Prepared":
 
 def _prepare(executable: Executable, arguments: Arguments, memory: Tensor) -> "Prepared":
     words, count = _words(executable, arguments, memory), arguments.threads
-    executable.outline(ctypes.addressof(words), 0, count)
+    executable.partition(ctypes.addressof(words), 0, count)
     _check(words, arguments)
     prepared = Prepared(executable, words, count, (memory, arguments.batch_sizes))
     if executable.has_matrices:
@@ -108,7 +108,7 @@ def _bytes(executable: Executable, arguments: Arguments) -> int:
 
 def _words(executable: Executable, arguments: Arguments, memory: Tensor) -> Any:
     """The words of a call, as `Layout.words` has them."""
-    batch_sizes, rows, tokens, turn, first, last, arrays, count, indices = arguments
+    batch_sizes, rows, tokens, direction, first, last, arrays, count, indices = arguments
     steps = batch_sizes.shape[0]
     packed = memory.data_ptr()
     scratch = packed + executable.packed_bytes
@@ -119,7 +119,7 @@ def _words(executable: Executable, arguments: Arguments, memory: Tensor) -> Any:
         steps,
         rows,
         tokens,
-        turn,
+        direction,
         batch_sizes.data_ptr(),
         starts,
         lengths,
@@ -131,12 +131,12 @@ def _words(executable: Executable, arguments: Arguments, memory: Tensor) -> Any:
         0 if indices is None else indices.data_ptr(),
         *[state.data_ptr() for state in first],
         *[state.data_ptr() for state in last],
-        *[0 if (one := arrays[name]) is None else one.data_ptr() for name in executable.arrays],
+        *[0 if (array := arrays[name]) is None else array.data_ptr() for name in executable.arrays],
     )
 
 
 def _check(words: Any, arguments: "Arguments") -> None:
-    """Whether the kernel found the outline of a ragged batch."""
+    """Whether the kernel found a ragged batch."""
     if words[_TOKENS] < 0:
         raise BackendError(
             f"the batch sizes must be above 0 and never rise, begin with the {arguments.rows} rows "
@@ -183,5 +183,5 @@ class Prepared:
 
 
 def _shown(batch_sizes: Tensor) -> str:
-    some = [str(size) for size in batch_sizes[:8].tolist()]
-    return ", ".join([*some, "..."] if len(batch_sizes) > len(some) else some)
+    first = [str(size) for size in batch_sizes[:8].tolist()]
+    return ", ".join([*first, "..."] if len(batch_sizes) > len(first) else first)

@@ -50,7 +50,7 @@ def _run(left: Tensor, rights: Sequence[Tensor], outs: Sequence[Tensor]) -> None
     parts, work = -(-max(rows, columns) // LINES), rows * columns * depth
     count = max(1, min(torch.get_num_threads(), parts, work // tuning.current.products_per_thread))
     code = tuning.current.code
-    found = _compiled(code)[f"product_{_form(left)}_{_form(rights[0].t())}"]
+    entries = _compiled(code)[f"product_{_form(left)}_{_form(rights[0].t())}"]
     group = threads.team() if count > 1 else None
     memory = scratch(count * scratch_bytes(code) + 64)
     sides = [
@@ -63,7 +63,7 @@ def _run(left: Tensor, rights: Sequence[Tensor], outs: Sequence[Tensor]) -> None
         *(word for side in sides for word in side),
     )
     address = ctypes.addressof(words)
-    threads.run(found.alone, found.team, address, count)
+    threads.run(entries.alone, entries.team, address, count)
 
 
 def _step(matrix: Tensor) -> int:

@@ -41,10 +41,10 @@ def scratch(size: int) -> Tensor:
     """So many bytes for one call at a time of this thread, whatever stands there."""
     if size > _LARGE:
         return borrow(1, size, torch.uint8)[0]
-    found: Tensor | None = getattr(_own, "memory", None)
-    if found is None or found.nbytes < size:
-        found = _own.memory = torch.empty(size, dtype=torch.uint8, device="cpu")
-    return found
+    memory: Tensor | None = getattr(_own, "memory", None)
+    if memory is None or memory.nbytes < size:
+        memory = _own.memory = torch.empty(size, dtype=torch.uint8, device="cpu")
+    return memory
 
 
 def borrow(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
@@ -53,17 +53,17 @@ def borrow(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
     if not tuning.current.borrow_from <= size <= _MOST:
         return torch.empty(rows, columns, dtype=dtype, device="cpu")
     with _lock:
-        memory = _found(size)
+        memory = _taken(size)
         part = memory[:size]
         _pieces.append(_Piece(memory, weakref.ref(part)))
     return torch.from_numpy(part).view(dtype).view(rows, columns)
 
 
-def _found(size: int) -> np.ndarray:
+def _taken(size: int) -> np.ndarray:
     """The smallest free piece that is large enough, or a new one in place of smaller ones."""
-    free = sorted((one for one in _pieces if one.is_free), key=lambda one: one.memory.nbytes)
-    _pieces[:] = [one for one in _pieces if not one.is_free]
-    at = bisect_left(free, size, key=lambda one: one.memory.nbytes)
+    free = sorted((piece for piece in _pieces if piece.is_free), key=_bytes)
+    _pieces[:] = [piece for piece in _pieces if not piece.is_free]
+    at = bisect_left(free, size, key=_bytes)
     if at < len(free):
         memory = free.pop(at).memory
     else:
@@ -72,8 +72,12 @@ def _found(size: int) -> np.ndarray:
         memory = torch.empty(size + size // 8, dtype=torch.uint8, device="cpu").numpy()
         free = free[:-1]
     kept = 0
-    for one in free:
-        kept += one.memory.nbytes
+    for piece in free:
+        kept += _bytes(piece)
         if kept <= _MOST:
-            _pieces.append(one)
+            _pieces.append(piece)
     return memory
+
+
+def _bytes(piece: _Piece) -> int:
+    return int(piece.memory.nbytes)

@@ -1,4 +1,4 @@
-"""What is known of a cell before any call, and the tensors of a call by their roles."""
+"""What follows from a cell before any call, and the tensors of a call by their roles."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -38,7 +38,7 @@ class Block(NamedTuple):
         return self.places[0][0]
 
 
-class Plan:
+class Signature:
     """What every call of a cell needs to know, worked out once."""
 
     def __init__(self, graph: Graph) -> None:
@@ -46,21 +46,21 @@ class Plan:
         assert program.recurrence is not None
         self.graph = graph
         self.program: Compilation = program
-        found = stacks(graph)
-        self.stacks = tuple(stack.name for stack in found)
+        own = stacks(graph)
+        self.stacks = tuple(stack.name for stack in own)
         """All weights, in the order in which calls take them."""
         self.masks = tuple(mask.name for mask in graph.masks)
         self.drawn = tuple(f"mask.{name}" for name in self.masks)
         """What kernels call the masks."""
-        self.square = frozenset(stack.name for stack in found if stack.columns == "H")
+        self.square = frozenset(stack.name for stack in own if stack.columns == "H")
         """The weights that multiply hidden units."""
-        self.sizes = {stack.name: len(stack.parameters) for stack in found}
+        self.sizes = {stack.name: len(stack.parameters) for stack in own}
         inside = [str(node.attr) for node in program.recurrence.inside if node.op is Op.PRODUCT]
         inside += [str(node.attr) for node in program.graph.nodes if node.op is Op.PARAMETER]
         read = dict.fromkeys(program.place[name][0] for name in inside)
         self.inside = tuple((f"weights.{name}", self.stacks.index(name)) for name in read)
         """The weights that kernels read: what they call them, and which of all they are."""
-        self.ahead = self._block(program.products) if program.products else None
+        self.input_products = self._block(program.products) if program.products else None
         """The matrices whose products with the input the loop needs."""
         self.takes_input = program.given == program.graph.inputs
         self.streams = tuple(f"given{at}" for at in range(len(program.given)))
@@ -69,7 +69,9 @@ class Plan:
         nodes = program.graph.states
         self.before = nodes.index(program.previous[0]) if program.previous else 0
         """Which state the output of the step before is."""
-        self.outers = tuple((outer, self._block(outer.products)) for outer in program.outers)
+        self.weight_gradients = tuple(
+            (outer, self._block(outer.products)) for outer in program.outers
+        )
         """The products after the loop, and the matrices whose gradients they are."""
         stack_of = {node: program.place[str(node.attr)][0] for node in program.totals}
         groups = groupby(program.totals, key=stack_of.__getitem__)
@@ -86,11 +88,13 @@ class Plan:
 
     def stacked(self, weights: Weights, size: int) -> Tensor | None:
         """The matrices of the products before the loop, one below the other."""
-        if self.ahead is None:
+        if self.input_products is None:
             return None
-        if self.ahead.whole:
-            return weights[self.ahead.stack]
-        parts = [weights[one][at * size : (at + 1) * size] for one, at in self.ahead.places]
+        if self.input_products.whole:
+            return weights[self.input_products.stack]
+        parts = [
+            weights[stack][at * size : (at + 1) * size] for stack, at in self.input_products.places
+        ]
         return torch.cat(parts)
 
     def _block(self, nodes: Sequence[Node]) -> Block:
@@ -101,9 +105,9 @@ class Plan:
 
 
 @lru_cache(maxsize=256)
-def plan(graph: Graph) -> Plan:
-    """What is known of a cell before any call."""
-    return Plan(graph)
+def signature_of(graph: Graph) -> Signature:
+    """The signature of a cell, worked out once."""
+    return Signature(graph)
 
 
 MOST_EXECUTABLES = 128
@@ -113,7 +117,7 @@ kernel that has gone comes back from the cache on disk."""
 
 @lru_cache(maxsize=MOST_EXECUTABLES)
 def _executable(
-    signature: Plan, kind: str, size: int, dtype: torch.dtype, amx: bool, code: CodeTuning
+    signature: Signature, kind: str, size: int, dtype: torch.dtype, amx: bool, code: CodeTuning
 ) -> Executable:
     kernel: Kernel = getattr(signature.program, kind)
     places, scalar = signature.program.place, SCALARS[dtype]
@@ -125,7 +129,7 @@ class Tensors(NamedTuple):
 
     data: Tensor
     weights: tuple[Tensor, ...]
-    """In the order of `Plan.stacks`."""
+    """In the order of `Signature.stacks`."""
     masks: tuple[Tensor, ...]
     states: States
     given: tuple[Tensor, ...]
@@ -136,33 +140,34 @@ class Tensors(NamedTuple):
         return [self.data, *self.weights, *self.masks, *self.states, *self.given]
 
 
-def tensors(plan: Plan, flat: Sequence[Any]) -> Tensors:
+def tensors(signature: Signature, flat: Sequence[Any]) -> Tensors:
     """The inverse of `Tensors.flat`."""
     data, *rest = flat
-    masks = len(plan.stacks)
-    states = masks + len(plan.masks)
-    given = states + len(plan.graph.states)
+    masks = len(signature.stacks)
+    states = masks + len(signature.masks)
+    given = states + len(signature.graph.states)
     parts = (rest[:masks], rest[masks:states], rest[states:given], rest[given:])
     weights, *others = (tuple(part) for part in parts)
     return Tensors(data, weights, *others)
 
 
-def before_the_loop(plan: Plan, run: Run) -> Tensors:
+def before_the_loop(signature: Signature, run: Run) -> Tensors:
     """The tensors of a call, differentiable, from what a backend is given, its masks checked.
 
     Streams other than products of the input come from torch's own operations, with their own
     gradients: a cell that squares its input before it multiplies it, say.
     """
-    program, size = plan.program, run.states[0].shape[-1]
+    program, size = signature.program, run.states[0].shape[-1]
     weights, data, masks = run.weights, run.read, run.masks or {}
     given: tuple[Tensor, ...] = ()
-    if plan.given and not plan.takes_input:
+    if signature.given and not signature.takes_input:
         values = outside(program, weights, data, size)
         # Under autocast torch's own products are of another type than the loop.
         whole = (values[node].to(data.dtype) for node in program.given)
-        given = tuple(one.expand(data.shape[0], size) for one in whole)
-    kept = tuple(weights[name] for name in plan.stacks)
-    return Tensors(data, kept, tuple(masks[name] for name in plan.masks), run.states, given)
+        given = tuple(stream.expand(data.shape[0], size) for stream in whole)
+    stacks = tuple(weights[name] for name in signature.stacks)
+    drawn = tuple(masks[name] for name in signature.masks)
+    return Tensors(data, stacks, drawn, run.states, given)
 
 
 def outside(program: Compilation, weights: Weights, data: Tensor, size: int) -> dict[Node, Tensor]:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from elman.backends.base import RUNS, Run, States
-from elman.backends.llvm.call.passes import Call, Kept, backward, forward
-from elman.backends.llvm.call.signature import Tensors, plan
+from elman.backends.llvm.call.passes import Call, Saved, backward, forward
+from elman.backends.llvm.call.signature import Tensors, signature_of
 from elman.ir.text import parse, write
 
 _write = lru_cache(maxsize=256)(write)
@@ -21,7 +21,7 @@ _parse = lru_cache(maxsize=256)(parse)
 
 def run(run: Run, parts: Tensors) -> tuple[Tensor, States]:
     """The output and the last states, of the tensors as `before_the_loop` has them."""
-    keep = torch.is_grad_enabled() and any(one.requires_grad for one in parts.flat())
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in parts.flat())
     output, *rest = recurrence(
         parts.data,
         run.batch_sizes,
@@ -39,9 +39,8 @@ def run(run: Run, parts: Tensors) -> tuple[Tensor, States]:
 def _call(
     cell: str, data: Tensor, batch_sizes: Tensor, states: list[Tensor], reverse: bool
 ) -> Call:
-    known = plan(_parse(cell))
     rows, size = states[0].shape
-    return Call(known, size, batch_sizes, rows, len(data), reverse=reverse)
+    return Call(signature_of(_parse(cell)), size, batch_sizes, rows, len(data), reverse=reverse)
 
 
 @torch.library.custom_op("elman::recurrence", mutates_args=(), device_types="cpu")
@@ -73,11 +72,11 @@ def recurrence(
     call = _call(cell, data, batch_sizes, states, reverse)
     parts = Tensors(data, tuple(weights), tuple(masks), tuple(states), tuple(given))
     # What an operator returns must not share memory.
-    made = forward(call, parts, keep=keep, share=False)
-    if made.kept is None:
-        return [made.output, *made.finals]
-    kept = [data.new_empty(0) if one is None else one for one in made.kept]
-    return [made.output, *made.finals, *kept]
+    result = forward(call, parts, keep=keep, share=False)
+    if result.saved is None:
+        return [result.output, *result.finals]
+    saved = [data.new_empty(0) if part is None else part for part in result.saved]
+    return [result.output, *result.finals, *saved]
 
 
 @recurrence.register_fake
@@ -92,14 +91,14 @@ def _(
     reverse: bool,
     keep: bool,
 ) -> list[Tensor]:
-    known = plan(_parse(cell))
+    signature = signature_of(_parse(cell))
     tokens, size = data.shape[0], states[0].shape[-1]
     results = [data.new_empty(tokens, size), *(torch.empty_like(state) for state in states)]
     if keep:
-        results.append(data.new_empty(tokens, known.program.width * size))
-        scalars = len(known.program.scalars)
+        results.append(data.new_empty(tokens, signature.program.width * size))
+        scalars = len(signature.program.scalars)
         results.append(data.new_empty(tokens, scalars) if scalars else data.new_empty(0))
-        results.append(data.new_empty(tokens, size) if known.previous else data.new_empty(0))
+        results.append(data.new_empty(tokens, size) if signature.previous else data.new_empty(0))
     return results
 
 
@@ -108,7 +107,7 @@ def recurrence_backward(
     grad_output: Tensor,
     grad_finals: list[Tensor],
     output: Tensor,
-    kept: list[Tensor],
+    saved: list[Tensor],
     data: Tensor,
     batch_sizes: Tensor,
     weights: list[Tensor],
@@ -121,33 +120,33 @@ def recurrence_backward(
     """The gradients of the data, the weights, the states and what is given, in that order."""
     call = _call(cell, data, batch_sizes, states, reverse)
     parts = Tensors(data, tuple(weights), tuple(masks), tuple(states), tuple(given))
-    buffer, *others = kept
-    scalar, previous = (one if one.numel() else None for one in others)
+    buffer, *others = saved
+    scalar, previous = (part if part.numel() else None for part in others)
     # An operator leaves its arguments as they are; this one is written over.
-    found = backward(
+    gradients = backward(
         call,
         parts,
-        Kept(buffer.clone(), scalar, previous),
+        Saved(buffer.clone(), scalar, previous),
         output,
         grad_output,
         grad_finals,
         data=True,
         states=True,
     )
-    grad_data = torch.zeros_like(data) if found.data is None else found.data
-    return _apart([grad_data, *found.weights, *found.states, *found.given])
+    grad_data = torch.zeros_like(data) if gradients.data is None else gradients.data
+    return _unaliased([grad_data, *gradients.weights, *gradients.states, *gradients.given])
 
 
-def _apart(results: list[Tensor]) -> list[Tensor]:
+def _unaliased(results: list[Tensor]) -> list[Tensor]:
     """The same, each in memory of its own, as an operator must return them."""
     seen: set[int] = set()
-    found = []
-    for one in results:
-        address = one.untyped_storage().data_ptr()
-        whole = one.untyped_storage().nbytes() == one.numel() * one.element_size()
-        found.append(one.clone() if address in seen or not whole else one)
+    unaliased = []
+    for result in results:
+        address = result.untyped_storage().data_ptr()
+        whole = result.untyped_storage().nbytes() == result.numel() * result.element_size()
+        unaliased.append(result.clone() if address in seen or not whole else result)
         seen.add(address)
-    return found
+    return unaliased
 
 
 @recurrence_backward.register_fake
@@ -155,7 +154,7 @@ def _(
     grad_output: Tensor,
     grad_finals: list[Tensor],
     output: Tensor,
-    kept: list[Tensor],
+    saved: list[Tensor],
     data: Tensor,
     batch_sizes: Tensor,
     weights: list[Tensor],
@@ -165,7 +164,7 @@ def _(
     cell: str,
     reverse: bool,
 ) -> list[Tensor]:
-    return [one.new_empty(one.shape) for one in (data, *weights, *states, *given)]
+    return [like.new_empty(like.shape) for like in (data, *weights, *states, *given)]
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
@@ -174,10 +173,10 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
     ctx.counts = [len(group) for group in groups]
     ctx.cell, ctx.reverse = cell, reverse
     ctx.set_materialize_grads(False)
-    kept = output[1 + len(states) :] if keep else []
-    ctx.mark_non_differentiable(*kept)
-    some = [one for group in groups for one in group]
-    ctx.save_for_backward(batch_sizes, output[0], data, *some, *kept)
+    saved = output[1 + len(states) :] if keep else []
+    ctx.mark_non_differentiable(*saved)
+    flat = [tensor for group in groups for tensor in group]
+    ctx.save_for_backward(batch_sizes, output[0], data, *flat, *saved)
 
 
 def _backward(ctx: Any, grads: list[Tensor | None]) -> Any:
@@ -189,13 +188,13 @@ def _backward(ctx: Any, grads: list[Tensor | None]) -> Any:
     weights, masks, states, given = parts
     inputs = (data, batch_sizes, weights, masks, states, given, ctx.cell, ctx.reverse)
     # A program exported for inference keeps nothing and may be trained all the same.
-    kept = rest or recurrence(*inputs, True)[1 + len(states) :]
+    saved = rest or recurrence(*inputs, True)[1 + len(states) :]
     likes = (output, *states)
     first, *lasts = [
         torch.zeros_like(like) if grad is None else grad
         for like, grad in zip(likes, grads[: len(likes)], strict=True)
     ]
-    grad_data, *others = recurrence_backward(first, lasts, output, kept, *inputs)
+    grad_data, *others = recurrence_backward(first, lasts, output, saved, *inputs)
     after = len(weights) + len(states)
     none = [None] * len(masks)
     grad_weights, grad_states = others[: len(weights)], others[len(weights) : after]

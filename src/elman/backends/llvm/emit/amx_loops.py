@@ -10,7 +10,7 @@ from elman.backends.llvm.emit.amx.bf16x3 import LINES, PIECE
 from elman.backends.llvm.emit.assembly import Function, Value, integer
 from elman.backends.llvm.emit.frame import ZERO
 from elman.backends.llvm.emit.phase import PhaseCode
-from elman.backends.llvm.emit.prefetch import Fetch, fetches
+from elman.backends.llvm.emit.prefetch import Prefetch, prefetches
 
 
 def amx_loops(phase: PhaseCode) -> None:
@@ -37,11 +37,11 @@ class _PanelLoops:
         packed = f.at(self.frame.packed, chunk.offset * self.frame.lanes.bytes_each)
 
         def units(index: Value, _: list[Value]) -> list[Value]:
-            index = self.frame.there_and_back(index, self.shape.panels, phase.place.odd)
+            index = self.frame.alternating(index, self.shape.panels, phase.place.odd)
             block = f.mul(index, integer("i64", chunk.blocks))
             weights = f.mul(index, integer("i64", chunk.depth * self.shape.panel))
             self._multiply(block, f.at(packed, weights))
-            end = f.least(f.add(block, integer("i64", chunk.blocks)), whole)
+            end = f.minimum(f.add(block, integer("i64", chunk.blocks)), whole)
             phase.elementwise((block, end), (ZERO, phase.active), width=chunk.blocks)
             return []
 
@@ -67,7 +67,7 @@ class _PanelLoops:
     def _multiply(self, block: Value, weights: Value) -> None:
         """All sums of a panel of units."""
         f, chunk, layout = self.f, self.chunk, self.frame.layout
-        asked = fetches(layout, self.phase.phase)
+        asked = prefetches(layout, self.phase.phase)
         lines = self.phase.lines(asked, block, ZERO)
         # Each piece asks for so many rows that all have been asked for in the end.
         rows = -(-LINES // (self.pieces * chunk.depth))
@@ -87,7 +87,7 @@ class _PanelLoops:
                 weights = f.at(weights, self.shape.panel)
                 done += 1
 
-    def _function(self, asked: tuple[Fetch, ...], rows: int) -> str:
+    def _function(self, asked: tuple[Prefetch, ...], rows: int) -> str:
         """The name of a function that multiplies all panels of rows by one of units."""
         name = f"panels_{self.phase.index}"
         known = self.frame.functions
@@ -117,7 +117,7 @@ class _PanelLoops:
         f.do("ret void")
         return name
 
-    def _ask(self, fetch: Fetch) -> panels.Ask:
+    def _ask(self, fetch: Prefetch) -> panels.Ask:
         array = self.frame.layout.arrays[fetch.array]
         step = array.columns * self.shape.hidden_size * self.frame.lanes.bytes_each
         lines = [

@@ -113,7 +113,7 @@ class _Product:
     def _columns(self, first: Value, _: list[Value]) -> list[Value]:
         """A block of columns, a depth after the other."""
         f = self.f
-        end = f.least(f.add(first, self.width), self.last)
+        end = f.minimum(f.add(first, self.width), self.last)
         f.loop(
             self.k, partial(self._depth, first, end), step=self.tuning.product_depth, stem="depth"
         )
@@ -122,7 +122,7 @@ class _Product:
     def _depth(self, first: Value, end: Value, unit: Value, _: list[Value]) -> list[Value]:
         """Pack a block of the right operands, and multiply all panels of the left one by it."""
         f = self.f
-        depth = f.least(f.sub(self.k, unit), integer("i64", self.tuning.product_depth))
+        depth = f.minimum(f.sub(self.k, unit), integer("i64", self.tuning.product_depth))
         pieces = f.parts(depth, integer("i64", amx.DEPTH))
         bytes_ = f.mul(pieces, integer("i64", PIECE))
 
@@ -159,7 +159,7 @@ class _Product:
         f = self.f
         first = f.compare("slt", panel, self.before)
         index = f.select(first, panel, f.sub(panel, self.before))
-        words = (f.select(first, one, two) for one, two in zip(*self.sides, strict=True))
+        words = (f.select(first, word, other) for word, other in zip(*self.sides, strict=True))
         return f.mul(index, integer("i64", LINES)), tuple(words)
 
     def _pack(
@@ -183,7 +183,7 @@ class _Product:
     def _multiply(self, size: tuple[Value, Value], arguments: Sequence[Value]) -> None:
         """A panel by a panel; at an edge the tiles are no larger than the result."""
         f = self.f
-        rows, columns = (f.least(one, integer("i64", LINES)) for one in size)
+        rows, columns = (f.minimum(count, integer("i64", LINES)) for count in size)
         whole, part, after = (f.fresh(name) for name in ("whole.", "part.", "after."))
         area = f.mul(rows, columns)
         f.branch(f.compare("eq", area, integer("i64", LINES * LINES)), whole, part)

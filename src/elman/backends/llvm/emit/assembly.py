@@ -193,7 +193,7 @@ class Function:
         """Integer product."""
         return self._two("mul", left, right)
 
-    def least(self, left: Value, right: Value) -> Value:
+    def minimum(self, left: Value, right: Value) -> Value:
         """The smaller integer."""
         return self.select(self.compare("slt", left, right), left, right)
 
@@ -232,9 +232,9 @@ class Function:
     def splat(self, value: Value, count: int) -> Value:
         """A vector with this number in each lane."""
         type_ = f"<{count} x {value.type}>"
-        one = self.emit(type_, f"insertelement {type_} poison, {value.typed}, i64 0")
+        first = self.emit(type_, f"insertelement {type_} poison, {value.typed}, i64 0")
         zeros = f"<{count} x i32> zeroinitializer"
-        return self.emit(type_, f"shufflevector {one.typed}, {type_} poison, {zeros}")
+        return self.emit(type_, f"shufflevector {first.typed}, {type_} poison, {zeros}")
 
     # Control ---------------------------------------------------------------------------------
 

@@ -90,7 +90,9 @@ class Chunk:
     @property
     def products(self) -> tuple[Node, ...]:
         """All products, accumulator after accumulator."""
-        return tuple(product for one in self.accumulators for product in one.products)
+        return tuple(
+            product for accumulator in self.accumulators for product in accumulator.products
+        )
 
     @property
     def end(self) -> int:
@@ -116,7 +118,7 @@ def chunked(
     if shape.amx:
         members, blocks = tuple(accumulators), splits.LINES // shape.lanes.count
         return (Chunk(0, members, _sweeps(members), blocks, splits.LINES, offset, far=False),)
-    products = sum(len(one.products) for one in accumulators)
+    products = sum(len(accumulator.products) for accumulator in accumulators)
     weights = products * shape.hidden_size * shape.blocks * shape.lanes.bytes
     tile = _tile(len(accumulators), shape, tuning, tall=weights > tuning.tall_from)
     chunks: list[Chunk] = []
@@ -142,15 +144,15 @@ def _shares(total: int, most: int) -> Iterator[tuple[int, int]]:
 
 def _sweeps(accumulators: Sequence[Accumulator]) -> tuple[Sweep, ...]:
     """The chunk's products by operand; a sum's second product of an operand needs another pass."""
-    found: dict[tuple[Node, int], list[tuple[int, Node]]] = {}
+    sweeps: dict[tuple[Node, int], list[tuple[int, Node]]] = {}
     for index, accumulator in enumerate(accumulators):
         times: dict[Node, int] = {}
         for product in accumulator.products:
             operand = product.inputs[0]
-            turn = times.get(operand, 0)
-            times[operand] = turn + 1
-            found.setdefault((operand, turn), []).append((index, product))
-    return tuple(Sweep(operand, tuple(members)) for (operand, _), members in found.items())
+            again = times.get(operand, 0)
+            times[operand] = again + 1
+            sweeps.setdefault((operand, again), []).append((index, product))
+    return tuple(Sweep(operand, tuple(members)) for (operand, _), members in sweeps.items())
 
 
 # ---------------------------------------------------------------------------------------------
@@ -191,9 +193,9 @@ def groups(blocks: int, most: int) -> list[BlockGroup]:
     """All blocks in groups of at most ``most``, of nearly the same size, larger ones first."""
     count = -(-blocks // most)
     small, more = divmod(blocks, count)
-    found = []
+    sizes = []
     if more:
-        found.append(BlockGroup(0, small + 1, more))
+        sizes.append(BlockGroup(0, small + 1, more))
     if count > more:
-        found.append(BlockGroup(more * (small + 1), small, count - more))
-    return found
+        sizes.append(BlockGroup(more * (small + 1), small, count - more))
+    return sizes

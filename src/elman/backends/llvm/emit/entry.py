@@ -1,7 +1,7 @@
 """A function that every thread of a call runs, each for its share: what `pack` and `run` share.
 
 Both take the address of the call's words, the number of the thread and how many there are. A
-vector at the end of a row may be cut short; it is loaded and stored under a mask, so that no
+vector at the end of a row may be truncated; it is loaded and stored under a mask, so that no
 memory behind the row is touched.
 """
 
@@ -87,10 +87,10 @@ class Entry:
 
 
 def whole(words: Sequence[str], names: Sequence[str]) -> Function:
-    """The entry for one thread that calls ``outline`` and, if that found no fault, the others."""
+    """The entry for one thread that calls ``partition`` and, if that found no fault, the others."""
     f = Function("whole", _ARGUMENTS, linkage="")
-    listed = ", ".join(one.typed for one in f.arguments)
-    f.do(f"call void @outline({listed}) noinline")
+    listed = ", ".join(argument.typed for argument in f.arguments)
+    f.do(f"call void @partition({listed}) noinline")
     tokens = f.load("i64", f.at(f.arguments[0], WORD * words.index("tokens")), WORD)
     with f.when(f.compare("sge", tokens, integer("i64", 0))):
         for name in names:

@@ -53,7 +53,7 @@ class Frame(Entry):
         self._mode = denormals.flush(self.f) if layout.spec.x86 else None
         if self.shape.amx:
             amx.configure(self.f)
-        self.steps, self.turn = (self.word(name, "i64") for name in ("steps", "turn"))
+        self.steps, self.direction = (self.word(name, "i64") for name in ("steps", "direction"))
         self.sizes, self.starts, self.lengths = (
             self.word(name, "ptr") for name in ("sizes", "starts", "lengths")
         )
@@ -85,7 +85,7 @@ class Frame(Entry):
         """
         f = self.f
         place = f.at(self.word("shares", "ptr"), self.thread, "i64")
-        first, end = (f.load("i64", one, 8) for one in (place, f.at(place, 8)))
+        first, end = (f.load("i64", address, 8) for address in (place, f.at(place, 8)))
         return first, f.sub(end, first)
 
     def _own_totals(self) -> None:
@@ -100,13 +100,13 @@ class Frame(Entry):
 
     def share(self, count: Value) -> Value:
         """How many of the batch's first ``count`` rows are this thread's; under 0 is none."""
-        return self.f.least(self.f.sub(count, self._first), self.rows)
+        return self.f.minimum(self.f.sub(count, self._first), self.rows)
 
     def row(self, group: RowGroup, index: Value) -> Value:
         """The number in the batch of a row of the group."""
         return self.f.add(self._first, self.f.add(group.first, index))
 
-    def there_and_back(self, index: Value, count: int, odd: Value) -> Value:
+    def alternating(self, index: Value, count: int, odd: Value) -> Value:
         """Of so many parts one after the other the first, or in odd steps the last, and so on.
 
         See `CodeTuning.alternate`.

@@ -17,7 +17,7 @@ HEADER = (
     "steps",
     "rows",
     "tokens",
-    "turn",
+    "direction",
     "sizes",
     "starts",
     "lengths",
@@ -83,13 +83,13 @@ class Layout:
     @cached_property
     def chunks(self) -> tuple[tuple[Chunk, ...], ...]:
         """For each phase its chunks."""
-        found: list[tuple[Chunk, ...]] = []
+        by_phase: list[tuple[Chunk, ...]] = []
         offset = 0
         for phase in self.kernel.phases:
             chunks = chunked(phase.accumulators, self.shape, self.tuning, offset)
             offset += sum(chunk.packed(self.shape) for chunk in chunks)
-            found.append(chunks)
-        return tuple(found)
+            by_phase.append(chunks)
+        return tuple(by_phase)
 
     @property
     def packed_bytes(self) -> int:
@@ -109,12 +109,12 @@ class Layout:
     @cached_property
     def offsets(self) -> Mapping[object, int]:
         """Byte offsets in a thread's scratch memory; behind the last of them ``end``."""
-        found: dict[object, int] = {}
+        offsets: dict[object, int] = {}
         offset = 0
         for key, numbers in self._pieces():
-            found[key] = offset
+            offsets[key] = offset
             offset += -(-numbers * self.lanes.bytes_each // _LINE) * _LINE
-        return found | {"end": offset}
+        return offsets | {"end": offset}
 
     def _pieces(self) -> Iterator[tuple[object, int]]:
         """What scratch memory holds, and how many numbers of each."""

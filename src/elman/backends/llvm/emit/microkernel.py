@@ -12,19 +12,19 @@ from elman.backends.llvm.emit.assembly import Function, Value, integer, number
 from elman.backends.llvm.emit.blocking import Chunk, Sweep
 from elman.backends.llvm.emit.frame import Frame
 from elman.backends.llvm.emit.layout import Layout
-from elman.backends.llvm.emit.prefetch import Fetch
+from elman.backends.llvm.emit.prefetch import Prefetch
 
 
-def name(frame: Frame, chunk: Chunk, blocks: int, rows: int, fetches: Sequence[Fetch]) -> str:
+def name(frame: Frame, chunk: Chunk, blocks: int, rows: int, prefetches: Sequence[Prefetch]) -> str:
     """The name of the function for a tile of this size, which is written when it is first asked."""
     name = f"tile_{chunk.offset}_{blocks}x{rows}"
     if name not in frame.functions:
-        tile = _Tile(frame.layout, name, chunk, blocks, rows, fetches)
+        tile = _Microkernel(frame.layout, name, chunk, blocks, rows, prefetches)
         frame.functions[name] = tile.function()
     return name
 
 
-class _Tile:
+class _Microkernel:
     """All products of a tile: rows x blocks x accumulators.
 
     On the way it asks for the memory that the elementwise work after it will touch: a few lines
@@ -38,16 +38,16 @@ class _Tile:
         chunk: Chunk,
         blocks: int,
         rows: int,
-        fetches: Sequence[Fetch],
+        prefetches: Sequence[Prefetch],
     ) -> None:
         self.layout, self.lanes = layout, layout.lanes
-        self.chunk, self.blocks, self.rows, self.fetches = chunk, blocks, rows, fetches
+        self.chunk, self.blocks, self.rows, self.prefetches = chunk, blocks, rows, prefetches
         self.size = layout.shape.hidden_size
         arguments = [
             *(("ptr", f"x{index}") for index in range(len(chunk.sweeps))),
             ("ptr", "w"),
             ("ptr", "out"),
-            *(("ptr", f"line{index}") for index in range(len(fetches))),
+            *(("ptr", f"line{index}") for index in range(len(prefetches))),
         ]
         self.f = Function(name, arguments, attributes="nounwind noinline")
 
@@ -60,8 +60,8 @@ class _Tile:
         carried = [weights, *[number(self.lanes.type, 0.0)] * sums]
         for index, (sweep, operand) in enumerate(zip(self.chunk.sweeps, operands, strict=True)):
             done = 0
-            if index == 0 and self.fetches:
-                done, carried = self._fetching(sweep, operand, carried, lines)
+            if index == 0 and self.prefetches:
+                done, carried = self._prefetching(sweep, operand, carried, lines)
             if done < self.size:
                 end = integer("i64", self.size)
                 carried = self._units(sweep, operand, carried, done, end)
@@ -76,18 +76,18 @@ class _Tile:
         multiply = partial(self._multiply, sweep, operand)
         return self.f.loop(end, multiply, carried, start=start, stem="k")
 
-    def _fetching(
+    def _prefetching(
         self, sweep: Sweep, operand: Value, carried: list[Value], lines: Sequence[Value]
     ) -> tuple[int, list[Value]]:
         """A part of the units for each row, and before it the lines that the row will need."""
-        f, count = self.f, len(self.fetches)
+        f, count = self.f, len(self.prefetches)
         part = self.size // self.rows
-        arrays = (self.layout.arrays[fetch.array] for fetch in self.fetches)
+        arrays = (self.layout.arrays[prefetch.array] for prefetch in self.prefetches)
         strides = [array.columns * self.size * self.lanes.bytes_each for array in arrays]
 
         def each(row: Value, carried: list[Value]) -> list[Value]:
             lines = carried[:count]
-            self._ask(lines)
+            self._request(lines)
             start = f.mul(row, integer("i64", part))
             end = f.add(start, integer("i64", part))
             results = self._units(sweep, operand, carried[count:], start, end)
@@ -96,9 +96,9 @@ class _Tile:
         carried = f.loop(integer("i64", self.rows), each, [*lines, *carried], stem="part")
         return part * self.rows, carried[count:]
 
-    def _ask(self, lines: Sequence[Value]) -> None:
-        for line, fetch in zip(lines, self.fetches, strict=True):
-            for offset, write in fetch.offsets:
+    def _request(self, lines: Sequence[Value]) -> None:
+        for line, prefetch in zip(lines, self.prefetches, strict=True):
+            for offset, write in prefetch.offsets:
                 for side in range(self.blocks):
                     self.f.prefetch(self.f.at(line, offset + side * self.lanes.bytes), write)
 

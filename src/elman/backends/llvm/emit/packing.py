@@ -16,7 +16,7 @@ from elman.backends.llvm.emit.layout import Layout
 from elman.ir.graph import Node, Op
 
 
-class Pack(Entry):
+class Packing(Entry):
     """Packs group after group of blocks; threads take them by turns."""
 
     def __init__(self, layout: Layout) -> None:
@@ -129,6 +129,6 @@ class Pack(Entry):
         vector = number(lanes.type, 0.0)
         for lane in range(self.shape.tail if tail else lanes.count):
             place = f.at(pointer, lane * self.shape.hidden_size * lanes.bytes_each)
-            one = f.load(self.lanes.scalar, place, lanes.bytes_each)
-            vector = f.emit(lanes.type, f"insertelement {vector.typed}, {one.typed}, i64 {lane}")
+            scalar = f.load(self.lanes.scalar, place, lanes.bytes_each)
+            vector = f.emit(lanes.type, f"insertelement {vector.typed}, {scalar.typed}, i64 {lane}")
         return vector

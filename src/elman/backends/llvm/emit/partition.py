@@ -1,4 +1,4 @@
-"""The function `outline`: the outline of a ragged batch, worked out from its batch sizes.
+"""The function `partition`: a ragged batch worked out from its batch sizes, and shared out.
 
 Where each step begins, how long each row is, and which rows are whose: a few hundred whole numbers,
 for which a dozen calls of NumPy would take longer than a small batch's products.
@@ -11,11 +11,11 @@ from elman.backends.llvm.emit.layout import Layout
 _ZERO, _ONE = integer("i64", 0), integer("i64", 1)
 
 
-class Outline(Entry):
+class Partition(Entry):
     """Called once, before the threads begin; it is told how many those will be."""
 
     def __init__(self, layout: Layout) -> None:
-        super().__init__(layout, "outline")
+        super().__init__(layout, "partition")
         self.steps, self.rows = (self.word(name, "i64") for name in ("steps", "rows"))
         self.sizes, self.starts, self.lengths, self.shares = (
             self.word(name, "ptr") for name in ("sizes", "starts", "lengths", "shares")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from elman.backends.llvm.emit.assembly import Value, integer
 from elman.backends.llvm.emit.frame import Frame, Place
 from elman.backends.llvm.emit.pointwise import Pointwise, Spot
-from elman.backends.llvm.emit.prefetch import Fetch
+from elman.backends.llvm.emit.prefetch import Prefetch
 from elman.ir.graph import Node
 
 
@@ -29,17 +29,17 @@ class PhaseCode:
                 return self.place.buffers[state.name][0]
         return self.frame.scratch(("kept", node))
 
-    def lines(self, asked: Sequence[Fetch], block: Value, start: Value) -> list[Value]:
+    def lines(self, prefetched: Sequence[Prefetch], block: Value, start: Value) -> list[Value]:
         """For each array its place in the tile's first row."""
         f = self.f
         unit = f.mul(block, integer("i64", self.lanes.count))
-        found = []
-        for fetch in asked:
-            token = f.add(self.place.following if fetch.following else self.place.token, start)
-            width = self.frame.layout.arrays[fetch.array].columns * self.shape.hidden_size
+        lines = []
+        for prefetch in prefetched:
+            token = f.add(self.place.following if prefetch.following else self.place.token, start)
+            width = self.frame.layout.arrays[prefetch.array].columns * self.shape.hidden_size
             offset = f.add(f.mul(token, integer("i64", width)), unit)
-            found.append(self.frame.move(self.frame.arrays[fetch.array], offset))
-        return found
+            lines.append(self.frame.move(self.frame.arrays[prefetch.array], offset))
+        return lines
 
     def elementwise(
         self, blocks: tuple[Value, Value], rows: tuple[Value, Value], *, width: int

@@ -25,7 +25,7 @@ class Spot(NamedTuple):
     width: int
     """Blocks of the tile."""
     tail: bool
-    """Whether the block is cut short."""
+    """Whether the block is truncated."""
 
 
 class Pointwise:
@@ -40,7 +40,9 @@ class Pointwise:
         self.states = {state.now: state for state in frame.kernel.states}
         before = frame.kernel.phases[:index]
         self.kept_before = {node for phase in before for node in phase.kept}
-        self.accumulators = {one.node: at for at, one in enumerate(self.phase.accumulators)}
+        self.accumulators = {
+            accumulator.node: at for at, accumulator in enumerate(self.phase.accumulators)
+        }
 
     def emit(self) -> None:
         """Write the loop, and what stands before and after it."""
@@ -81,19 +83,19 @@ class Pointwise:
         """The value of a node for this row and block; an explicit stack, as graphs can be deep."""
         pending = [node]
         while pending:
-            one = pending[-1]
-            if one in self.values:
+            last = pending[-1]
+            if last in self.values:
                 pending.pop()
                 continue
-            value = self._ready(one)
+            value = self._ready(last)
             if value is None:
-                missing = [operand for operand in one.inputs if operand not in self.values]
+                missing = [operand for operand in last.inputs if operand not in self.values]
                 if missing:
                     pending.extend(reversed(missing))
                     continue
-                operands = [self.values[operand] for operand in one.inputs]
-                value = math.emit(self.f, one.op, *operands)
-            self.values[one] = value
+                operands = [self.values[operand] for operand in last.inputs]
+                value = math.emit(self.f, last.op, *operands)
+            self.values[last] = value
             pending.pop()
         return self.values[node]
 
@@ -121,8 +123,8 @@ class Pointwise:
         return self.frame.load(pointer, tail=self.spot.tail)
 
     def _splat(self, pointer: Value) -> Value:
-        one = self.f.load(self.lanes.scalar, pointer, self.lanes.bytes_each)
-        return self.f.splat(one, self.lanes.count)
+        scalar = self.f.load(self.lanes.scalar, pointer, self.lanes.bytes_each)
+        return self.f.splat(scalar, self.lanes.count)
 
     def _scratch_value(self, start: Value) -> Value:
         return self.f.load(self.lanes.type, self._in_scratch(start), self.lanes.bytes)
@@ -130,7 +132,7 @@ class Pointwise:
     def _accumulated(self, at: int) -> Value:
         """One vector of the tile: [chunk][row][accumulator][block]."""
         f, lanes, spot = self.f, self.lanes, self.spot
-        chunk = next(one for one in self.chunks if at < one.end)
+        chunk = next(chunk for chunk in self.chunks if at < chunk.end)
         row = f.sub(self.row, spot.start)
         index = f.mul(row, integer("i64", len(chunk.accumulators)))
         index = f.add(index, integer("i64", at - chunk.first))
@@ -145,8 +147,8 @@ class Pointwise:
     def _store(self, value: Value, slot: Slot) -> None:
         f, pointer = self.f, self._outside(slot)
         if self._kind(slot) == "scalar":
-            one = f.emit(self.lanes.scalar, f"extractelement {value.typed}, i64 0")
-            f.store(one, pointer, self.lanes.bytes_each)
+            scalar = f.emit(self.lanes.scalar, f"extractelement {value.typed}, i64 0")
+            f.store(scalar, pointer, self.lanes.bytes_each)
         elif self.layout.arrays[slot.array].optional:
             base = self.frame.arrays[slot.array]
             with f.when(f.compare("ne", base, Value("ptr", "null"))):

@@ -12,7 +12,7 @@ from elman.backends.llvm.emit.layout import Layout
 from elman.schedule.kernel import Kernel, Phase, Slot
 
 
-class Fetch(NamedTuple):
+class Prefetch(NamedTuple):
     """Lines of an array that a tile's elementwise work will touch in each row."""
 
     array: str
@@ -22,7 +22,7 @@ class Fetch(NamedTuple):
     """Bytes from the row's first, and 1 where the line will be written."""
 
 
-def fetches(layout: Layout, phase: Phase) -> tuple[Fetch, ...]:
+def prefetches(layout: Layout, phase: Phase) -> tuple[Prefetch, ...]:
     """What a phase with products asks for, array by array.
 
     Phases without products have no time to wait for memory, so the phase with products before
@@ -32,21 +32,21 @@ def fetches(layout: Layout, phase: Phase) -> tuple[Fetch, ...]:
         return ()
     phases = layout.kernel.phases
     at = phases.index(phase)
-    later = [one for one in range(at + 1, len(phases)) if phases[one].accumulators]
+    later = [index for index in range(at + 1, len(phases)) if phases[index].accumulators]
     same = phases[at : later[0] if later else len(phases)]
-    ahead = [] if later else list(takewhile(lambda one: not one.accumulators, phases))
+    ahead = [] if later else list(takewhile(lambda phase: not phase.accumulators, phases))
     size = layout.shape.hidden_size * layout.lanes.bytes_each
-    found: dict[tuple[str, bool], list[tuple[int, int]]] = {}
+    lines: dict[tuple[str, bool], list[tuple[int, int]]] = {}
     for served, following in ((same, False), (ahead, True)):
         for slot, write in _touched(layout.kernel, served).items():
             if layout.arrays[slot.array].kind == "token":
-                offsets = found.setdefault((slot.array, following), [])
+                offsets = lines.setdefault((slot.array, following), [])
                 offsets.append((slot.column * size, write))
-    return tuple(Fetch(*key, tuple(offsets)) for key, offsets in found.items())
+    return tuple(Prefetch(*key, tuple(offsets)) for key, offsets in lines.items())
 
 
 def _touched(kernel: Kernel, phases: Iterable[Phase]) -> Mapping[Slot, int]:
     """The slots that these phases read and write, and 1 for those that are written."""
     phases = list(phases)
-    read = {kernel.leaves[node]: 0 for one in phases for node in kernel.loaded(one)}
-    return read | {slot: 1 for one in phases for _, slot in one.stores}
+    read = {kernel.leaves[node]: 0 for phase in phases for node in kernel.loaded(phase)}
+    return read | {slot: 1 for phase in phases for _, slot in phase.stores}

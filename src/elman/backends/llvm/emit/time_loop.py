@@ -13,12 +13,12 @@ from elman.backends.llvm.emit.assembly import Function, Value, integer
 from elman.backends.llvm.emit.frame import ZERO, Frame, Place, RowGroup
 from elman.backends.llvm.emit.layout import Layout
 from elman.backends.llvm.emit.phase import PhaseCode
-from elman.backends.llvm.emit.states import States
+from elman.backends.llvm.emit.states import StateCopies
 from elman.backends.llvm.emit.vector_loops import elementwise_loops, vector_loops
 from elman.schedule.kernel import State
 
 
-class Run:
+class TimeLoop:
     """The loops over groups of rows, steps and phases."""
 
     def __init__(self, layout: Layout) -> None:
@@ -35,14 +35,14 @@ class Run:
         """All steps of a group; both halves of a double state change places from step to step."""
         f, frame = self.f, self.frame
         size = integer("i64", frame.layout.group)
-        group = RowGroup(first, f.least(f.sub(frame.rows, first), size))
-        states = States(frame, group)
+        group = RowGroup(first, f.minimum(f.sub(frame.rows, first), size))
+        states = StateCopies(frame, group)
         states.begin()
         doubles = [state for state in self.kernel.states if state.double]
         halves = [pointer for state in doubles for pointer in frame.buffers(state)]
 
         def each(step: Value, carried: list[Value]) -> list[Value]:
-            up = f.compare("sgt", frame.turn, ZERO)
+            up = f.compare("sgt", frame.direction, ZERO)
             other = f.sub(f.sub(frame.steps, integer("i64", 1)), step)
             pairs = dict(zip(doubles, _twos(carried), strict=True))
             self._step(group, f.select(up, step, other), pairs)
@@ -60,7 +60,7 @@ class Run:
         size = f.load("i64", f.at(frame.sizes, t, "i64"), 8)
         start = f.load("i64", f.at(frame.starts, t, "i64"), 8)
         running = f.sub(frame.share(size), group.first)
-        active = f.least(running, group.count)
+        active = f.minimum(running, group.count)
         row = frame.row(group, ZERO)
         buffers = {
             state.name: doubles.get(state) or frame.buffers(state) for state in self.kernel.states
@@ -75,7 +75,7 @@ class Run:
     def _following(self, t: Value) -> Value:
         """The first token of the next step, or of this one where it is the last."""
         f, frame = self.f, self.frame
-        beside = f.add(t, frame.turn)
+        beside = f.add(t, frame.direction)
         inside = f.compare("ult", beside, frame.steps)
         return f.load("i64", f.at(frame.starts, f.select(inside, beside, t), "i64"), 8)
 

@@ -10,7 +10,7 @@ from elman.backends.llvm.emit.assembly import Value, integer
 from elman.backends.llvm.emit.blocking import BlockGroup, Chunk, groups
 from elman.backends.llvm.emit.frame import ZERO
 from elman.backends.llvm.emit.phase import PhaseCode
-from elman.backends.llvm.emit.prefetch import Fetch, fetches
+from elman.backends.llvm.emit.prefetch import Prefetch, prefetches
 
 
 def vector_loops(phase: PhaseCode) -> None:
@@ -28,7 +28,7 @@ def elementwise_loops(phase: PhaseCode) -> None:
     whole, rows = integer("i64", phase.shape.blocks), phase.frame.layout.tuning.strip
 
     def strip(start: Value, _: list[Value]) -> list[Value]:
-        end = f.least(f.add(start, integer("i64", rows)), phase.active)
+        end = f.minimum(f.add(start, integer("i64", rows)), phase.active)
         phase.elementwise((ZERO, whole), (start, end), width=1)
         return []
 
@@ -43,7 +43,7 @@ def _groups(phase: PhaseCode, group: BlockGroup) -> None:
     more = f.emit("i64", f"urem {phase.active.typed}, {tiles}")
 
     def each_group(index: Value, _: list[Value]) -> list[Value]:
-        index = phase.frame.there_and_back(index, group.count, phase.place.odd)
+        index = phase.frame.alternating(index, group.count, phase.place.odd)
         block = f.add(f.mul(index, integer("i64", group.blocks)), integer("i64", group.first))
 
         def each_tile(tile: Value, carried: list[Value]) -> list[Value]:
@@ -69,7 +69,7 @@ def _tile(phase: PhaseCode, blocks: int, block: Value, start: Value, height: Val
 def _accumulate(phase: PhaseCode, blocks: int, block: Value, start: Value, height: Value) -> None:
     """The tile, chunk after chunk; the first one's function asks for memory."""
     f = phase.f
-    asked = fetches(phase.frame.layout, phase.phase)
+    prefetched = prefetches(phase.frame.layout, phase.phase)
     tile = phase.frame.scratch("tile")
     for chunk in phase.chunks:
         depth = integer("i64", chunk.depth * phase.shape.hidden_size * phase.lanes.bytes)
@@ -80,9 +80,9 @@ def _accumulate(phase: PhaseCode, blocks: int, block: Value, start: Value, heigh
             phase.frame.move(phase.operand(sweep.operand), stride) for sweep in chunk.sweeps
         ]
         out = f.at(tile, chunk.first * chunk.rows * blocks * phase.lanes.bytes)
-        memory = phase.lines(asked, block, start)
-        _call(phase, chunk, blocks, height, asked, [*operands, weights, out, *memory])
-        asked = ()
+        memory = phase.lines(prefetched, block, start)
+        _call(phase, chunk, blocks, height, prefetched, [*operands, weights, out, *memory])
+        prefetched = ()
 
 
 def _call(
@@ -90,7 +90,7 @@ def _call(
     chunk: Chunk,
     blocks: int,
     height: Value,
-    asked: Sequence[Fetch],
+    prefetched: Sequence[Prefetch],
     arguments: Sequence[Value],
 ) -> None:
     """Call the function for a tile of this height."""
@@ -102,6 +102,8 @@ def _call(
     f.do(f"switch {height.typed}, label %{labels[chunk.rows]} [ {cases} ]")
     for rows, label in labels.items():
         f.label(label)
-        f.do(f"call void @{microkernel.name(phase.frame, chunk, blocks, rows, asked)}({listed})")
+        f.do(
+            f"call void @{microkernel.name(phase.frame, chunk, blocks, rows, prefetched)}({listed})"
+        )
         f.jump(after)
     f.label(after)

@@ -72,32 +72,32 @@ def listing(value: object) -> str:
         # An explicit stack: a long chain of ops would overflow Python's own.
         pending = [node]
         while pending:
-            one = pending[-1]
-            missing = [operand for operand in one.inputs if operand not in numbers]
-            if one not in numbers and not missing:
-                operands = [numbers[operand] for operand in one.inputs]
-                numbers[one] = len(lines)
-                lines.append(f"{one.op.value} {one.attr!r} {one.size} {operands}")
+            last = pending[-1]
+            missing = [operand for operand in last.inputs if operand not in numbers]
+            if last not in numbers and not missing:
+                operands = [numbers[operand] for operand in last.inputs]
+                numbers[last] = len(lines)
+                lines.append(f"{last.op.value} {last.attr!r} {last.size} {operands}")
             pending.pop() if not missing else pending.extend(reversed(missing))
         return numbers[node]
 
-    def word(value: object) -> str:
+    def term(value: object) -> str:
         if isinstance(value, Node):
             return f"%{number(value)}"
         if value is None or isinstance(value, str | bytes | int | float):
             return repr(value)
         if isinstance(value, tuple | list):
-            return f"({','.join(map(word, value))})"
+            return f"({','.join(map(term, value))})"
         if isinstance(value, Mapping):
-            return f"{{{','.join(f'{word(key)}:{word(one)}' for key, one in value.items())}}}"
+            return f"{{{','.join(f'{term(key)}:{term(entry)}' for key, entry in value.items())}}}"
         if isinstance(value, frozenset | set):
-            return f"<{','.join(sorted(map(word, value)))}>"
+            return f"<{','.join(sorted(map(term, value)))}>"
         if is_dataclass(value):
-            parts = (word(getattr(value, one.name)) for one in fields(value))
+            parts = (term(getattr(value, field.name)) for field in fields(value))
             return f"{type(value).__name__}({','.join(parts)})"
         raise TypeError(f"{type(value).__name__} has no text that is the same in every process")
 
-    last = word(value)
+    last = term(value)
     return "\n".join([*lines, last])
 
 
@@ -174,10 +174,10 @@ class _Store:
         try:
             # Neither a link nor a pipe: what is checked is what is read.
             flags = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
-            number = os.open(path, os.O_RDONLY | sum(getattr(os, one, 0) for one in flags))
+            number = os.open(path, os.O_RDONLY | sum(getattr(os, flag, 0) for flag in flags))
             with open(number, "rb") as file:
-                found = os.fstat(number)
-                usable = stat.S_ISREG(found.st_mode) and _only_mine(found)
+                status = os.fstat(number)
+                usable = stat.S_ISREG(status.st_mode) and _only_mine(status)
                 content = file.read(_MOST_BYTES) if usable else b""
         except FileNotFoundError:
             return None
@@ -225,8 +225,8 @@ class _Store:
             for entry in entries:
                 if entry.name.endswith((_SUFFIX, _UNFINISHED)):
                     with suppress(OSError):
-                        found = entry.stat(follow_symlinks=False)
-                        yield found.st_mtime, found.st_size, entry.path
+                        status = entry.stat(follow_symlinks=False)
+                        yield status.st_mtime, status.st_size, entry.path
 
     def _file(self, key: str) -> Path:
         return self.path / f"{key}{_SUFFIX}"
@@ -237,11 +237,11 @@ def _head(key: str, code: bytes) -> bytes:
     return b"%s%s\n%s\n" % (_MAGIC, key.encode(), hashlib.sha256(code).hexdigest().encode())
 
 
-def _only_mine(found: os.stat_result) -> bool:
+def _only_mine(status: os.stat_result) -> bool:
     """Whether nobody but this user and root can write there, as far as the system tells."""
     if sys.platform == "win32":
         return True  # the user's own folders are closed to others, and modes say nothing
-    return found.st_uid in (os.geteuid(), 0) and not found.st_mode & 0o022
+    return status.st_uid in (os.geteuid(), 0) and not status.st_mode & 0o022
 
 
 # ---------------------------------------------------------------------------------------------

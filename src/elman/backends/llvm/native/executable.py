@@ -9,7 +9,7 @@ from elman.backends.llvm.emit.layout import Layout
 from elman.backends.llvm.emit.spec import KernelSpec
 from elman.backends.llvm.native import cache
 
-_ENTRIES = ("outline", "run", "run_team", "pack", "pack_team", "whole")
+_ENTRIES = ("partition", "run", "run_team", "pack", "pack_team", "whole")
 _Entry: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -41,7 +41,7 @@ class Executable:
         """Numbers of each sum over tokens: units with those that fill the last vector."""
         source = cache.Source(spec, partial(write, layout))
         self._alive, addresses = cache.load(source, _ENTRIES)
-        self.outline, self.run, self.pack, self.whole = (
-            _Entry(addresses[name]) for name in ("outline", "run", "pack", "whole")
+        self.partition, self.run, self.pack, self.whole = (
+            _Entry(addresses[name]) for name in ("partition", "run", "pack", "whole")
         )
         self.run_team, self.pack_team = addresses["run_team"], addresses["pack_team"]

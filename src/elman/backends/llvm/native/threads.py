@@ -37,7 +37,9 @@ def team() -> Team | None:
             continue
         parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
         parallel.restype = None
-        addresses = (ctypes.cast(one, ctypes.c_void_p).value or 0 for one in (number, count))
+        addresses = (
+            ctypes.cast(function, ctypes.c_void_p).value or 0 for function in (number, count)
+        )
         return Team(parallel, *addresses)
     return None
 

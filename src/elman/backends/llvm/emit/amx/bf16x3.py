@@ -67,7 +67,7 @@ def some(f: Function, pointer: Value, count: Value) -> Value:
 def _first(f: Function, count: Value) -> Value:
     """The lanes below ``count``."""
     most = integer("i64", LANES.count)
-    bounded = f.least(count, most)
+    bounded = f.minimum(count, most)
     return f.compare("slt", _COUNT, f.splat(f.cast("trunc", bounded, "i32"), LANES.count))
 
 

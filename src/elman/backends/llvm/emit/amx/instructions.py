@@ -82,7 +82,7 @@ def _halves(f: Function, count: Value, most: int = ROWS) -> tuple[Value, Value]:
     """What of the count is in the first tile and in the second; at least a word of each."""
     limit, least = integer("i64", most), integer("i64", most // ROWS)
     more = f.sub(count, limit)
-    first = f.least(count, limit)
+    first = f.minimum(count, limit)
     return first, f.select(f.compare("sgt", more, least), more, least)
 
 

@@ -212,7 +212,7 @@ def pack_along() -> Function:
         return [f.at(here, step), f.at(to, amx.ROW)]
 
     most = integer("i64", LINES)
-    count = f.least(lines, most)
+    count = f.minimum(lines, most)
     f.loop(count, line, [source, target], stem="line")
     f.do("ret void")
     return f

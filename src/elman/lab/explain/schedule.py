@@ -5,19 +5,19 @@ from collections.abc import Iterable, Sequence
 from elman.autodiff.backward import adjoint as derive
 from elman.compiler import Compilation, compile
 from elman.ir.graph import PRODUCTS, Graph, Node, Op, depending, topological
-from elman.lab.explain.words import Line, Words
+from elman.lab.explain.naming import Line, Naming
 from elman.schedule.kernel import Accumulator, Kernel, Phase, Slot
 from elman.schedule.recurrence import products_first
 
 
-def named(program: Compilation) -> Words:
-    """The words for a compilation's values, gradients among them."""
+def named(program: Compilation) -> Naming:
+    """What to call a compilation's values, gradients among them."""
     assert program.recurrence is not None
     streams = program.recurrence.streams
     found = derive(program.graph, streams)
     # The compiler brackets the sums of the adjoint anew, as the last part of that pass.
     done = products_first(found.roots, frozenset(streams))
-    return Words(program.graph, {value: done.get(one, one) for value, one in found.every.items()})
+    return Naming(program.graph, {value: done.get(one, one) for value, one in found.every.items()})
 
 
 # ---------------------------------------------------------------------------------------------
@@ -27,20 +27,20 @@ def named(program: Compilation) -> Words:
 def adjoint(graph: Graph) -> str:
     """One step backwards, as numbered equations."""
     program = compile(graph, stop_after="adjoint")
-    words = named(program)
+    naming = named(program)
     graph, found = program.graph, program.adjoint
     assert found is not None
-    lines = words.lines(found.roots, _forward_values(words, found.roots))
+    lines = naming.lines(found.roots, _forward_values(naming, found.roots))
     said = [
         f"{graph.name}: one step backwards, run from the last step to the first.",
         "",
-        *_given(words, found.roots),
+        *_given(naming, found.roots),
         "",
         *numbered(lines),
         "",
     ]
     pairs = [
-        (f"d_{words.names[state]}", words[node])
+        (f"d_{naming.names[state]}", naming[node])
         for state, node in zip(graph.states, found.states, strict=True)
         if node is not None
     ]
@@ -50,26 +50,28 @@ def adjoint(graph: Graph) -> str:
     )
     gradients: dict[Node, list[str]] = {}
     for value, node in found.values.items():
-        gradients.setdefault(node, []).append(words[value])
+        gradients.setdefault(node, []).append(naming[value])
     said += ["The gradients of what enters the sums:"]
-    said += [f"  {words[node]} of {', '.join(values)}" for node, values in gradients.items()]
+    said += [f"  {naming[node]} of {', '.join(values)}" for node, values in gradients.items()]
     if found.parameters:
         said += ["Summed over all steps and rows:"]
-        said += [f"  {words[node]} for {words[value]}" for value, node in found.parameters.items()]
+        said += [
+            f"  {naming[node]} for {naming[value]}" for value, node in found.parameters.items()
+        ]
     return "\n".join(said) + "\n"
 
 
-def _forward_values(words: Words, roots: Iterable[Node]) -> list[Node]:
+def _forward_values(naming: Naming, roots: Iterable[Node]) -> list[Node]:
     """Values of the forward step that have a name, which the adjoint takes as they are."""
     nodes = topological(roots)
     later = depending(nodes, {Op.GRADIENT})
     found = {node for node in nodes if node not in later and node.inputs}
-    return [node for node in words.graph.nodes if node in found and words.has_name(node)]
+    return [node for node in naming.graph.nodes if node in found and naming.has_name(node)]
 
 
-def _given(words: Words, roots: Iterable[Node]) -> list[str]:
+def _given(naming: Naming, roots: Iterable[Node]) -> list[str]:
     roots = list(roots)
-    ready = frozenset(_forward_values(words, roots))
+    ready = frozenset(_forward_values(naming, roots))
     nodes = topological(roots, ready)
     gradients = [node for node in nodes if node.op is Op.GRADIENT]
     values = [
@@ -77,14 +79,14 @@ def _given(words: Words, roots: Iterable[Node]) -> list[str]:
         for node in nodes
         if node in ready or node.op in (Op.STATE, Op.INPUT, Op.MASK, Op.PARAMETER)
     ]
-    values.sort(key=words.graph.nodes.index)
+    values.sort(key=naming.graph.nodes.index)
     defined = [
-        f"{words[node]} = {words.text(node)}"
+        f"{naming[node]} = {naming.text(node)}"
         for node in values
-        if node not in words.names and node.op not in PRODUCTS
+        if node not in naming.names and node.op not in PRODUCTS
     ]
-    said = _wrapped("Given: ", (words[node] for node in gradients))
-    said += _wrapped("From the forward step: ", (words[node] for node in values))
+    said = _wrapped("Given: ", (naming[node] for node in gradients))
+    said += _wrapped("From the forward step: ", (naming[node] for node in values))
     return said + _wrapped("where ", defined)
 
 
@@ -114,46 +116,46 @@ def _wrapped(head: str, parts: Iterable[str], width: int = 96) -> list[str]:
 def schedule(graph: Graph, kernels: Sequence[str]) -> str:
     """What happens before, in and after the time loop, and where values wait."""
     program = compile(graph)
-    words = named(program)
+    naming = named(program)
     phases: list[str] = []
     for name in kernels:
         kernel: Kernel = getattr(program, name)
         order = "the last step to the first" if name == "backward" else "the first step to the last"
         phases += [f"{name.capitalize()}, from {order}:"]
         for at, phase in enumerate(kernel.phases):
-            phases += [f"  phase {at}", *_phase(words, kernel, at, phase)]
+            phases += [f"  phase {at}", *_phase(naming, kernel, at, phase)]
         phases.append("")
     said = [f"{graph.name}: what is computed when, and where it is kept", ""]
-    said += _before(program, words)
-    said += _buffer(program, words) if tuple(kernels) != ("inference",) else []
+    said += _before(program, naming)
+    said += _buffer(program, naming) if tuple(kernels) != ("inference",) else []
     said += phases
-    said += _after(program, words) if "backward" in kernels else []
+    said += _after(program, naming) if "backward" in kernels else []
     return "\n".join(said).rstrip("\n") + "\n"
 
 
-def _before(program: Compilation, words: Words) -> list[str]:
+def _before(program: Compilation, naming: Naming) -> list[str]:
     said = ["Before the loop, for all tokens at once:"]
     products = (
-        f"{words[node]} = {words.text(node)}" if node in words.names else words[node]
+        f"{naming[node]} = {naming.text(node)}" if node in naming.names else naming[node]
         for node in program.products
     )
     said += _wrapped("  one matrix product: ", products)
     given = [node for node in program.given if node.inputs]
-    said += _wrapped("  by torch: ", (f"{words[node]} = {words.text(node)}" for node in given))
-    said += [f"  {words[node]} as it is" for node in program.given if not node.inputs]
+    said += _wrapped("  by torch: ", (f"{naming[node]} = {naming.text(node)}" for node in given))
+    said += [f"  {naming[node]} as it is" for node in program.given if not node.inputs]
     return [*(said if len(said) > 1 else ["Before the loop: nothing."]), ""]
 
 
-def _buffer(program: Compilation, words: Words) -> list[str]:
+def _buffer(program: Compilation, naming: Naming) -> list[str]:
     """The table of the one buffer that streams, residuals and gradients share."""
     assert program.adjoint is not None
 
     def shown(node: Node) -> str:
-        return words.text(node) if node in words.numbered else words[node]
+        return naming.text(node) if node in naming.numbered else naming[node]
 
     rows = [["", "", ""] for _ in range(program.width)]
     for at, node in enumerate(program.products):
-        rows[program.first_product + at][0] = words[node]
+        rows[program.first_product + at][0] = naming[node]
     for node, slot in program.slots.items():
         if slot.array == "buffer":
             rows[slot.column][1] = shown(node)
@@ -167,7 +169,7 @@ def _buffer(program: Compilation, words: Words) -> list[str]:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         said.append(f"  {'  '.join(cells)}".rstrip())
     elsewhere = [(node, slot) for node, slot in program.slots.items() if slot.array != "buffer"]
-    said += [f"Kept beside it: {words[node]} in {slot.array}" for node, slot in elsewhere]
+    said += [f"Kept beside it: {naming[node]} in {slot.array}" for node, slot in elsewhere]
     if elsewhere:
         said += ["  (in a dense batch the output itself, one step earlier)"]
     if program.scalars:
@@ -176,48 +178,48 @@ def _buffer(program: Compilation, words: Words) -> list[str]:
     return [*said, ""]
 
 
-def _phase(words: Words, kernel: Kernel, at: int, phase: Phase) -> list[str]:
+def _phase(naming: Naming, kernel: Kernel, at: int, phase: Phase) -> list[str]:
     said: list[str] = []
 
     def tell(head: str, lines: Sequence[str]) -> None:
         heads = [head, *[""] * len(lines)]
         said.extend(f"    {one:12}{line}" for one, line in zip(heads, lines, strict=False))
 
-    alone = [words[one.node] for one in phase.accumulators if _is_alone(words, one.node)]
-    sums = [_sum(words, one) for one in phase.accumulators if not _is_alone(words, one.node)]
+    alone = [naming[one.node] for one in phase.accumulators if _is_alone(naming, one.node)]
+    sums = [_sum(naming, one) for one in phase.accumulators if not _is_alone(naming, one.node)]
     tell("products", [*_wrapped("", alone, 80), *sums])
-    tell("each unit", [str(line) for line in pointwise(words, kernel, at, phase)])
-    tell("keeps", _wrapped("", (words[node] for node in phase.kept)))
-    tell("averages", _wrapped("", (words[node] for node in phase.averaged)))
-    stores = [f"{words[node]} in {place(slot)}" for node, slot in phase.stores]
+    tell("each unit", [str(line) for line in pointwise(naming, kernel, at, phase)])
+    tell("keeps", _wrapped("", (naming[node] for node in phase.kept)))
+    tell("averages", _wrapped("", (naming[node] for node in phase.averaged)))
+    stores = [f"{naming[node]} in {place(slot)}" for node, slot in phase.stores]
     tell("stores", _wrapped("", stores, 80))
-    tell("sums up", _wrapped("", (words[node] for node, _ in phase.totals), 80))
-    tell("hands on", _wrapped("", (words[state.next] for state in phase.states), 80))
+    tell("sums up", _wrapped("", (naming[node] for node, _ in phase.totals), 80))
+    tell("hands on", _wrapped("", (naming[state.next] for state in phase.states), 80))
     return said
 
 
-def pointwise(words: Words, kernel: Kernel, at: int, phase: Phase) -> list[Line]:
+def pointwise(naming: Naming, kernel: Kernel, at: int, phase: Phase) -> list[Line]:
     """The elementwise work of a phase."""
     ready = _ready(kernel, at) | {one.node for one in phase.accumulators}
-    return words.lines([node for node in phase.roots if node not in ready], ready)
+    return naming.lines([node for node in phase.roots if node not in ready], ready)
 
 
-def _is_alone(words: Words, node: Node) -> bool:
+def _is_alone(naming: Naming, node: Node) -> bool:
     """Whether a sum is a single product that goes into an expression as it is."""
-    return node.op in PRODUCTS and node not in words.names
+    return node.op in PRODUCTS and node not in naming.names
 
 
-def sum_name(words: Words, sum_: Accumulator) -> str:
+def sum_name(naming: Naming, sum_: Accumulator) -> str:
     """What a sum of products is called."""
-    return words[sum_.node] if _is_alone(words, sum_.node) else words.line_name(sum_.node)
+    return naming[sum_.node] if _is_alone(naming, sum_.node) else naming.line_name(sum_.node)
 
 
-def _sum(words: Words, sum_: Accumulator) -> str:
+def _sum(naming: Naming, sum_: Accumulator) -> str:
     parts = (
-        f"{words.matrix(str(one.attr))}{'^T' * (one.op is Op.TRANSPOSED)} {words[one.inputs[0]]}"
+        f"{naming.matrix(str(one.attr))}{'^T' * (one.op is Op.TRANSPOSED)} {naming[one.inputs[0]]}"
         for one in sum_.products
     )
-    return f"{sum_name(words, sum_)} = {' + '.join(parts)}"
+    return f"{sum_name(naming, sum_)} = {' + '.join(parts)}"
 
 
 def _ready(kernel: Kernel, at: int) -> set[Node]:
@@ -230,11 +232,11 @@ def _ready(kernel: Kernel, at: int) -> set[Node]:
 
 
 def place(slot: Slot) -> str:
-    """Where a value lies, in words."""
+    """Where a value lies, as text."""
     return f"{slot.array} {slot.column}" if slot.array in ("buffer", "scalar") else slot.array
 
 
-def _after(program: Compilation, words: Words) -> list[str]:
+def _after(program: Compilation, naming: Naming) -> list[str]:
     """The gradients that are matrix products, and the sums of the threads."""
 
     def span(first: int, count: int) -> str:
@@ -243,18 +245,18 @@ def _after(program: Compilation, words: Words) -> list[str]:
     said = ["After the loop, for all tokens at once:"]
     if program.products:
         (x,) = program.graph.inputs
-        matrices = ", ".join(words.matrix(str(node.attr)) for node in program.products)
+        matrices = ", ".join(naming.matrix(str(node.attr)) for node in program.products)
         columns = span(program.first_product, len(program.products))
-        said.append(f"  d of {matrices}: {columns}, transposed, times {words[x]}")
-        said.append(f"  d of {words[x]}: {columns} times those matrices")
+        said.append(f"  d of {matrices}: {columns}, transposed, times {naming[x]}")
+        said.append(f"  d of {naming[x]}: {columns} times those matrices")
     operands = {slot: node for node, slot in program.slots.items()}
     for outer in program.outers:
-        matrices = ", ".join(words.matrix(str(node.attr)) for node in outer.products)
+        matrices = ", ".join(naming.matrix(str(node.attr)) for node in outer.products)
         columns = span(outer.gradients, len(outer.products))
         said.append(
-            f"  d of {matrices}: {columns}, transposed, times {words[operands[outer.operand]]}"
+            f"  d of {matrices}: {columns}, transposed, times {naming[operands[outer.operand]]}"
         )
     for node in program.given:
-        said.append(f"  d of {words[node]}: {span(program.columns.index(node), 1)}")
-    totals = (words[node] for node in program.totals)
+        said.append(f"  d of {naming[node]}: {span(program.columns.index(node), 1)}")
+    totals = (naming[node] for node in program.totals)
     return [*said, *_wrapped("  by adding up the threads' sums: d of ", totals)]

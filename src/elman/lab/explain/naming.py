@@ -29,7 +29,7 @@ class Line(NamedTuple):
         return f"{self.name} = {self.text}"
 
 
-class Words:
+class Naming:
     """The names of one cell's values.
 
     Values have the names that the equations give them; ``h[t-1]`` is a state as the step before
