@@ -2,9 +2,11 @@
 
 import ctypes
 import itertools
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ from checks import (
 )
 from elman import compiler
 from elman.autodiff.rules import RULES, mul
-from elman.backends import eager
+from elman.backends import eager, llvm
 from elman.backends.base import Run
 from elman.backends.llvm.call import signature as signatures
 from elman.backends.llvm.call.launch import Arguments, prepare
@@ -32,7 +34,10 @@ from elman.backends.llvm.call.passes import Call
 from elman.backends.llvm.call.signature import signature_of
 from elman.backends.llvm.emit import math
 from elman.backends.llvm.emit.assembly import number
+from elman.backends.llvm.emit.kernel import write
+from elman.backends.llvm.emit.layout import Layout
 from elman.backends.llvm.native import threads
+from elman.backends.llvm.native.host import Host
 from elman.cell import cell, tanh
 from elman.cells import find
 from elman.errors import BackendError
@@ -663,3 +668,48 @@ def test_a_single_state_where_two_are_needed_is_caught(anew, monkeypatch):
     # More rows than a tile, and more units than a block.
     with pytest.raises(AssertionError, match="off by"):
         check_forward(LLVM, Problem(find("lstm").graph, (3,) * 20, 3, 70), torch.float32)
+
+
+# ---------------------------------------------------------------------------------------------
+# The page about the backend
+
+
+def test_the_numbers_on_the_backends_page_are_the_lstms():
+    page = Path(llvm.__file__).with_name("README.md").read_text(encoding="utf-8")
+    program = compiler.compile(find("lstm").graph)
+    layouts = {
+        (kind, amx): Layout(
+            Host("", "", 64, 32, amx).spec(
+                getattr(program, kind), program.place, 128, "float", amx=amx
+            )
+        )
+        for kind in ("forward", "backward")
+        for amx in (False, True)
+    }
+    forward, amx = layouts["forward", False], layouts["forward", True]
+    (chunk,), (backward,) = forward.chunks[0], layouts["backward", False].chunks[1]
+    text = write(forward)
+    for said in (
+        f"the buffer has {program.width} columns",
+        f"{len(forward.kernel.phases)} phase; {len(chunk.accumulators)} sums of products",
+        f"has {len(layouts['backward', False].kernel.phases)}\n  phases",
+        f"{forward.shape.blocks} blocks of 16 units",
+        f"{chunk.rows} rows x {chunk.blocks} block x {len(chunk.accumulators)} sums",
+        f"{backward.rows} rows x {backward.blocks} blocks x {len(backward.accumulators)} sum.",
+        f"{len(forward.words)} words a call, {forward.packed_bytes:,} bytes of packed weights, "
+        f"{forward.scratch_bytes:,} bytes of scratch memory a thread;\n  {forward.group} rows",
+        f"{text.count('define ')} functions. `tile_0_1x1`",
+        f"{amx.packed_bytes:,} bytes of packed\n  weights",
+        f"{amx.group} rows at a time and {write(amx).count('define ')} functions",
+        f"At most {signatures.MOST_EXECUTABLES} executables",
+    ):
+        assert said in page, said
+    for name in re.findall(r"`(\w+_?\w+)`", page[page.index("- The module") :].split("- On")[0]):
+        assert f"@{name}(" in text, name
+    for path in re.findall(r"`((?:emit|native|call)/\w+)", page):
+        assert (
+            Path(llvm.__file__)
+            .with_name(path.split("/")[0])
+            .joinpath(f"{path.split('/')[1]}.py")
+            .is_file()
+        ), path
