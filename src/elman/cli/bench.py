@@ -121,17 +121,17 @@ def _print(result: Result) -> None:
     rows = [row for row in result.rows if row.work != "ablation"]
     if rows:
         _print_rows(rows)
-    summary = [one for one in result.summary if one.work != "ablation"]
+    summary = [line for line in result.summary if line.work != "ablation"]
     if summary:
         print("\nOver all shapes")
         _print_table(
             ("work", "cell", "beside", "threads", "shapes", "mean", "least", "at T,B,I,H"),
             [
                 (
-                    *(one.work, one.cell, one.against, str(one.threads), str(one.shapes)),
-                    *(f"{one.geometric_mean:.2f}", f"{one.lowest:.2f}", str(one.lowest_shape)),
+                    *(line.work, line.cell, line.against, str(line.threads), str(line.shapes)),
+                    *(f"{line.geometric_mean:.2f}", f"{line.lowest:.2f}", str(line.lowest_shape)),
                 )
-                for one in summary
+                for line in summary
             ],
         )
     for title, (head, *lines) in knobs(result.rows):

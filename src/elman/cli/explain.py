@@ -45,12 +45,12 @@ def explain(
     from elman.cells import find
     from elman.lab import explain as library
 
-    found = find(cell)
+    chosen = find(cell)
     text = library.explain(
-        found, stage, hidden_size=hidden_size, dtype=dtype, kernel=kernel, amx=amx
+        chosen, stage, hidden_size=hidden_size, dtype=dtype, kernel=kernel, amx=amx
     )
     if json:
-        display.print_json({"cell": found.name, "stage": stage, "text": text})
+        display.print_json({"cell": chosen.name, "stage": stage, "text": text})
         return
     for line in text.splitlines():
         sys.stdout.write(f"{display.visible(line.expandtabs())}\n")

@@ -114,12 +114,12 @@ def ablation(session: Session) -> Found:
             continue
         steps = {shape: _step(cell, shape) for shape in session.options.shapes}
         for knob in KNOBS:
-            found = _reason_against(knob, session) or list(_measured(session, cell, steps, knob))
-            if isinstance(found, str) or not found:
-                why = found or "it changes nothing at these sizes"
+            rows = _reason_against(knob, session) or list(_measured(session, cell, steps, knob))
+            if isinstance(rows, str) or not rows:
+                why = rows or "it changes nothing at these sizes"
                 yield Skipped(f"ablation of {knob.name}, {cell.name}", str(why))
             else:
-                yield from found
+                yield from rows
 
 
 def _reason_against(knob: Knob, session: Session) -> str | None:

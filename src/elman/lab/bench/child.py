@@ -29,8 +29,8 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 def _measure(request: dict[str, Any]) -> Iterator[Any]:
     options = msgspec.convert(request["options"], Options)
-    for found in works.measure(options, request["threads"]):
-        yield ("row" if isinstance(found, Row) else "skipped"), found
+    for result in works.measure(options, request["threads"]):
+        yield ("row" if isinstance(result, Row) else "skipped"), result
 
 
 def _memory(request: dict[str, Any]) -> Iterator[Any]:
@@ -128,8 +128,8 @@ def main() -> None:
     """Answer one request."""
     request = msgspec.json.decode(sys.stdin.buffer.read())
     try:
-        for found in KINDS[request["kind"]](request):
-            sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        for answer in KINDS[request["kind"]](request):
+            sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
             sys.stdout.buffer.flush()
     except LabError as error:
         sys.stderr.write(f"{error}\n")

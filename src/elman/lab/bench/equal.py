@@ -18,15 +18,15 @@ def check_equal(cell: Cell, shape: Shape, steps: Mapping[str, Training]) -> None
     Raises:
         LabError: one is off by more than rounding.
     """
-    found = {}
+    results = {}
     for name, step in steps.items():
         output, grads = step()
         pair = (output, grads[0])
         if name == "jax":
             pair = (scan.to_torch(output), scan.to_torch(grads[0]))
-        found[name] = [value.detach().flatten() for value in pair]
-    for name, values in found.items():
-        for mine, other in zip(found["elman"], values, strict=True):
+        results[name] = [value.detach().flatten() for value in pair]
+    for name, values in results.items():
+        for mine, other in zip(results["elman"], values, strict=True):
             off = float((mine - other).abs().max() / other.abs().max().clamp(min=1e-30))
             if not off < _TOLERANCE:
                 raise LabError(

@@ -40,7 +40,7 @@ def machine() -> Machine:
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
-        versions={name: found for name in _PACKAGES if (found := _version(name))},
+        versions={name: version for name in _PACKAGES if (version := _version(name))},
     )
 
 

@@ -124,10 +124,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"--threads is {count}; this process may use 1 to {cores} cores")
 
 
-def _check_names(option: str, names: tuple[str, ...], known: dict[str, str]) -> None:
+def _check_names(option: str, names: tuple[str, ...], allowed: dict[str, str]) -> None:
     for name in names:
-        if name not in known:
-            raise ConfigError(f"{option} names {name!r}; there are {', '.join(known)}")
+        if name not in allowed:
+            raise ConfigError(f"{option} names {name!r}; there are {', '.join(allowed)}")
 
 
 def available_cores() -> int:

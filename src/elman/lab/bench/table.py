@@ -71,11 +71,11 @@ def knobs(rows: Sequence[Row]) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
             groups.setdefault((row.cell, row.threads), []).append(row)
     for (cell, threads), group in groups.items():
         shapes = list(dict.fromkeys(row.shape for row in group))
-        found: dict[str, dict[Shape, Row]] = {}
+        knobs: dict[str, dict[Shape, Row]] = {}
         for row in group:
-            found.setdefault(row.against, {})[row.shape] = row
+            knobs.setdefault(row.against, {})[row.shape] = row
         head = (f"{cell} without", *map(str, shapes), "mean", "most")
-        lines = [_knob(name, shapes, measured) for name, measured in found.items()]
+        lines = [_knob(name, shapes, measured) for name, measured in knobs.items()]
         yield f"{cell}, threads: {threads}", [head, *lines]
 
 

@@ -66,6 +66,6 @@ def _sample(step: Step, calls: int) -> float:
 
 
 def _kernel_sample(step: Step, calls: int) -> float:
-    with watched() as found:
+    with watched() as durations:
         _sample(step, calls)
-    return sum(seconds for _, seconds in found) / calls
+    return sum(seconds for _, seconds in durations) / calls
