@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from elman.backends.llvm import engine
+from elman.backends.llvm.native import host
 from elman.cell import cell, tanh
 from elman.cells import ALL_CELLS, find
 from elman.cli.app import run
@@ -21,7 +21,7 @@ from elman.ir import costs, reference
 from elman.ir.graph import parameter_node
 from elman.ir.text import parse
 from elman.lab.explain import DTYPES, KERNELS, STAGES, explain
-from elman.lab.explain.words import Words
+from elman.lab.explain.naming import Naming
 from wild_cells import wild_graph
 
 PAGE = Path(__file__).parent.parent / "docs" / "compiler.md"
@@ -38,8 +38,8 @@ SIZE = 4
 
 @pytest.fixture
 def large_machine(monkeypatch):
-    """A machine with AVX-512 and matrix tiles, whatever this one is."""
-    monkeypatch.setattr(engine, "host", lambda: engine.Host("some", "", 64, 32, tiles=True))
+    """A machine with AVX-512 and AMX, whatever this one is."""
+    monkeypatch.setattr(host, "detect", lambda: host.Host("some", "", 64, 32, amx=True))
 
 
 # What is shown is true: the text itself is computed with
@@ -70,13 +70,13 @@ def compute(lines: list[str], values: dict) -> dict:
 def draw(graph):
     """Weights by their own names and by those in the text, a step's input, states and masks."""
     rng = np.random.default_rng(0)
-    words = Words(graph)
+    naming = Naming(graph)
     shapes = costs.shapes(graph, input_size=SIZE, hidden_size=SIZE)
     weights = {name: rng.normal(size=shape) for name, shape in shapes.items()}
     shown = {
-        words.matrix(one.name)
+        naming.matrix(one.name)
         if one.kind == "matrix"
-        else words.names[parameter_node(one.name)]: weights[one.name].view(Matrix)
+        else naming.names[parameter_node(one.name)]: weights[one.name].view(Matrix)
         if one.kind == "matrix"
         else weights[one.name]
         for one in graph.parameters
@@ -209,7 +209,7 @@ def test_every_stage_of_every_cell(name, large_machine):
         for dtype in DTYPES:
             text = explain(found, "kernel", kernel=kernel, dtype=dtype, hidden_size=20)
             assert f" {kernel}, H = 20, {dtype}," in text
-        tiled = explain(found, "kernel", kernel=kernel, hidden_size=20, tiles=True)
+        tiled = explain(found, "kernel", kernel=kernel, hidden_size=20, amx=True)
         products = getattr(compile(found.graph), kernel).products
         assert tiled.count(" times ") == len(products)
         assert ("into three numbers of 8 bits" in tiled) == bool(products)
@@ -217,24 +217,24 @@ def test_every_stage_of_every_cell(name, large_machine):
 
 @pytest.mark.parametrize("bits", [16, 32, 64])
 def test_kernel_on_other_machines(monkeypatch, bits):
-    host = engine.Host("some", "", bits, 32 if bits == 64 else 16)
-    monkeypatch.setattr(engine, "host", lambda: host)
+    other = host.Host("some", "", bits, 32 if bits == 64 else 16)
+    monkeypatch.setattr(host, "detect", lambda: other)
     text = explain(find("lstm"), "kernel", hidden_size=20)
     assert f"blocks of {bits // 4} units" in text
-    assert all(int(used) <= host.registers for used in re.findall(r"= (\d+) registers", text))
+    assert all(int(used) <= other.registers for used in re.findall(r"= (\d+) registers", text))
 
 
-def test_tiles_of_a_machine_without_them(monkeypatch):
-    monkeypatch.setattr(engine, "host", lambda: engine.Host("haswell", "", 32, 16))
-    with pytest.raises(BackendError, match="this machine has no matrix tiles"):
-        explain(find("lstm"), "asm", tiles=True)
-    assert "which it does not have" in explain(find("lstm"), "kernel", tiles=True)
+def test_amx_of_a_machine_without_it(monkeypatch):
+    monkeypatch.setattr(host, "detect", lambda: host.Host("haswell", "", 32, 16))
+    with pytest.raises(BackendError, match="this machine has no AMX"):
+        explain(find("lstm"), "asm", amx=True)
+    assert "which it does not have" in explain(find("lstm"), "kernel", amx=True)
 
 
 def test_machine_code_is_this_machines():
     text = explain(find("elman"), "asm", hidden_size=5, kernel="inference")
     assert "tile_0_1x1:" in text
-    assert ("vfmadd" in text) or not engine.host().features.count("+fma")
+    assert ("vfmadd" in text) or not host.detect().features.count("+fma")
 
 
 def test_a_cell_without_a_docstring_has_equations():
@@ -289,15 +289,15 @@ def test_what_is_not_there_is_refused_by_name():
         explain(lstm, "kernel", dtype="float16")
     with pytest.raises(ConfigError, match="hidden_size is 0; it must be 1 or more"):
         explain(lstm, hidden_size=0)
-    with pytest.raises(ConfigError, match="multiply float32 alone, and dtype is float64"):
-        explain(lstm, "kernel", dtype="float64", tiles=True)
+    with pytest.raises(ConfigError, match="multiplies float32 alone, and dtype is float64"):
+        explain(lstm, "kernel", dtype="float64", amx=True)
 
 
 def test_without_llvm_the_early_stages_are_shown(monkeypatch):
     def missing():
-        raise engine.UnsupportedError("llvmlite cannot be imported (no module)")
+        raise host.UnsupportedError("llvmlite cannot be imported (no module)")
 
-    monkeypatch.setattr(engine, "host", missing)
+    monkeypatch.setattr(host, "detect", missing)
     assert explain(find("gru"), "schedule")
     with pytest.raises(BackendError, match=r"llvmlite cannot be imported.*stages before `kernel`"):
         explain(find("gru"), "llvm")
@@ -413,7 +413,7 @@ def test_code_of_the_page_is_of_the_kind_that_is_written(large_machine):
     assert all(line.strip() in written for line in llvm.splitlines())
 
 
-@pytest.mark.skipif("+avx512f" not in engine.host().features, reason="the page's is for AVX-512")
+@pytest.mark.skipif("+avx512f" not in host.detect().features, reason="the page's is for AVX-512")
 def test_machine_code_of_the_page():
     text = PAGE.read_text(encoding="utf-8")
     (asm,) = re.findall(r"^```asm\n(.*?)^```$", text, re.M | re.S)

@@ -15,8 +15,10 @@ import elman.nn
 from checks import TOLERANCES, Problem, packed_masks, tensors
 from elman import backends
 from elman.backends.base import Run
-from elman.backends.llvm import engine, function, library
-from elman.backends.llvm.plan import Tensors, before_the_loop, plan
+from elman.backends.llvm.call import autograd as function
+from elman.backends.llvm.call import torch_ops as library
+from elman.backends.llvm.call.signature import Tensors, before_the_loop, signature_of
+from elman.backends.llvm.native import host
 from elman.cells import find
 from elman.errors import BackendError, ConfigError
 from elman.ir.rewrite import expected
@@ -187,7 +189,7 @@ def test_what_is_kept_goes_through_hooks_for_saved_tensors():
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         layer(batch)
-    width = plan(layer.cell.graph).program.width
+    width = signature_of(layer.cell.graph).program.width
     assert len(batch.data) * width * H in sizes
 
 
@@ -325,7 +327,7 @@ def operator_call(name, *, reverse=False, grad=True, lengths=(2, 4, 3)):
     states = tuple(leaves[f"state {name}"] for name in graph.state_names)
     masks = packed_masks(problem, batch)
     run = Run(graph, weights, data, batch.batch_sizes, states, reverse, masks)
-    parts = before_the_loop(plan(graph), run)
+    parts = before_the_loop(signature_of(graph), run)
     groups = [list(group) for group in (parts.weights, parts.masks, parts.states, parts.given)]
     return (data, batch.batch_sizes, *groups, library._write(graph), reverse, grad)
 
@@ -639,10 +641,10 @@ def test_a_jit_trace_holds_the_operator(grad):
 
 @pytest.fixture
 def _no_kernels(monkeypatch):
-    def host():
-        raise engine.UnsupportedError("llvmlite cannot be imported (made up)")
+    def missing():
+        raise host.UnsupportedError("llvmlite cannot be imported (made up)")
 
-    monkeypatch.setattr(engine, "host", host)
+    monkeypatch.setattr(host, "detect", missing)
     monkeypatch.setattr(backends, "_warned", set())
     monkeypatch.setattr(backends.compiled, "unable", False)
 

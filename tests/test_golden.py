@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from elman.backends.llvm import engine
+from elman.backends.llvm.native import host as hosts
 from elman.cells import find
 from elman.lab.explain import explain
 
@@ -28,9 +28,9 @@ STAGES = ("graph", "adjoint", "schedule", "kernel")
 SIZE = 70
 """H: some whole blocks of units and a part of one, and enough for matrix tiles."""
 HOSTS = (
-    engine.Host("x86-avx512-amx", "", 64, 32, tiles=True),
-    engine.Host("x86-avx2", "", 32, 16),
-    engine.Host("arm-neon", "", 16, 32),
+    hosts.Host("x86-avx512-amx", "", 64, 32, amx=True),
+    hosts.Host("x86-avx2", "", 32, 16),
+    hosts.Host("arm-neon", "", 16, 32),
 )
 
 
@@ -39,7 +39,7 @@ def host(monkeypatch):
     """Choose a machine, whatever this one is."""
 
     def choose(chosen):
-        monkeypatch.setattr(engine, "host", lambda: chosen)
+        monkeypatch.setattr(hosts, "detect", lambda: chosen)
         name = "x86_64" if chosen.cpu.startswith("x86") else "aarch64"
         monkeypatch.setattr(platform, "machine", lambda: name)
 
@@ -51,17 +51,17 @@ def shown(cell, stage, host):
     """The text of a stage; that of the kernels is short enough to read, their assembly is not."""
     if stage != "kernel":
         return explain(cell, stage)
-    options = [{"kernel": "forward"}, {"kernel": "backward"}, {"kernel": "forward", "tiles": True}]
+    options = [{"kernel": "forward"}, {"kernel": "backward"}, {"kernel": "forward", "amx": True}]
     texts = [explain(cell, "kernel", hidden_size=SIZE, **one) for one in options]
     lines = ["LLVM assembly, SHA-256:"]
     for machine in HOSTS:
         host(machine)
         for kernel in ("inference", "forward", "backward"):
             for dtype in ("float32", "float64"):
-                for tiles in (False, True) if machine.tiles and dtype == "float32" else (False,):
-                    options = {"kernel": kernel, "dtype": dtype, "tiles": tiles}
+                for amx in (False, True) if machine.amx and dtype == "float32" else (False,):
+                    options = {"kernel": kernel, "dtype": dtype, "amx": amx}
                     text = explain(cell, "llvm", hidden_size=SIZE, **options)
-                    what = f"{machine.cpu} {kernel} {dtype}{' tiles' if tiles else ''}"
+                    what = f"{machine.cpu} {kernel} {dtype}{' amx' if amx else ''}"
                     lines.append(f"{what}: {hashlib.sha256(text.encode()).hexdigest()[:16]}")
     return "\n".join([*texts, *lines]) + "\n"
 

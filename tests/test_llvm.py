@@ -2,9 +2,11 @@
 
 import ctypes
 import itertools
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,14 +26,18 @@ from checks import (
 )
 from elman import compiler
 from elman.autodiff.rules import RULES, mul
-from elman.backends import eager
+from elman.backends import eager, llvm
 from elman.backends.base import Run
-from elman.backends.llvm import math, threads
-from elman.backends.llvm import plan as plans
-from elman.backends.llvm.builder import number
-from elman.backends.llvm.call import Call
-from elman.backends.llvm.executable import Arguments
-from elman.backends.llvm.plan import plan
+from elman.backends.llvm.call import signature as signatures
+from elman.backends.llvm.call.launch import Arguments, prepare
+from elman.backends.llvm.call.passes import Call
+from elman.backends.llvm.call.signature import signature_of
+from elman.backends.llvm.emit import math
+from elman.backends.llvm.emit.assembly import number
+from elman.backends.llvm.emit.kernel import write
+from elman.backends.llvm.emit.layout import Layout
+from elman.backends.llvm.native import threads
+from elman.backends.llvm.native.host import Host
 from elman.cell import cell, tanh
 from elman.cells import find
 from elman.errors import BackendError
@@ -258,13 +264,15 @@ def test_sizes_of_no_ragged_batch_are_refused(wrong, count, monkeypatch):
 @pytest.mark.parametrize("lengths", [(5,) * 6, (9, 4, 4, 2, 1, 1, 1), (1,), (3, 2)])
 def test_shares_are_whole_and_nearly_even(lengths, count):
     batch = ragged.pack(torch.zeros(sum(lengths), 2), torch.tensor(lengths))
-    program = plan(find("elman").graph)
+    program = signature_of(find("elman").graph)
     run = program.executable("inference", 3, torch.float32)
     rows, tokens = len(lengths), sum(lengths)
     some = [torch.zeros(rows, 3)]
     arrays = dict.fromkeys(("weights.weight_hh", "weights.bias", "buffer", "output"), some[0])
     arrays["weights.weight_hh"] = torch.zeros(3, 3)
-    prepared = run.prepare(Arguments(batch.batch_sizes, rows, tokens, 1, some, some, arrays, count))
+    prepared = prepare(
+        run, Arguments(batch.batch_sizes, rows, tokens, 1, some, some, arrays, count)
+    )
     at = {word: place for place, word in enumerate(run.words)}
 
     def read(name, size):
@@ -334,7 +342,7 @@ THREADED = ("lstm", "gru_v1", "mlstm", "slstm", "layer_norm(lstm)")
 def test_two_threads_as_one(name, lengths, two_threads):
     layer, batch = layer_of(name), batch_of(lengths)
     rows, tokens = len(lengths), sum(lengths)
-    call = Call(plan(layer.cell.graph), 20, batch.batch_sizes, rows, tokens, reverse=False)
+    call = Call(signature_of(layer.cell.graph), 20, batch.batch_sizes, rows, tokens, reverse=False)
     assert call.threads() == 2
     found, grads = results(layer.eval(), batch)
     again, grads_again = results(layer, batch)
@@ -362,7 +370,7 @@ def test_more_threads_than_rows(rows, count, pool, monkeypatch):
 
 
 def test_few_rows_stay_in_one_thread(two_threads):
-    known = plan(find("lstm").graph)
+    known = signature_of(find("lstm").graph)
     for rows, size, expected in ((3, 512, 1), (8, 4, 1), (8, 512, 2), (1000, 512, 2)):
         sizes = torch.full((10,), rows)
         call = Call(known, size, sizes, rows, 10 * rows, reverse=False)
@@ -570,7 +578,7 @@ def anew(monkeypatch, tmp_path):
 
 def clear():
     compiler.compile.cache_clear()
-    plan.cache_clear()
+    signature_of.cache_clear()
 
 
 def caught():
@@ -621,7 +629,7 @@ def changed_kernel(monkeypatch, kind, change):
         program = right(graph)
         return replace(program, **{kind: change(getattr(program, kind))})
 
-    monkeypatch.setattr(plans, "compile", wrong)
+    monkeypatch.setattr(signatures, "compile", wrong)
 
 
 def without(slots: Iterable, array: str):
@@ -660,3 +668,48 @@ def test_a_single_state_where_two_are_needed_is_caught(anew, monkeypatch):
     # More rows than a tile, and more units than a block.
     with pytest.raises(AssertionError, match="off by"):
         check_forward(LLVM, Problem(find("lstm").graph, (3,) * 20, 3, 70), torch.float32)
+
+
+# ---------------------------------------------------------------------------------------------
+# The page about the backend
+
+
+def test_the_numbers_on_the_backends_page_are_the_lstms():
+    page = Path(llvm.__file__).with_name("README.md").read_text(encoding="utf-8")
+    program = compiler.compile(find("lstm").graph)
+    layouts = {
+        (kind, amx): Layout(
+            Host("", "", 64, 32, amx).spec(
+                getattr(program, kind), program.place, 128, "float", amx=amx
+            )
+        )
+        for kind in ("forward", "backward")
+        for amx in (False, True)
+    }
+    forward, amx = layouts["forward", False], layouts["forward", True]
+    (chunk,), (backward,) = forward.chunks[0], layouts["backward", False].chunks[1]
+    text = write(forward)
+    for said in (
+        f"the buffer has {program.width} columns",
+        f"{len(forward.kernel.phases)} phase; {len(chunk.accumulators)} sums of products",
+        f"has {len(layouts['backward', False].kernel.phases)}\n  phases",
+        f"{forward.shape.blocks} blocks of 16 units",
+        f"{chunk.rows} rows x {chunk.blocks} block x {len(chunk.accumulators)} sums",
+        f"{backward.rows} rows x {backward.blocks} blocks x {len(backward.accumulators)} sum.",
+        f"{len(forward.words)} words a call, {forward.packed_bytes:,} bytes of packed weights, "
+        f"{forward.scratch_bytes:,} bytes of scratch memory a thread;\n  {forward.group} rows",
+        f"{text.count('define ')} functions. `tile_0_1x1`",
+        f"{amx.packed_bytes:,} bytes of packed\n  weights",
+        f"{amx.group} rows at a time and {write(amx).count('define ')} functions",
+        f"At most {signatures.MOST_EXECUTABLES} executables",
+    ):
+        assert said in page, said
+    for name in re.findall(r"`(\w+_?\w+)`", page[page.index("- The module") :].split("- On")[0]):
+        assert f"@{name}(" in text, name
+    for path in re.findall(r"`((?:emit|native|call)/\w+)", page):
+        assert (
+            Path(llvm.__file__)
+            .with_name(path.split("/")[0])
+            .joinpath(f"{path.split('/')[1]}.py")
+            .is_file()
+        ), path

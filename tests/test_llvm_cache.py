@@ -8,7 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
+import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,10 +16,11 @@ import pytest
 import torch
 
 import elman
-from elman import compiler
-from elman.backends.llvm import cache, engine, executable
-from elman.backends.llvm.emit import Emitter
-from elman.backends.llvm.tiles import Shape
+import elman.compiler
+from elman.backends.llvm.call import signature
+from elman.backends.llvm.emit.kernel import write
+from elman.backends.llvm.emit.layout import Layout
+from elman.backends.llvm.native import cache, compiler, host
 from elman.cell import cell, tanh
 from elman.cells import ALL_CELLS, find
 from elman.ir.graph import Op, apply, constant, state_node
@@ -42,15 +43,17 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def small_object():
     """Object code with the names that are asked for, much sooner compiled than a kernel."""
-    return engine.compile_object("".join(f"define void @{one}() {{ ret void }}\n" for one in NAMES))
+    return compiler.compile_object(
+        "".join(f"define void @{one}() {{ ret void }}\n" for one in NAMES)
+    )
 
 
 @pytest.fixture(autouse=True)
 def compiled(request, monkeypatch, small_object):
     """Grows by one with each compilation, of the small object unless a test is marked."""
     done = []
-    real = engine.compile_object if "real" in request.fixturenames else lambda _: small_object
-    monkeypatch.setattr(engine, "compile_object", lambda text: done.append(text) or real(text))
+    real = compiler.compile_object if "real" in request.fixturenames else lambda _: small_object
+    monkeypatch.setattr(compiler, "compile_object", lambda text: done.append(text) or real(text))
     return done
 
 
@@ -59,10 +62,13 @@ def real():
     """For a test that needs the kernels themselves."""
 
 
-def source(name="elman", kind="inference", size=5, dtype=torch.float32):
-    program = compiler.compile(find(name).graph)
-    kernel = getattr(program, kind)
-    return cache.Source(executable.emitter(kernel, program.place, size, dtype))
+def source(name="elman", kind="inference", size=5, scalar="float"):
+    program = elman.compiler.compile(find(name).graph)
+    return source_of(host.detect().spec(getattr(program, kind), program.place, size, scalar))
+
+
+def source_of(spec):
+    return cache.Source(spec, lambda: write(Layout(spec)))
 
 
 def load(*args, **options):
@@ -86,7 +92,7 @@ def test_code_is_compiled_once(folder, compiled):
 
 def forget_executables():
     """Have them loaded anew, as a fresh process would."""
-    for name in ("backend", "function"):
+    for name in ("backend", "call.autograd"):
         module = sys.modules.get(f"elman.backends.llvm.{name}")
         for one in vars(module).values() if module else ():
             if hasattr(one, "cache_clear") and "elman.backends.llvm" in one.__module__:
@@ -138,7 +144,7 @@ def test_key_is_the_same_where_the_code_is_and_only_there(folder):
         {"kind": "backward"},
         {"size": 6},
         {"size": 8},
-        {"dtype": torch.float64},
+        {"scalar": "double"},
     ],
     ids=str,
 )
@@ -162,37 +168,38 @@ def test_kernels_of_the_same_operations_are_told_apart(folder):
 
 
 def test_place_of_a_matrix_counts(folder):
-    found = source().writer
-    (name,) = (str(node.attr) for node in found.kernel.products)
-    stack, at = found.matrices[name]
-    moved = {**found.matrices, name: (stack, at + 1)}
-    other = Emitter(found.kernel, found.shape, moved, found.scalar)
-    assert cache.Source(found).key != cache.Source(other).key
+    spec = source().name
+    (name,) = (str(node.attr) for node in spec.kernel.products)
+    stack, at = spec.places[name]
+    moved = replace(spec, places={**spec.places, name: (stack, at + 1)})
+    assert source_of(spec).key != source_of(moved).key
 
 
-@pytest.mark.parametrize("change", ["lanes", "registers"])
-def test_vectors_count(folder, change):
-    found = source().writer
-    shape: Shape = found.shape
+@pytest.mark.parametrize("change", ["lanes", "registers", "size", "x86", "tuning"])
+def test_every_part_of_the_spec_counts(folder, change):
+    spec = source().name
+    shape = spec.shape
     other = {
-        "lanes": replace(shape, lanes=replace(shape.lanes, count=shape.lanes.count * 2)),
-        "registers": replace(shape, registers=48 - shape.registers),
+        "lanes": {"shape": replace(shape, lanes=replace(shape.lanes, count=2))},
+        "registers": {"shape": replace(shape, registers=48 - shape.registers)},
+        "size": {"shape": replace(shape, hidden_size=9)},
+        "x86": {"x86": not spec.x86},
+        "tuning": {"tuning": replace(spec.tuning, strip=5)},
     }[change]
-    changed = Emitter(found.kernel, other, found.matrices, found.scalar)
-    assert cache.Source(found).key != cache.Source(changed).key
+    assert source_of(spec).key != source_of(replace(spec, **other)).key
 
 
 @pytest.mark.parametrize("change", ["compiler", "versions", "processor"])
 def test_another_compiler_or_processor_compiles_anew(folder, compiled, monkeypatch, change):
     load()
-    here = engine.host()
+    here = host.detect()
     if change == "compiler":
         monkeypatch.setattr(cache, "_SOURCES", "another")
     elif change == "versions":
-        monkeypatch.setattr(engine, "versions", lambda: "llvmlite 99")
+        monkeypatch.setattr(compiler, "versions", lambda: "llvmlite 99")
     else:
         other = replace(here, features=here.features + ",+more")
-        monkeypatch.setattr(engine, "host", lambda: other)
+        monkeypatch.setattr(host, "detect", lambda: other)
     load()
     assert len(compiled) == 2
     assert len(list(folder.iterdir())) == 2
@@ -209,8 +216,8 @@ def test_every_source_of_the_compiler_counts(tmp_path):
         "ir/rewrite.py",
         "autodiff/rules.py",
         "schedule/residuals.py",
-        "backends/llvm/emit.py",
-        "backends/llvm/engine.py",
+        "backends/llvm/emit/kernel.py",
+        "backends/llvm/native/compiler.py",
     ):
         text = (copy / name).read_text(encoding="utf-8")
         (copy / name).write_text(text + "# changed\n", encoding="utf-8")
@@ -455,11 +462,11 @@ def test_platforms_cache_folder(monkeypatch, tmp_path, platform, variable, expec
 
 PROGRAM = """
 import sys
-from test_llvm_cache import KEYS, NAMES, cache, engine, source
+from test_llvm_cache import KEYS, NAMES, cache, compiler, source
 cache._SOURCES = "as one"  # someone may be editing them between the starts
 done = []
-real = engine.compile_object
-engine.compile_object = lambda text: done.append(text) or real(text)
+real = compiler.compile_object
+compiler.compile_object = lambda text: done.append(text) or real(text)
 sys.stdin.readline()
 cache.load(source("mingru", "forward"), NAMES)
 print(len(done), *(source(name, "backward").key for name in KEYS))
@@ -496,12 +503,21 @@ def test_processes_at_once_and_the_next_one(folder, compiled, monkeypatch):
 # Bounds
 
 
+NOW = 1e9
+
+
+@pytest.fixture
+def now(monkeypatch):
+    """The clock stands still."""
+    monkeypatch.setattr(cache.time, "time", lambda: NOW)
+
+
 def fill(folder, *ages: float) -> list[Path]:
     folder.mkdir(mode=0o700)
     paths = [folder / f"{at:064}.kernel" for at in range(len(ages))]
     for path, age in zip(paths, ages, strict=True):
         path.write_bytes(bytes(100))
-        os.utime(path, (time.time() - age,) * 2)
+        os.utime(path, (NOW - age,) * 2)
     return paths
 
 
@@ -519,7 +535,7 @@ def test_use_makes_a_file_recent(folder, monkeypatch, compiled):
     used = only_file(folder)
     os.utime(used, (0, 0))
     load()
-    assert time.time() - used.stat().st_mtime < 60
+    assert used.stat().st_mtime > 0
 
 
 def test_bytes_are_bounded(folder, monkeypatch):
@@ -531,12 +547,12 @@ def test_bytes_are_bounded(folder, monkeypatch):
     assert 1 <= len(list(folder.iterdir())) <= 3
 
 
-def test_only_what_dead_writers_left_is_cleared(folder):
+def test_only_what_dead_writers_left_is_cleared(folder, now):
     fill(folder)
     names = {"dead.unfinished": 4000, "writing.unfinished": 1, "notes.txt": 1e6}
     for name, age in names.items():
         (folder / name).write_text("")
-        os.utime(folder / name, (time.time() - age,) * 2)
+        os.utime(folder / name, (NOW - age,) * 2)
     load()
     assert {path.name for path in folder.iterdir()} >= {"writing.unfinished", "notes.txt"}
     assert not (folder / "dead.unfinished").exists()
@@ -553,6 +569,37 @@ def test_files_that_others_prune_meanwhile_are_no_failure(folder, monkeypatch, c
     with caplog.at_level(logging.INFO):
         load()
     assert caplog.messages == []
+
+
+# In memory
+
+
+def test_a_search_over_sizes_keeps_few_kernels_loaded(monkeypatch):
+    class Loaded:
+        def __init__(self, spec):
+            self.size = spec.shape.hidden_size
+
+    monkeypatch.setattr(signature, "Executable", Loaded)
+    signature._executable.cache_clear()
+    known, most = signature.signature_of(find("elman").graph), signature.MOST_EXECUTABLES
+    loaded = weakref.WeakSet()
+    for size in range(1, most + 20):
+        loaded.add(known.executable("forward", size, torch.float32))
+        first = known.executable("forward", 1, torch.float32)
+    sizes = {one.size for one in loaded}
+    assert len(sizes) == most
+    assert {1, most + 19} <= sizes, "what is used stays"
+    assert first is known.executable("forward", 1, torch.float32)
+    signature._executable.cache_clear()
+
+
+def test_a_kernel_that_is_let_go_is_unloaded(folder, real):
+    known = signature.signature_of(find("elman").graph)
+    executable = weakref.ref(known.executable("inference", 3, torch.float32))
+    tracker = weakref.ref(executable()._alive)
+    signature._executable.cache_clear()
+    assert executable() is None
+    assert tracker() is None
 
 
 def test_the_suite_has_a_cache_of_its_own():

@@ -5,26 +5,27 @@ import torch
 
 from checks import Problem, check_forward, check_gradients
 from elman.backends import compiled
-from elman.backends.llvm import engine
-from elman.backends.llvm.executable import emitter
-from elman.backends.llvm.plan import plan
+from elman.backends.llvm.call.signature import signature_of
+from elman.backends.llvm.emit.kernel import write
+from elman.backends.llvm.emit.layout import Layout
+from elman.backends.llvm.native import compiler, host
 from elman.cells import find
 
 HOSTS = {
-    "avx2": engine.Host("haswell", "", 32, 16),
-    "sse2": engine.Host("x86-64", "", 16, 16),
+    "avx2": host.Host("haswell", "", 32, 16),
+    "sse2": host.Host("x86-64", "", 16, 16),
 }
-runs_x86 = pytest.mark.skipif(not engine.is_x86(), reason="code for x86 runs on x86 alone")
+runs_x86 = pytest.mark.skipif(not host.is_x86(), reason="code for x86 runs on x86 alone")
 
 
 @pytest.fixture(params=HOSTS)
 def other_host(request, monkeypatch):
-    if request.param == "avx2" and not engine.host().vector_bytes >= 32:
+    if request.param == "avx2" and not host.detect().vector_bytes >= 32:
         pytest.skip("this processor has no AVX2")
-    monkeypatch.setattr(engine, "host", lambda: HOSTS[request.param])
-    plan.cache_clear()
+    monkeypatch.setattr(host, "detect", lambda: HOSTS[request.param])
+    signature_of.cache_clear()
     yield request.param
-    plan.cache_clear()
+    signature_of.cache_clear()
 
 
 @runs_x86
@@ -40,6 +41,6 @@ def test_kernels_of_other_instruction_sets(name, other_host):
 
 @runs_x86
 def test_no_kernel_calls_a_library_where_fma_is_missing(other_host):
-    program = plan(find("lstm").graph).program
-    text = emitter(program.forward, program.place, 20, torch.float32).text()
-    assert "fmaf" not in engine.assembly(text)
+    program = signature_of(find("lstm").graph).program
+    spec = host.detect().spec(program.forward, program.place, 20, "float")
+    assert "fmaf" not in compiler.assembly(write(Layout(spec)))

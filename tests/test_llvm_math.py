@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from llvmlite import binding
 
-from elman.backends.llvm import builder, engine
-from elman.backends.llvm.math import EMITTERS, emit
+from elman.backends.llvm.emit import assembly as builder
+from elman.backends.llvm.emit.math import EMITTERS, emit
+from elman.backends.llvm.native import compiler
 from elman.ir.graph import BINARY, ELEMENTWISE, Op
 
 DTYPES = {"float": np.float32, "double": np.float64}
@@ -93,7 +94,7 @@ def text(scalar):
 @cache
 def loaded(scalar):
     names = tuple(f"{op.value}_{lanes}" for op in OPS for lanes in LANES)
-    return engine.load(engine.compile_object(text(scalar)), names)
+    return compiler.load(compiler.compile_object(text(scalar)), names)
 
 
 def compute(op, lanes, x, y=None):
@@ -106,7 +107,7 @@ def compute(op, lanes, x, y=None):
         padded[1][: len(x)] = y
     args = np.array([*(array.ctypes.data for array in padded), length], np.int64)
     _tracker, addresses = loaded(scalar)
-    engine.function(addresses[f"{op.value}_{lanes}"])(args.ctypes.data)
+    compiler.function(addresses[f"{op.value}_{lanes}"])(args.ctypes.data)
     return padded[2][: len(x)]
 
 
@@ -228,7 +229,7 @@ def test_subnormal_numbers(op, scalar):
 
 @pytest.mark.parametrize("scalar", DTYPES)
 def test_no_call_is_left_in_the_object_code(scalar):
-    assert "call" not in engine.assembly(text(scalar))
+    assert "call" not in compiler.assembly(text(scalar))
 
 
 @pytest.mark.parametrize("scalar", DTYPES)

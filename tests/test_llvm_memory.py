@@ -2,12 +2,13 @@
 
 import gc
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
 
-from elman.backends.llvm import memory
-from elman.backends.llvm.memory import borrow
+from elman.backends.llvm.call import memory, tuning
+from elman.backends.llvm.call.memory import borrow
 from elman.nn import Recurrent, ragged
 
 ROWS = 1 << 10
@@ -16,7 +17,7 @@ ROWS = 1 << 10
 @pytest.fixture(autouse=True)
 def empty(monkeypatch):
     monkeypatch.setattr(memory, "_pieces", [])
-    monkeypatch.setattr(memory, "_LEAST", 1 << 20)
+    monkeypatch.setattr(tuning, "current", replace(tuning.current, borrow_from=1 << 20))
 
 
 def test_what_is_let_go_is_lent_again():

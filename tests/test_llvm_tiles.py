@@ -1,19 +1,26 @@
 """Matrix tiles: products of float32 in parts of 8 bits, in kernels and beside them."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from beside_eager import compared, rounded
 from checks import EVERY_CELL
-from elman.backends.llvm import amx, call, engine, executable, products
-from elman.backends.llvm.plan import plan
-from elman.backends.llvm.products import by_tiles, product, two_products
+from elman.backends.llvm.call import tuning
+from elman.backends.llvm.call.matmul import by_amx, product, two_products
+from elman.backends.llvm.call.signature import signature_of
+from elman.backends.llvm.emit import amx_product
+from elman.backends.llvm.emit.kernel import write
+from elman.backends.llvm.emit.layout import Layout
+from elman.backends.llvm.emit.tuning import CODE
+from elman.backends.llvm.native import compiler, host
 from elman.cells import find
 from elman.nn import Recurrent, ragged
 from odd_cells import ODD_CELLS
 
-tiles = pytest.mark.skipif(not engine.host().tiles, reason="this processor has no matrix tiles")
-SAPPHIRE = engine.Host("sapphirerapids", "+amx-tile,+amx-bf16", 64, 32, tiles=True)
+tiles = pytest.mark.skipif(not host.detect().amx, reason="this processor has no matrix tiles")
+SAPPHIRE = host.Host("sapphirerapids", "+amx-tile,+amx-bf16", 64, 32, amx=True)
 SIZES = [(64, 64, 256), (65, 130, 300), (437, 97, 650), (96, 1050, 70), (1000, 64, 511)]
 
 
@@ -32,7 +39,8 @@ def threads(request):
 @pytest.fixture
 def gladly(monkeypatch):
     """Tiles for every product that they can do, whether or not they are faster."""
-    monkeypatch.setattr(products, "_VECTORS", dict.fromkeys(products._VECTORS, 1e9))
+    gladly = replace(tuning.current, vectors_along=1e9, vectors_across=1e9)
+    monkeypatch.setattr(tuning, "current", gladly)
 
 
 def error(found, exact):
@@ -57,7 +65,7 @@ def test_as_exact_as_float32_and_nothing_beside_it_is_touched(size, left, right,
     whole = torch.full((rows + 2, columns + 7), 7.0)
     out = whole[1:-1, 3 : 3 + columns]
     left_, right_ = lying(a, left), lying(b, right)
-    assert by_tiles(left_, right_)
+    assert by_amx(left_, right_)
     product(left_, right_, out=out)
     assert error(out, exact) < 1.1 * error(a @ b, exact)
     around = whole.clone()
@@ -109,17 +117,17 @@ def test_what_is_not_finite_reaches_its_row_and_no_other(bad, gladly):
 @tiles
 def test_left_to_torch(gladly):
     a = torch.randn(200, 200)
-    assert by_tiles(a, a)
-    assert not by_tiles(a.double(), a.double())
-    assert not by_tiles(a[:, ::2], a[::2])
-    assert not by_tiles(a[:1].expand(200, 200), a)
+    assert by_amx(a, a)
+    assert not by_amx(a.double(), a.double())
+    assert not by_amx(a[:, ::2], a[::2])
+    assert not by_amx(a[:1].expand(200, 200), a)
     assert torch.equal(product(a[:, ::2], a[::2]), a[:, ::2] @ a[::2])
 
 
 def test_processors_without_tiles(monkeypatch):
-    monkeypatch.setattr(engine, "host", lambda: engine.Host("haswell", "", 32, 16))
+    monkeypatch.setattr(host, "detect", lambda: host.Host("haswell", "", 32, 16))
     a = torch.randn(200, 200)
-    assert not by_tiles(a, a)
+    assert not by_amx(a, a)
     assert torch.equal(product(a, a), a @ a)
 
 
@@ -127,14 +135,14 @@ def test_the_system_is_asked_only_where_the_processor_has_tiles(monkeypatch):
     def never():
         raise AssertionError
 
-    monkeypatch.setattr(amx, "_permitted", never)
-    assert not amx.usable({"avx512f": True, "avx512bw": True, "amx-tile": True})
+    monkeypatch.setattr(host, "_permitted", never)
+    assert not host.amx_usable({"avx512f": True, "avx512bw": True, "amx-tile": True})
 
 
-@pytest.mark.skipif(not engine.is_x86(), reason="code for x86 is compiled on x86 alone")
+@pytest.mark.skipif(not host.is_x86(), reason="code for x86 is compiled on x86 alone")
 def test_the_code_compiles_on_any_x86(monkeypatch):
-    monkeypatch.setattr(engine, "host", lambda: SAPPHIRE)
-    assert "tdpbf16ps" in engine.assembly(products.text())
+    monkeypatch.setattr(host, "detect", lambda: SAPPHIRE)
+    assert "tdpbf16ps" in compiler.assembly(amx_product.text(CODE))
 
 
 # ---------------------------------------------------------------------------------------------
@@ -144,8 +152,8 @@ def test_the_code_compiles_on_any_x86(monkeypatch):
 @pytest.fixture
 def always(monkeypatch):
     """Tiles in every kernel, however few rows and units there are."""
-    for name in ("_TILE_UNITS", "_TILE_ROWS", "_TILE_SHARE"):
-        monkeypatch.setattr(call, name, 1)
+    always = replace(tuning.current, amx_units=1, amx_rows=1, amx_rows_per_thread=1)
+    monkeypatch.setattr(tuning, "current", always)
 
 
 @tiles
@@ -181,10 +189,10 @@ def test_every_number_of_rows(rows, always):
 def test_weights_beyond_the_second_cache(always):
     # Two panels of rows go through time together there.
     graph = find("lstm").graph
-    kernel = plan(graph).program.forward
-    place = plan(graph).program.place
+    kernel = signature_of(graph).program.forward
+    place = signature_of(graph).program.place
     groups = [
-        executable.emitter(kernel, place, size, torch.float32, tiles=True).group
+        Layout(host.detect().spec(kernel, place, size, "float", amx=True)).group
         for size in (64, 320)
     ]
     assert groups == [32, 64]
@@ -211,27 +219,25 @@ def test_what_is_not_finite_stays_in_its_row(always):
     assert output[:, [at for at in range(20) if at != row]].isfinite().all()
 
 
-@pytest.mark.skipif(not engine.is_x86(), reason="code for x86 is compiled on x86 alone")
+@pytest.mark.skipif(not host.is_x86(), reason="code for x86 is compiled on x86 alone")
 @pytest.mark.parametrize("kind", ["inference", "forward", "backward"])
 def test_the_kernels_compile_on_any_x86(kind, monkeypatch):
-    monkeypatch.setattr(engine, "host", lambda: SAPPHIRE)
-    program = plan(find("mut1").graph).program
-    writer = executable.emitter(
-        getattr(program, kind), program.place, 70, torch.float32, tiles=True
-    )
-    assert "tdpbf16ps" in engine.assembly(writer.text())
+    monkeypatch.setattr(host, "detect", lambda: SAPPHIRE)
+    program = signature_of(find("mut1").graph).program
+    spec = host.detect().spec(getattr(program, kind), program.place, 70, "float", amx=True)
+    assert "tdpbf16ps" in compiler.assembly(write(Layout(spec)))
 
 
 @tiles
 def test_small_and_narrow_products_are_left_to_torch():
     a = torch.randn(400, 400)
-    assert by_tiles(a, a)
-    assert not by_tiles(a[:50], a[:, :20])
-    assert not by_tiles(a[:, :8], a[:8])
+    assert by_amx(a, a)
+    assert not by_amx(a[:50], a[:, :20])
+    assert not by_amx(a[:, :8], a[:8])
     # Two that share their left operand may gain where one alone does not.
     long = torch.randn(2000, 256)
-    assert not by_tiles(long.t(), long[:, :16])
-    assert by_tiles(long.t(), long[:, :16], long[:, 16:80])
+    assert not by_amx(long.t(), long[:, :16])
+    assert by_amx(long.t(), long[:, :16], long[:, 16:80])
 
 
 @tiles

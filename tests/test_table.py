@@ -6,7 +6,7 @@ from torch.nn.functional import embedding
 
 from checks import TOLERANCES
 from elman.backends.base import RUNS
-from elman.backends.llvm.scatter import sum_by_index
+from elman.backends.llvm.call.index_add import sum_by_index
 from elman.errors import ConfigError
 from elman.nn import ragged
 from elman.nn.recurrent import Recurrent

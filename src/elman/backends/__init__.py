@@ -7,7 +7,7 @@ import torch
 from elman.backends.base import Backend, is_transformed
 from elman.backends.builtin import Builtin
 from elman.backends.eager import eager
-from elman.backends.llvm.backend import Llvm
+from elman.backends.llvm import Llvm
 from elman.errors import BackendError
 from elman.ir.graph import Graph
 

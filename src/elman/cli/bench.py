@@ -12,6 +12,8 @@ from elman.errors import ConfigError
 from elman.text.terminal import visible
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from elman.lab.bench import Result, Row
 
 
@@ -37,7 +39,8 @@ def bench(
     ----------
     work
         Names with commas between them: ragged, dense, stream, threads, flops, rate, copy,
-        memory, compile; or all.
+        memory, compile, ablation; or all (but ablation, which asks what each knob of the compiled
+        backend gains).
     cells
         Names with commas between them, or file.py:name (those that each work is meant for).
     shapes
@@ -65,7 +68,7 @@ def bench(
         return
     chosen = shapes or (["18,128,16,64", "27,128,30,20"] if quick else ["small"])
     options = lab.Options(
-        works=tuple(lab.WORKS) if work.strip() == "all" else _names(work),
+        works=lab.ALL_WORKS if work.strip() == "all" else _names(work),
         cells=lab.read_cells(cells),
         shapes=tuple(dict.fromkeys(shape for text in chosen for shape in lab.read_shape(text))),
         threads=tuple(_count(text) for text in _names(threads)),
@@ -109,13 +112,37 @@ def _threads(count: int) -> str:
 
 
 def _print(result: Result) -> None:
-    from elman.lab.bench import where
+    from elman.lab.bench import knobs, where
 
     print(where(result))
     print(
         "Ratios say how many times better than the peer: more is better. In brackets the 10th and "
         "the 90th percentile of the rounds.\n"
     )
+    rows = [row for row in result.rows if row.work != "ablation"]
+    if rows:
+        _print_rows(rows)
+    summary = [line for line in result.summary if line.work != "ablation"]
+    if summary:
+        print("\nOver all shapes")
+        _print_table(
+            ("work", "cell", "beside", "threads", "shapes", "mean", "least", "at T,B,I,H"),
+            [
+                (
+                    *(line.work, line.cell, line.against, str(line.threads), str(line.shapes)),
+                    *(f"{line.geometric_mean:.2f}", f"{line.lowest:.2f}", str(line.lowest_shape)),
+                )
+                for line in summary
+            ],
+        )
+    for title, (head, *lines) in knobs(result.rows):
+        print(f"\nHow many times as long a step takes without each knob: {title}")
+        _print_table(head, lines)
+    for left in result.skipped:
+        print(f"left out: {left.what} ({left.why})")
+
+
+def _print_rows(rows: Sequence[Row]) -> None:
     _print_table(
         (
             *("work", "cell", "T,B,I,H", "threads", "backend"),
@@ -130,23 +157,9 @@ def _print(result: Result) -> None:
                 _ratio(row),
                 row.note,
             )
-            for row in result.rows
+            for row in rows
         ],
     )
-    if result.summary:
-        print("\nOver all shapes")
-        _print_table(
-            ("work", "cell", "beside", "threads", "shapes", "mean", "least", "at T,B,I,H"),
-            [
-                (
-                    *(one.work, one.cell, one.against, str(one.threads), str(one.shapes)),
-                    *(f"{one.geometric_mean:.2f}", f"{one.lowest:.2f}", str(one.lowest_shape)),
-                )
-                for one in result.summary
-            ],
-        )
-    for left in result.skipped:
-        print(f"left out: {left.what} ({left.why})")
 
 
 def _ratio(row: Row) -> str:

@@ -20,7 +20,7 @@ def explain(
     hidden_size: int = 128,
     dtype: Literal["float32", "float64"] = "float32",
     kernel: Literal["inference", "forward", "backward"] | None = None,
-    tiles: bool = False,
+    amx: bool = False,
     json: Json = False,
 ) -> None:
     """Show what the compiler makes of a cell, stage by stage.
@@ -37,8 +37,8 @@ def explain(
         Of the numbers, for the same.
     kernel
         Which kernel to show; forward for kernel, llvm and asm, both for schedule.
-    tiles
-        For the same, the kernel for a processor's matrix tiles (AMX), which batches of 32 rows and
+    amx
+        For the same, the kernel for a processor's matrix unit (AMX), which batches of 32 rows and
         layers of 64 units or more take in float32.
     json
         Print one JSON document on stdout and nothing else there.
@@ -46,12 +46,12 @@ def explain(
     from elman.cells import find
     from elman.lab import explain as library
 
-    found = find(cell)
+    chosen = find(cell)
     text = library.explain(
-        found, stage, hidden_size=hidden_size, dtype=dtype, kernel=kernel, tiles=tiles
+        chosen, stage, hidden_size=hidden_size, dtype=dtype, kernel=kernel, amx=amx
     )
     if json:
-        screen.print_json({"cell": found.name, "stage": stage, "text": text})
+        screen.print_json({"cell": chosen.name, "stage": stage, "text": text})
         return
     for line in text.splitlines():
         sys.stdout.write(f"{visible(line.expandtabs())}\n")

@@ -13,11 +13,12 @@ from elman.backends.base import (
     checked,
     under_torch_tracing,
 )
-from elman.backends.llvm import engine, library
-from elman.backends.llvm.call import Call
-from elman.backends.llvm.function import recurrence
-from elman.backends.llvm.plan import before_the_loop, plan
-from elman.backends.llvm.stepper import LlvmStepper
+from elman.backends.llvm.call import torch_ops as library
+from elman.backends.llvm.call.autograd import recurrence
+from elman.backends.llvm.call.passes import Call
+from elman.backends.llvm.call.signature import before_the_loop, signature_of
+from elman.backends.llvm.call.stepper import LlvmStepper
+from elman.backends.llvm.native import host
 from elman.ir.graph import Graph
 
 _DTYPES = (torch.float32, torch.float64)
@@ -45,8 +46,8 @@ class Llvm(Backend):
     def unsupported_machine_reason(self) -> str | None:
         """No llvmlite, or an unknown processor."""
         try:
-            engine.host()
-        except engine.UnsupportedError as error:
+            host.detect()
+        except host.UnsupportedError as error:
             self.unable = True
             return str(error)
         return None
@@ -56,7 +57,7 @@ class Llvm(Backend):
         if under_torch_tracing(run.data, *run.weights.values(), *run.states):
             run = checked(run.looked_up)
             # The operator's own implementation counts the run, each time that it comes to it.
-            return library.run(run, before_the_loop(plan(run.graph), run))
+            return library.run(run, before_the_loop(signature_of(run.graph), run))
         run = checked(run if _is_cheaper_by_table(run) else run.looked_up)
         RUNS[self.name] += 1
         return self._run(run)
@@ -66,14 +67,14 @@ class Llvm(Backend):
         return LlvmStepper(self, graph, weights, rows)
 
     def _run(self, run: Run) -> tuple[Tensor, States]:
-        known, (rows, size) = plan(run.graph), run.states[0].shape
+        signature, (rows, size) = signature_of(run.graph), run.states[0].shape
         # As kernels read them.
         indices = None if run.table is None else run.data.long().contiguous()
         tokens = run.data.shape[0]
         call = Call(
-            known, size, run.batch_sizes, rows, tokens, reverse=run.reverse, indices=indices
+            signature, size, run.batch_sizes, rows, tokens, reverse=run.reverse, indices=indices
         )
-        return recurrence(call, before_the_loop(known, run))
+        return recurrence(call, before_the_loop(signature, run))
 
 
 def _is_cheaper_by_table(run: Run) -> bool:
@@ -84,7 +85,7 @@ def _is_cheaper_by_table(run: Run) -> bool:
     table, indices = run.table, run.data
     if table is None or len(table) >= len(indices):
         return False
-    program = plan(run.graph).program
+    program = signature_of(run.graph).program
     if not program.products or program.given:
         return False
     lowest, highest = torch.aminmax(indices)

@@ -5,12 +5,22 @@ and reports the ratio of each pair. Only `options` and `result` are imported her
 is answered before torch is loaded.
 """
 
-from elman.lab.bench.options import SHAPES, SMALL, WORKS, Options, Shape, read_cells, read_shape
+from elman.lab.bench.options import (
+    ALL_WORKS,
+    SHAPES,
+    SMALL,
+    WORKS,
+    Options,
+    Shape,
+    read_cells,
+    read_shape,
+)
 from elman.lab.bench.result import Result, Row, Skipped, Summary, summarise, to_json, to_plain
 from elman.lab.bench.runs import bench
-from elman.lab.bench.table import markdown, read, where
+from elman.lab.bench.table import knobs, markdown, read, where
 
 __all__ = [
+    "ALL_WORKS",
     "SHAPES",
     "SMALL",
     "WORKS",
@@ -21,6 +31,7 @@ __all__ = [
     "Skipped",
     "Summary",
     "bench",
+    "knobs",
     "markdown",
     "read",
     "read_cells",

@@ -16,9 +16,7 @@ import msgspec
 import torch
 
 from elman.backends import choose, compiled
-from elman.backends.llvm import engine
-from elman.backends.llvm.call import Call
-from elman.backends.llvm.plan import plan
+from elman.backends.llvm import Call, host, signature_of
 from elman.cells import find
 from elman.errors import LabError
 from elman.lab.bench import subjects, works
@@ -31,8 +29,8 @@ _CLEAR = Path("/proc/self/clear_refs")
 
 def _measure(request: dict[str, Any]) -> Iterator[Any]:
     options = msgspec.convert(request["options"], Options)
-    for found in works.measure(options, request["threads"]):
-        yield ("row" if isinstance(found, Row) else "skipped"), found
+    for result in works.measure(options, request["threads"]):
+        yield ("row" if isinstance(result, Row) else "skipped"), result
 
 
 def _memory(request: dict[str, Any]) -> Iterator[Any]:
@@ -101,7 +99,7 @@ def _compile(request: dict[str, Any]) -> Iterator[Any]:
         if backend is compiled:
             tokens = shape.steps * shape.rows
             sizes = torch.full((shape.steps,), shape.rows)
-            call = Call(plan(graph), size, sizes, shape.rows, tokens, reverse=False)
+            call = Call(signature_of(graph), size, sizes, shape.rows, tokens, reverse=False)
             for kind in ("forward", "backward"):
                 call.executable(kind, torch.float32, 1)
         return time.perf_counter() - start, backend.name
@@ -110,8 +108,8 @@ def _compile(request: dict[str, Any]) -> Iterator[Any]:
     gc.collect()
     gc.disable()
     start = time.perf_counter()
-    with suppress(engine.UnsupportedError):
-        engine.host()  # imports llvmlite
+    with suppress(host.UnsupportedError):
+        host.detect()  # imports llvmlite
     loading = time.perf_counter() - start
     seconds("elman_relu", 5)  # the first call of LLVM
     for cell in request["cells"]:
@@ -130,8 +128,8 @@ def main() -> None:
     """Answer one request."""
     request = msgspec.json.decode(sys.stdin.buffer.read())
     try:
-        for found in KINDS[request["kind"]](request):
-            sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        for answer in KINDS[request["kind"]](request):
+            sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
             sys.stdout.buffer.flush()
     except LabError as error:
         sys.stderr.write(f"{error}\n")

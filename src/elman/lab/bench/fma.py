@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from elman.backends.llvm import engine, threads
+from elman.backends.llvm import compiler, host, threads
 
 ACCUMULATORS = 12
 """Enough to hide the latency of an fma, few enough for sixteen registers with their operands."""
@@ -15,8 +15,8 @@ TURNS = 1_000_000
 def why_not() -> str | None:
     """Why the loop cannot run here; None when it can."""
     try:
-        engine.host()
-    except engine.UnsupportedError as error:
+        host.detect()
+    except host.UnsupportedError as error:
         return str(error)
     return None
 
@@ -41,9 +41,9 @@ def loop(count: int) -> tuple[Callable[[], object], int]:
 
 @cache
 def _compiled() -> tuple[Any, int]:
-    lanes = engine.host().lanes("float").count
-    tracker, addresses = engine.load(engine.compile_object(_text(lanes)), ("bare_fma",))
-    function = engine.function(addresses["bare_fma"])
+    lanes = host.detect().lanes("float").count
+    tracker, addresses = compiler.load(compiler.compile_object(_text(lanes)), ("bare_fma",))
+    function = compiler.function(addresses["bare_fma"])
     function.keep = tracker  # as long as the function lives
     return function, lanes
 

@@ -55,13 +55,13 @@ def answers(
 
 
 def _environment(threads: int) -> dict[str, str]:
-    found = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     # XLA counts its threads by NPROC; with one, its matrix products must not share them out.
-    found["NPROC"] = str(threads)
+    environment["NPROC"] = str(threads)
     if threads == 1:
         flags = os.environ.get("XLA_FLAGS", "")
-        found["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
-    return found
+        environment["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
+    return environment
 
 
 def measured(options: Options, threads: int) -> Iterator[Row | Skipped]:
@@ -79,8 +79,8 @@ def memory(cell: str, shape: Shape, *, threads: int) -> Row | None:
     request = {"kind": "memory", "cell": cell, "shape": shape}
 
     def grown(side: str) -> Any:
-        (found,) = answers({**request, "side": side}, threads=threads, environment=environment)
-        return found
+        (answer,) = answers({**request, "side": side}, threads=threads, environment=environment)
+        return answer
 
     with tempfile.TemporaryDirectory() as folder:
         environment = {**_GIVE_BACK, "ELMAN_CACHE": folder}
@@ -89,7 +89,7 @@ def memory(cell: str, shape: Shape, *, threads: int) -> Row | None:
         ours, theirs = grown("elman"), grown("torch")
     if ours["megabytes"] is None or theirs["megabytes"] is None:
         return None
-    mine, other = (max(one["megabytes"], 1e-3) for one in (ours, theirs))
+    mine, other = (max(answer["megabytes"], 1e-3) for answer in (ours, theirs))
     return Row(
         work="memory",
         cell=find(cell).name,
@@ -119,12 +119,14 @@ def compiled(
         request = {"kind": "compile", "cells": list(cells), "shape": shape}
         with tempfile.TemporaryDirectory() as folder:
             for work, unit, factor in (("compile", "s", 1.0), ("reload", "ms", 1e3)):
-                for found in answers(request, threads=threads, environment={"ELMAN_CACHE": folder}):
-                    cell, backend = find(found["cell"]).name, found["backend"]
+                for answer in answers(
+                    request, threads=threads, environment={"ELMAN_CACHE": folder}
+                ):
+                    cell, backend = find(answer["cell"]).name, answer["backend"]
                     if backend in _COMPILE_NOTHING:
                         yield Skipped(f"compile {cell}", f"{backend} compiles nothing")
                         continue
-                    more = f"besides {1e3 * found['loading']:.0f} ms a process to import llvmlite"
+                    more = f"besides {1e3 * answer['loading']:.0f} ms a process to import llvmlite"
                     yield Row(
                         work=work,
                         cell=cell,
@@ -132,6 +134,6 @@ def compiled(
                         threads=threads,
                         backend=backend,
                         unit=unit,
-                        ours=factor * found["seconds"],
+                        ours=factor * answer["seconds"],
                         note=more,
                     )

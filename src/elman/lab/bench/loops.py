@@ -71,7 +71,9 @@ def traffic(kernel: Kernel) -> tuple[set[Slot], set[Slot]]:
 
     What may be left out is: on rows of equal length the output of the step before is not kept.
     """
-    streamed = {one.name for one in kernel.arrays if one.kind == "token" and not one.optional}
+    streamed = {
+        array.name for array in kernel.arrays if array.kind == "token" and not array.optional
+    }
     reads = {slot for node, slot in kernel.leaves.items() if node in kernel.last_read}
     writes = {slot for phase in kernel.phases for _, slot in phase.stores}
     return (
@@ -95,13 +97,13 @@ def rate(session: Session) -> Found:
 
 def flops(session: Session) -> Found:
     """FLOP a second beside the LSTM's."""
-    names = [one.name for one in ALL_CELLS if one != find("lstm")]
+    names = [cell.name for cell in ALL_CELLS if cell != find("lstm")]
     yield from _each(session, "flops", names, _beside_lstm)
 
 
 def copy(session: Session) -> Found:
     """Bytes a second beside a copy, of cells without recurrent products."""
-    yield from _each(session, "copy", [one.name for one in ALL_CELLS], _beside_copy)
+    yield from _each(session, "copy", [cell.name for cell in ALL_CELLS], _beside_copy)
 
 
 def _each(
@@ -111,7 +113,7 @@ def _each(
         if isinstance(cell, Skipped):
             yield cell
             continue
-        reason = _reason_against(cell, work)
+        reason = _unsupported_reason(cell, work)
         if reason is not None:
             if session.options.cells:
                 yield Skipped(f"{work} {cell.name}", reason)
@@ -121,7 +123,7 @@ def _each(
             yield loop if isinstance(loop, Skipped) else measure(session, loop)
 
 
-def _reason_against(cell: Cell, work: str) -> str | None:
+def _unsupported_reason(cell: Cell, work: str) -> str | None:
     has_products = costs.loop_products(cell.graph) > 0
     if work == "copy":
         return "its loop has products; --work flops has it" if has_products else None
@@ -162,7 +164,7 @@ def _beside_copy(session: Session, loop: _Loop) -> Row:
 
 
 def _rates(amount: float, seconds: list[float]) -> list[float]:
-    return [amount / one for one in seconds]
+    return [amount / duration for duration in seconds]
 
 
 def _row(

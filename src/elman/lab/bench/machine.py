@@ -10,7 +10,7 @@ import msgspec
 from elman.lab.bench.options import available_cores
 
 _PACKAGES = ("elman", "torch", "numpy", "llvmlite", "jax", "jaxlib")
-_TILES = "amx_bf16"
+_AMX = "amx_bf16"
 _VECTORS = ("avx512f", "avx2", "avx", "sse2", "asimd")
 
 
@@ -19,7 +19,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
 
     processor: str
     vectors: str
-    """The widest vector instructions, and matrix tiles; empty where the system does not say."""
+    """The widest vector instructions, and the matrix unit; empty where the system does not say."""
     cores: int
     """That the process may use."""
     load: float
@@ -35,14 +35,12 @@ def machine() -> Machine:
     flags = set((facts.get("flags") or facts.get("Features") or "").split())
     return Machine(
         processor=facts.get("model name") or platform.processor() or platform.machine(),
-        vectors=" and ".join(
-            [*[name for name in _VECTORS if name in flags][:1], *{_TILES} & flags]
-        ),
+        vectors=" and ".join([*[name for name in _VECTORS if name in flags][:1], *{_AMX} & flags]),
         cores=available_cores(),
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
-        versions={name: found for name in _PACKAGES if (found := _version(name))},
+        versions={name: version for name in _PACKAGES if (version := _version(name))},
     )
 
 

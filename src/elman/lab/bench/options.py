@@ -27,11 +27,17 @@ WORKS = {
     "memory": "growth of the resident set at the peak of a dense training step, each in a fresh "
     "process after a small step has loaded all code; Elman's kernels come from the cache",
     "compile": "from a cell's graph to both its kernels for a training step of the shape's rows, "
-    "which decide on matrix tiles or vectors, wall time in a fresh process, with an "
+    "which decide on AMX or vectors, wall time in a fresh process, with an "
     "empty ELMAN_CACHE (compile) and with the filled one (reload), whose files the system has in "
     "memory; llvmlite has been imported",
+    "ablation": "training step of the compiled backend on rows of equal length beside the same "
+    "with one knob of its tuning turned off (elman.lab.bench.ablation.KNOBS); a knob that changes "
+    "nothing for a cell and shape is left out there",
 }
 """What can be measured, and how."""
+
+ALL_WORKS = tuple(name for name in WORKS if name != "ablation")
+"""What compares Elman with others."""
 
 PEERS = {
     "torch": "torch.nn.LSTM, GRU and RNN",
@@ -118,10 +124,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"--threads is {count}; this process may use 1 to {cores} cores")
 
 
-def _check_names(option: str, names: tuple[str, ...], known: dict[str, str]) -> None:
+def _check_names(option: str, names: tuple[str, ...], allowed: dict[str, str]) -> None:
     for name in names:
-        if name not in known:
-            raise ConfigError(f"{option} names {name!r}; there are {', '.join(known)}")
+        if name not in allowed:
+            raise ConfigError(f"{option} names {name!r}; there are {', '.join(allowed)}")
 
 
 def available_cores() -> int:

@@ -27,13 +27,13 @@ def bench(options: Options, *, on_row: Callable[[Row], None] | None = None) -> R
     rows: list[Row] = []
     skipped: dict[Skipped, None] = {}
     for count in options.threads:
-        for found in fresh.measured(options, count):
-            if isinstance(found, Skipped):
-                skipped[found] = None
+        for result in fresh.measured(options, count):
+            if isinstance(result, Skipped):
+                skipped[result] = None
                 continue
-            rows.append(found)
+            rows.append(result)
             if on_row is not None:
-                on_row(found)
+                on_row(result)
     return Result(
         machine=here,
         options=options,

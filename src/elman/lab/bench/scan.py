@@ -102,7 +102,7 @@ class _Scan:
             if node.op is Op.PRODUCT:
                 self.joint.setdefault(node.inputs[0], []).append(node)
         for group in self.joint.values():
-            group.sort(key=lambda one: place[str(one.attr)])
+            group.sort(key=lambda product: place[str(product.attr)])
 
     def __call__(self, weights: Mapping[str, Any], data: Any, key: Any) -> Any:
         jax, jnp = import_module("jax"), import_module("jax.numpy")
@@ -111,7 +111,7 @@ class _Scan:
         matrices = self._matrices(weights)
         whole = self._leaves(weights, data, key)
         self._evaluate([node for node in self.nodes if node not in self.looped], whole, matrices)
-        wanted = {one for node in self.looped for one in node.inputs} - self.looped
+        wanted = {operand for node in self.looped for operand in node.inputs} - self.looped
         wanted |= set(self.graph.next_states) - self.looped
         # What each token has is cut into steps; the rest is the same for all.
         sliced = {
@@ -141,17 +141,17 @@ class _Scan:
         """The matrices of each operand side by side, (columns, G * H)."""
         jnp = import_module("jax.numpy")
         single = unstack(self.graph, weights, self.hidden_size)
-        found = {}
+        matrices = {}
         for operand, group in self.joint.items():
             names = [str(node.attr) for node in group]
             whole = [
                 stack.name
                 for stack in stacks(self.graph)
-                if [one.name for one in stack.parameters] == names
+                if [parameter.name for parameter in stack.parameters] == names
             ]
             rows = weights[whole[0]] if whole else jnp.concatenate([single[n] for n in names])
-            found[operand] = rows.T
-        return found
+            matrices[operand] = rows.T
+        return matrices
 
     def _leaves(self, weights: Mapping[str, Any], data: Any, key: Any) -> Values:
         jax, jnp = import_module("jax"), import_module("jax.numpy")
@@ -176,7 +176,7 @@ class _Scan:
         for node in nodes:
             if node in values:
                 continue
-            operands = [values[one] for one in node.inputs]
+            operands = [values[operand] for operand in node.inputs]
             if node.op is not Op.PRODUCT:
                 values[node] = functions()[node.op](*operands)
                 continue
@@ -187,20 +187,20 @@ class _Scan:
 
 def _known_first(graph: Graph) -> Graph:
     """Sums regrouped as one writes them by hand: biases join the products before the loop."""
-    found: dict[Node, bool] = {}
+    memo: dict[Node, bool] = {}
 
     def depends(node: Node) -> bool:
-        if node not in found:
-            found[node] = node.op is Op.STATE or any(depends(one) for one in node.inputs)
-        return found[node]
+        if node not in memo:
+            memo[node] = node.op is Op.STATE or any(depends(operand) for operand in node.inputs)
+        return memo[node]
 
     def rule(node: Node) -> Node | None:
         if node.op is not Op.ADD or not depends(node):
             return None
         terms = sum_terms(node)
-        known = [term for term in terms if not depends(term)]
+        constant = [term for term in terms if not depends(term)]
         rest = [term for term in terms if depends(term)]
         add = partial(reduce, partial(apply, Op.ADD))
-        return add([add(known), *rest]) if known else None
+        return add([add(constant), *rest]) if constant else None
 
     return rewrite(graph, [rule])

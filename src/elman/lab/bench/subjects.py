@@ -197,7 +197,7 @@ def stream_torch(layer: nn.Module, input_size: int) -> Callable[[], object]:
 @contextmanager
 def watched() -> Iterator[list[str]]:
     """Fills the list with the backends that ran within."""
-    found: list[str] = []
+    ran: list[str] = []
     before = {backend.name: backend.runs for backend in backends.BACKENDS}
-    yield found
-    found += [backend.name for backend in backends.BACKENDS if backend.runs > before[backend.name]]
+    yield ran
+    ran += [backend.name for backend in backends.BACKENDS if backend.runs > before[backend.name]]

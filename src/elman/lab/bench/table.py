@@ -1,11 +1,13 @@
 """A result as Markdown, for a README."""
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from elman.errors import DataError
+from elman.lab.bench.options import Shape
 from elman.lab.bench.result import Result, Row, Summary
 
 
@@ -54,6 +56,40 @@ def where(result: Result) -> str:
         f"{here.system}; Python {here.python}, {versions}; "
         f"{result.options.repeats} rounds in turn, median of their ratios; ran on: {ran}."
     )
+
+
+def knobs(rows: Sequence[Row]) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+    """What each knob of an ablation gains: for each cell and number of threads a title and a table.
+
+    A figure says how many times as long a step takes without the knob, with the 10th and the 90th
+    percentile of the rounds; below 1 it does harm. Where it changes nothing there is none; v marks
+    one of kernels on vectors, where the usual ones are on the matrix unit.
+    """
+    groups: dict[tuple[str, int], list[Row]] = {}
+    for row in rows:
+        if row.work == "ablation":
+            groups.setdefault((row.cell, row.threads), []).append(row)
+    for (cell, threads), group in groups.items():
+        shapes = list(dict.fromkeys(row.shape for row in group))
+        knobs: dict[str, dict[Shape, Row]] = {}
+        for row in group:
+            knobs.setdefault(row.against, {})[row.shape] = row
+        head = (f"{cell} without", *map(str, shapes), "mean", "most")
+        lines = [_knob(name, shapes, measured) for name, measured in knobs.items()]
+        yield f"{cell}, threads: {threads}", [head, *lines]
+
+
+def _knob(name: str, shapes: Sequence[Shape], measured: Mapping[Shape, Row]) -> tuple[str, ...]:
+    ratios = [row.ratio for row in measured.values() if row.ratio is not None]
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+    figures = (_ratio(measured[shape]) if shape in measured else "" for shape in shapes)
+    return (name.removeprefix("without "), *figures, f"{mean:.2f}", f"{max(ratios):.2f}")
+
+
+def _ratio(row: Row) -> str:
+    low, high = row.spread or (0.0, 0.0)
+    vectors = " v" if row.backend != "llvm" else ""
+    return f"{row.ratio:.2f} ({low:.2f}-{high:.2f}){vectors}"
 
 
 def _line(row: Summary) -> str:

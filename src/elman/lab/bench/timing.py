@@ -4,7 +4,7 @@ import gc
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from elman.backends.llvm import executable
+from elman.backends.llvm import watched
 
 Step = Callable[[], object]
 _Sample = Callable[[Step, int], float]
@@ -66,6 +66,6 @@ def _sample(step: Step, calls: int) -> float:
 
 
 def _kernel_sample(step: Step, calls: int) -> float:
-    with executable.watched() as watched:
+    with watched() as durations:
         _sample(step, calls)
-    return sum(seconds for _, seconds in watched) / calls
+    return sum(seconds for _, seconds in durations) / calls

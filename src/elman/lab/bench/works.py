@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from elman.cell import Cell
-from elman.errors import LabError
-from elman.lab.bench import fresh, loops, scan, subjects, timing
+from elman.lab.bench import ablation, fresh, loops, scan, subjects, timing
+from elman.lab.bench.equal import check_equal
 from elman.lab.bench.options import DEFAULT_CELLS, Options, Shape
 from elman.lab.bench.result import Row, Skipped
 from elman.lab.bench.session import Found, Session
@@ -15,8 +15,6 @@ from elman.lab.bench.subjects import Training
 from elman.lab.bench.timing import Step
 
 _STREAM = Shape(1, 1, 128, 128)
-_TOLERANCE = 1e-3
-"""Of the largest value: a peer that is further off computes something else."""
 
 
 def measure(options: Options, threads: int) -> Found:
@@ -47,7 +45,7 @@ def _training(session: Session, work: str, default: Sequence[str]) -> Found:
             continue
         peers = []
         for peer in session.peers(cell, work):
-            reason = _reason_against(peer, cell, work)
+            reason = _unsupported_reason(peer, cell, work)
             if reason is None:
                 peers.append(peer)
             else:
@@ -56,7 +54,7 @@ def _training(session: Session, work: str, default: Sequence[str]) -> Found:
             yield from _compared(session, work, cell, shape, peers)
 
 
-def _reason_against(peer: str, cell: Cell, work: str) -> str | None:
+def _unsupported_reason(peer: str, cell: Cell, work: str) -> str | None:
     if peer == "torch" and subjects.twin(cell) is None:
         return "torch has no such cell"
     if peer == "jax" and work != "dense":
@@ -86,7 +84,7 @@ def _compared(
     with subjects.watched() as ran:
         steps["elman"]()
     if not cell.graph.masks:
-        _check_equal(cell, shape, steps)
+        check_equal(cell, shape, steps)
     seconds = session.in_turn(dict(steps))
     for peer in peers:
         yield Row(
@@ -109,25 +107,6 @@ def _said(peer: str, cell: Cell, work: str) -> str:
     return {"eager": "eager loop", "jax": "jax.lax.scan"}[peer]
 
 
-def _check_equal(cell: Cell, shape: Shape, steps: dict[str, Training]) -> None:
-    """Hold outputs and the input's gradients of all against each other."""
-    found = {}
-    for name, step in steps.items():
-        output, grads = step()
-        pair = (output, grads[0])
-        if name == "jax":
-            pair = (scan.to_torch(output), scan.to_torch(grads[0]))
-        found[name] = [value.detach().flatten() for value in pair]
-    for name, values in found.items():
-        for mine, other in zip(found["elman"], values, strict=True):
-            off = float((mine - other).abs().max() / other.abs().max().clamp(min=1e-30))
-            if not off < _TOLERANCE:
-                raise LabError(
-                    f"{cell.name} at {shape}: elman and {name} differ by {off:.1e} of the largest "
-                    "value; what computes something else cannot be compared"
-                )
-
-
 # ---------------------------------------------------------------------------------------------
 # Streams and threads
 
@@ -139,7 +118,7 @@ def _stream(session: Session) -> Found:
             continue
         for peer in session.peers(cell, "stream"):
             reason = "a scan has no single step" if peer == "jax" else None
-            reason = reason or _reason_against(peer, cell, "stream")
+            reason = reason or _unsupported_reason(peer, cell, "stream")
             if reason is None:
                 yield _streamed(session, cell, peer)
             else:
@@ -254,5 +233,6 @@ RUN: dict[str, Callable[[Session], Found]] = {
     "copy": loops.copy,
     "memory": _memory,
     "compile": _compile,
+    "ablation": ablation.ablation,
 }
 """One row a work; `options.WORKS` says what each is."""

@@ -8,15 +8,16 @@ from elman.compiler import Compilation, compile
 from elman.errors import BackendError, ConfigError
 from elman.ir import text
 from elman.ir.graph import Graph
-from elman.lab.explain import plan
-from elman.lab.explain.words import Words
+from elman.lab.explain import schedule
+from elman.lab.explain.naming import Naming
 
 if TYPE_CHECKING:
-    from elman.backends.llvm.emit import Emitter
+    from elman.backends.llvm import Layout
 
 KernelName = Literal["inference", "forward", "backward"]
 KERNELS: tuple[KernelName, ...] = ("inference", "forward", "backward")
-DTYPES = ("float32", "float64")
+DTYPES = {"float32": "float", "float64": "double"}
+"""What LLVM calls them."""
 
 
 class Request(NamedTuple):
@@ -26,7 +27,7 @@ class Request(NamedTuple):
     hidden_size: int
     dtype: str
     kernel: KernelName | None
-    tiles: bool
+    amx: bool
 
 
 def explain(
@@ -36,7 +37,7 @@ def explain(
     hidden_size: int = 128,
     dtype: str = "float32",
     kernel: KernelName | None = None,
-    tiles: bool = False,
+    amx: bool = False,
 ) -> str:
     """Show one stage of a cell's compilation.
 
@@ -47,12 +48,12 @@ def explain(
         dtype: float32 or float64, for the same.
         kernel: which kernel these three show, forward unless given; ``schedule`` shows forward
             and backward unless given.
-        tiles: whether these three show the kernel for matrix tiles (AMX), which batches of 32 rows
+        amx: whether these three show the kernel for the matrix unit (AMX), which batches of 32 rows
             and layers of 64 units or more take in float32, rather than the one for vectors.
 
     Raises:
-        ConfigError: there is no such stage, kernel or dtype, a size is not at least 1, or tiles
-            are asked for in float64.
+        ConfigError: there is no such stage, kernel or dtype, a size is not at least 1, or AMX
+            is asked for in float64.
         BackendError: no kernel can be compiled on this machine, and why.
     """
     _one_of("stage", stage, STAGES)
@@ -61,9 +62,9 @@ def explain(
         _one_of("kernel", kernel, KERNELS)
     if hidden_size < 1:
         raise ConfigError(f"hidden_size is {hidden_size}; it must be 1 or more")
-    if tiles and dtype != "float32":
-        raise ConfigError(f"matrix tiles multiply float32 alone, and dtype is {dtype}")
-    return STAGES[stage](Request(cell, hidden_size, dtype, kernel, tiles))
+    if amx and dtype != "float32":
+        raise ConfigError(f"AMX multiplies float32 alone, and dtype is {dtype}")
+    return STAGES[stage](Request(cell, hidden_size, dtype, kernel, amx))
 
 
 def _one_of(what: str, value: str, known: Iterable[str]) -> None:
@@ -74,9 +75,9 @@ def _one_of(what: str, value: str, known: Iterable[str]) -> None:
 
 def traced(graph: Graph) -> tuple[list[str], str]:
     """The equations of a step as they were traced or a modifier made them, and the output."""
-    words = Words(graph)
+    naming = Naming(graph)
     roots = [*(node for _, node in graph.named), *graph.next_states, graph.output]
-    return [str(line) for line in words.lines(roots, [])], words[graph.output]
+    return [str(line) for line in naming.lines(roots, [])], naming[graph.output]
 
 
 def _equations(request: Request) -> str:
@@ -93,12 +94,12 @@ def _graph(request: Request) -> str:
 
 
 def _adjoint(request: Request) -> str:
-    return plan.adjoint(request.cell.graph)
+    return schedule.adjoint(request.cell.graph)
 
 
 def _schedule(request: Request) -> str:
     kernels = (request.kernel,) if request.kernel else ("forward", "backward")
-    return plan.schedule(request.cell.graph, kernels)
+    return schedule.schedule(request.cell.graph, kernels)
 
 
 def _kernel(request: Request) -> str:
@@ -109,35 +110,35 @@ def _kernel(request: Request) -> str:
 
 
 def _llvm(request: Request) -> str:
-    return _compiled(request)[1].text()
+    from elman.backends.llvm import write
+
+    return write(_compiled(request)[1])
 
 
 def _asm(request: Request) -> str:
-    from elman.backends.llvm import engine
+    from elman.backends.llvm import compiler, host, write
 
-    if request.tiles and not engine.host().tiles:
+    if request.amx and not host.detect().amx:
         raise BackendError(
-            "no machine code can be shown, since this machine has no matrix tiles that it may use"
+            "no machine code can be shown, since this machine has no AMX that it may use"
         )
-    return engine.assembly(_compiled(request)[1].text())
+    return compiler.assembly(write(_compiled(request)[1]))
 
 
-def _compiled(request: Request) -> "tuple[Compilation, Emitter]":
-    import torch
-
-    from elman.backends.llvm import engine, executable
+def _compiled(request: Request) -> "tuple[Compilation, Layout]":
+    from elman.backends.llvm import Layout, host
 
     program = compile(request.cell.graph)
     kernel = getattr(program, request.kernel or "forward")
-    dtype = getattr(torch, request.dtype)
     try:
-        return program, executable.emitter(
-            kernel, program.place, request.hidden_size, dtype, tiles=request.tiles
+        spec = host.detect().spec(
+            kernel, program.place, request.hidden_size, DTYPES[request.dtype], amx=request.amx
         )
-    except engine.UnsupportedError as error:
+    except host.UnsupportedError as error:
         raise BackendError(
             f"no kernel can be shown, since {error}; the stages before `kernel` need no compiler"
         ) from None
+    return program, Layout(spec)
 
 
 STAGES: dict[str, Callable[[Request], str]] = {

@@ -2,61 +2,58 @@
 
 from collections.abc import Iterator
 
-from elman.backends.llvm import amx, engine
-from elman.backends.llvm.emit import Emitter
-from elman.backends.llvm.splits import LINES
-from elman.backends.llvm.tiles import Chunk
+from elman.backends.llvm import Chunk, Layout, host
 from elman.compiler import Compilation
 from elman.ir.graph import Node, Op
-from elman.lab.explain.plan import named, place, pointwise, sum_name
-from elman.lab.explain.words import Words
+from elman.lab.explain.naming import Naming
+from elman.lab.explain.schedule import named, place, pointwise, sum_name
 from elman.schedule.kernel import Accumulator, Phase
 
 _DTYPES = {"float": "float32", "double": "float64"}
 
 
-def kernel(program: Compilation, writer: Emitter) -> str:
-    """The loops of the kernel that the emitter writes."""
-    return "\n".join([*_head(program, writer), "", *_loops(program, writer)]) + "\n"
+def kernel(program: Compilation, layout: Layout) -> str:
+    """The loops of the kernel of this layout."""
+    return "\n".join([*_head(program, layout), "", *_loops(program, layout)]) + "\n"
 
 
-def _head(program: Compilation, writer: Emitter) -> Iterator[str]:
-    shape, lanes = writer.shape, writer.lanes
+def _head(program: Compilation, layout: Layout) -> Iterator[str]:
+    shape, lanes = layout.shape, layout.lanes
     tail = f", the last one of {shape.tail}" if shape.tail else ""
     yield (
-        f"{program.graph.name} {writer.kernel.name}, H = {shape.hidden_size}, "
-        f"{_DTYPES[lanes.scalar]}, on {engine.host().cpu}"
+        f"{program.graph.name} {layout.kernel.name}, H = {shape.hidden_size}, "
+        f"{_DTYPES[lanes.scalar]}, on {host.detect().cpu}"
     )
-    if shape.tiles:
-        yield f"by matrix tiles, which it {'has' if engine.host().tiles else 'does not have'}"
+    if shape.amx:
+        yield f"by AMX, its matrix unit, which it {'has' if host.detect().amx else 'does not have'}"
     yield f"{shape.registers} vector registers of {lanes.count} numbers"
     yield f"{shape.blocks} blocks of {lanes.count} units{tail}"
-    if writer.kernel.products:
-        yield f"{writer.packed_bytes:,} bytes of weights, packed in the order of their use"
-    yield f"{writer.scratch_bytes:,} bytes of scratch memory a thread, for {writer.group} rows"
+    if layout.kernel.products:
+        yield f"{layout.packed_bytes:,} bytes of weights, packed in the order of their use"
+    yield f"{layout.scratch_bytes:,} bytes of scratch memory a thread, for {layout.group} rows"
 
 
-def _loops(program: Compilation, writer: Emitter) -> Iterator[str]:
-    words = named(program)
-    back = writer.kernel.name == "backward"
-    now = ", ".join(words[state.now] for state in writer.kernel.states)
-    yield f"for each group of {writer.group} of this thread's rows:"
+def _loops(program: Compilation, layout: Layout) -> Iterator[str]:
+    naming = named(program)
+    back = layout.kernel.name == "backward"
+    now = ", ".join(naming[state.now] for state in layout.kernel.states)
+    yield f"for each group of {layout.group} of this thread's rows:"
     yield f"    {now} = the first states"
     yield f"    for each step, from the {'last to the first' if back else 'first to the last'}:"
     yield "        # only the rows that are that long"
-    for at, phase in enumerate(writer.kernel.phases):
+    for at, phase in enumerate(layout.kernel.phases):
         yield f"        # phase {at}"
-        for line in _phase(words, writer, at, phase):
+        for line in _phase(naming, layout, at, phase):
             yield f"        {line}"
     yield "    the last states = what was handed on"
 
 
-def _phase(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str]:
-    shape, chunks = writer.shape, writer.chunks[at]
-    if shape.tiles and chunks:
-        yield from _panels(words, writer, at, phase)
+def _phase(naming: Naming, layout: Layout, at: int, phase: Phase) -> Iterator[str]:
+    shape, chunks = layout.shape, layout.chunks[at]
+    if shape.amx and chunks:
+        yield from _panels(naming, layout, at, phase)
         return
-    units = f"{writer.lanes.count} units"
+    units = f"{layout.lanes.count} units"
     together = chunks[0].blocks if chunks else 1
     blocks = f"group of at most {together} blocks" if together > 1 else "block"
     yield f"for each {blocks} of {units}:"
@@ -69,43 +66,43 @@ def _phase(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str
         for sweep in chunk.sweeps:
             yield f"{inner}for k in 0 .. {shape.hidden_size - 1}:"
             for index, product in sweep.members:
-                yield f"{inner}    {_multiply(words, chunk.accumulators[index], product)}"
-    yield from _rows(words, writer, at, phase, inner)
+                yield f"{inner}    {_multiply(naming, chunk.accumulators[index], product)}"
+    yield from _rows(naming, layout, at, phase, inner)
 
 
-def _panels(words: Words, writer: Emitter, at: int, phase: Phase) -> Iterator[str]:
-    """The same on matrix tiles."""
-    (chunk,) = writer.chunks[at]
+def _panels(naming: Naming, layout: Layout, at: int, phase: Phase) -> Iterator[str]:
+    """The same on the matrix unit."""
+    (chunk,) = layout.chunks[at]
     for sweep in chunk.sweeps:
-        yield f"split {words[sweep.operand]} into three numbers of 8 bits each"
-    yield f"for each panel of {LINES} units:"
+        yield f"split {naming[sweep.operand]} into three numbers of 8 bits each"
+    yield f"for each panel of {chunk.rows} units:"
     yield f"    for each panel of at most {chunk.rows} rows:"
-    yield f"        # {chunk.rows // amx.ROWS} x {LINES // amx.ROWS} tiles of sums, each 16 x 16"
+    yield "        # 2 x 2 matrices of sums, each 16 x 16"
     for accumulator in chunk.accumulators:
         for product in accumulator.products:
-            matrix, operand = words.matrix(str(product.attr)), words[product.inputs[0]]
+            matrix, operand = naming.matrix(str(product.attr)), naming[product.inputs[0]]
             weights = f"{matrix}^T" if product.op is Op.TRANSPOSED else matrix
-            yield f"        {sum_name(words, accumulator)} += {weights} times {operand}"
-    yield from _rows(words, writer, at, phase, "    ")
+            yield f"        {sum_name(naming, accumulator)} += {weights} times {operand}"
+    yield from _rows(naming, layout, at, phase, "    ")
 
 
-def _rows(words: Words, writer: Emitter, at: int, phase: Phase, inner: str) -> Iterator[str]:
+def _rows(naming: Naming, layout: Layout, at: int, phase: Phase, inner: str) -> Iterator[str]:
     """The elementwise work, and what is done with its results."""
     yield f"{inner}for each row:"
-    for line in [*pointwise(words, writer.kernel, at, phase), *_written(words, phase)]:
+    for line in [*pointwise(naming, layout.kernel, at, phase), *_written(naming, phase)]:
         yield f"{inner}    {line}"
     if phase.totals:
-        totals = ", ".join(words[node] for node, _ in phase.totals)
+        totals = ", ".join(naming[node] for node, _ in phase.totals)
         yield f"{inner}add the rows' {totals} to this thread's sums"
     for node in phase.averaged:
-        yield f"mean({words[node]}) over all blocks, for each row"
+        yield f"mean({naming[node]}) over all blocks, for each row"
 
 
-def _multiply(words: Words, sum_: Accumulator, product: Node) -> str:
-    matrix, operand = words.matrix(str(product.attr)), words[product.inputs[0]]
+def _multiply(naming: Naming, sum_: Accumulator, product: Node) -> str:
+    matrix, operand = naming.matrix(str(product.attr)), naming[product.inputs[0]]
     weights = f"{matrix}[k, :]" if product.op is Op.TRANSPOSED else f"{matrix}[:, k]"
     column = f"({operand})[k]" if " " in operand else f"{operand}[k]"
-    return f"{sum_name(words, sum_)} += {weights} * {column}"
+    return f"{sum_name(naming, sum_)} += {weights} * {column}"
 
 
 def _registers(chunk: Chunk, registers: int) -> str:
@@ -119,12 +116,12 @@ def _registers(chunk: Chunk, registers: int) -> str:
     )
 
 
-def _written(words: Words, phase: Phase) -> Iterator[str]:
+def _written(naming: Naming, phase: Phase) -> Iterator[str]:
     def names(nodes: tuple[Node, ...]) -> str:
-        return ", ".join(words[node] for node in nodes)
+        return ", ".join(naming[node] for node in nodes)
 
     for node, slot in phase.stores:
-        yield f"{place(slot)} <- {words[node]}"
+        yield f"{place(slot)} <- {naming[node]}"
     if phase.kept:
         yield f"scratch <- {names(phase.kept)}"
     if phase.states:

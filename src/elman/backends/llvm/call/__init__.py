@@ -1,0 +1,1 @@
+"""Tensors go through kernels and come back as tensors that autograd knows."""

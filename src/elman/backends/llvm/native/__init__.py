@@ -1,0 +1,1 @@
+"""Assembly becomes machine code of this processor, kept on disk and run in threads."""
