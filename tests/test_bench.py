@@ -332,7 +332,9 @@ def test_knobs_of_vectors_are_measured_on_vectors(monkeypatch):
 
 
 def test_without_kernels_there_is_no_ablation(monkeypatch):
-    monkeypatch.setattr(type(backends.compiled), "unsupported_machine_reason", lambda self: "no LLVM")
+    monkeypatch.setattr(
+        type(backends.compiled), "unsupported_machine_reason", lambda self: "no LLVM"
+    )
     assert measure(works=("ablation",)) == ([], [lab.Skipped("ablation", "no LLVM")])
 
 
