@@ -52,14 +52,7 @@ _OPTIONS = [
         panel="network",
     ),
     option("seeds", int, 3, "How many runs of each cell.", panel="training"),
-    option(
-        "json",
-        bool,
-        False,
-        "Print one JSON document on stdout and nothing else there.",
-        panel="output",
-        flag=True,
-    ),
+    options.json_option(),
 ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from elman import api, tasks
 from elman.cli import options
-from elman.cli.options import DATA_TEXT, Data, option
+from elman.cli.options import DATA_TEXT, Data
 from elman.training.task import Task
 
 _TEXT = f"""Score a trained model on labelled examples.
@@ -37,18 +37,8 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
     parameters = [
         inspect.Parameter("model", positional, annotation=Path),
         inspect.Parameter("data", positional, annotation=Data),
-        *(
-            option(name, str | None, None, text, panel="data")
-            for name, text in task.columns.items()
-        ),
-        option(
-            "json",
-            bool,
-            False,
-            "Print one JSON document on stdout and nothing else there.",
-            panel="output",
-            flag=True,
-        ),
+        *options.column_options(task),
+        options.json_option(),
     ]
     return options.with_signature(evaluate, parameters, text=_TEXT)
 

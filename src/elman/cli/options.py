@@ -86,23 +86,38 @@ def options_of(
     ]
 
 
+def json_option(text: str = "") -> inspect.Parameter:
+    """Return ``--json``."""
+    text = text or "Print one JSON document on stdout and nothing else there."
+    return option("json", bool, False, text, panel="output", flag=True)
+
+
+def column_options(task: Task) -> list[inspect.Parameter]:
+    """Return an option for each column that the task reads."""
+    rule = "found by its name"
+    return [
+        option(name, str | None, None, text, panel="data", rule=rule)
+        for name, text in task.columns.items()
+    ]
+
+
 def data_options(task: Task) -> list[inspect.Parameter]:
     """Return the options that say how data are read and cut."""
-    texts = {
-        **task.columns,
-        "valid": "A file to validate on, instead of a share of DATA.",
-        "test": "A file to test on, instead of a share of DATA.",
+    rows = {
+        "valid": ("A file to validate on.", "a share of DATA"),
+        "test": ("A file to test on.", "a share of DATA"),
+        "split": (
+            "Shares of training, validation and test.",
+            "0.8,0.1,0.1; see docs/data.md for --test",
+        ),
     }
-    found = [
-        option(name, str | None, None, text, panel="data", rule=_DATA_RULES.get(name, ""))
-        for name, text in texts.items()
+    return [
+        *column_options(task),
+        *(
+            option(name, str | None, None, text, panel="data", rule=rule)
+            for name, (text, rule) in rows.items()
+        ),
     ]
-    text = "Shares of training, validation and test."
-    rule = "0.8,0.1,0.1; see docs/data.md for --test"
-    return [*found, option("split", str | None, None, text, panel="data", rule=rule)]
-
-
-_DATA_RULES = {"valid": "a share of DATA", "test": "a share of DATA"}
 
 
 def task_options() -> list[inspect.Parameter]:
@@ -122,6 +137,7 @@ def task_options() -> list[inspect.Parameter]:
             None,
             "A TOML file with any of these options; those given here go before it.",
             panel="data",
+            rule="none",
         ),
     ]
 

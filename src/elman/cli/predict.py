@@ -43,13 +43,8 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
         inspect.Parameter("texts", inspect.Parameter.VAR_POSITIONAL, annotation=str),
         *options.options_of(task.answers),
-        option(
-            "json",
-            bool,
-            False,
-            "Print one JSON document on stdout: an array with an object for each text.",
-            panel="output",
-            flag=True,
+        options.json_option(
+            "Print one JSON document on stdout: an array with an object for each text."
         ),
         option(
             "format",

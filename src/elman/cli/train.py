@@ -72,14 +72,7 @@ _OUTPUT = [
         panel="output",
         flag=True,
     ),
-    option(
-        "json",
-        bool,
-        False,
-        "Print one JSON document on stdout and nothing else there.",
-        panel="output",
-        flag=True,
-    ),
+    options.json_option(),
 ]
 
 
@@ -99,8 +92,6 @@ def _train(
     from elman.training.checkpoint import training_folder
 
     fractions = None if split is None else parse_fractions(split)
-    settings = {k: v for k, v in given.items() if k in task.options.__struct_fields__}
-    api.make_options(task, settings)  # a wrong option is told before anything else
     place = _destination(None if out is None else Path(out), data, resume=resume)
     if training_folder(place).exists() and not (force or resume):
         raise ConfigError(
