@@ -342,15 +342,14 @@ def test_the_last_good_weights_come_back(first_epoch):
 
 def test_a_planted_embedding_is_named_with_its_step():
     one = trainer(token_dropout=0.0)
-    letter = task.prepare(tiny.parts(), config()).tokenizer.encode(["g"]).values[0]
+    letter = task.prepare(tiny.parts(), config()).tokenizer.encode(["f"]).values[0]
     spoil(one, "embedding.weight", int(letter))
-    # Of the names only "wag..." (step 3) and "lang..." and "...berg" have a g.
+    # Of the names only "hof..." has an f.
     with pytest.raises(TrainingError) as caught:
         one.fit()
     message = str(caught.value)
     assert "in epoch 1, batch " in message
-    assert "module embedding gives values not finite at step " in message
-    assert message.split("at step ")[1][0] in "34"
+    assert "module embedding gives values not finite at step 3, as" in message
     assert "as the weights embedding.weight are not" in message
 
 

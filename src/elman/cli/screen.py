@@ -128,14 +128,14 @@ class TrainingScreen:
             self.console.print(
                 f"[dim]epoch    loss{names}   score  {self._unit + '/s':>8}[/]", soft_wrap=True
             )
+        score = "     –" if epoch.score is None else f"{epoch.score:6.4f}"
         values = "".join(
             f"  {epoch.metrics[name]:{max(len(metric.title), 8)}.{metric.digits}f}"
             for name, metric in metrics
         )
         best = " [green]kept[/]" if epoch.best else ""
         self.console.print(
-            f"{epoch.epoch:5d}  {epoch.loss:6.3f}{values}  {epoch.score:6.4f}  "
-            f"{epoch.per_second:8,.0f}{best}",
+            f"{epoch.epoch:5d}  {epoch.loss:6.3f}{values}  {score}  {epoch.per_second:8,.0f}{best}",
             soft_wrap=True,
         )
 

@@ -14,8 +14,8 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From 1."""
     loss: float
     """Mean over the training part, in nats, as it was minimised: with dropout and the like."""
-    score: float
-    """What early stopping looks at; 0 without a validation part."""
+    score: float | None
+    """What early stopping looks at, higher is better; None without a validation part."""
     best: bool
     """Whether this epoch's weights are kept, as the best so far but for chance."""
     metrics: dict[str, float]

@@ -97,10 +97,13 @@ class Trainer:
     @property
     def stalled(self) -> bool:
         """Whether the score has not risen for ``patience`` epochs."""
-        scores = [epoch.score for epoch in self.state.history if epoch.metrics]
+        scores = self._scores()
         if not scores:
             return False
         return len(scores) - 1 - scores.index(max(scores)) >= self.schedule.patience
+
+    def _scores(self) -> list[float]:
+        return [epoch.score for epoch in self.state.history if epoch.score is not None]
 
     def load_best(self) -> None:
         """Put the best weights so far into the model, or before any are judged its first ones."""
@@ -151,26 +154,30 @@ class Trainer:
         """Score the validation part and keep the weights if they are the best."""
         self.model.eval()
         with torch.inference_mode():
-            # Without a validation part nothing says when to stop: the last weights are kept.
-            scores = self.learner.validate() or Scores(0.0, 0.0, {})
-        if not math.isfinite(scores.score):
+            scores = self.learner.validate()
+        if scores is not None and not math.isfinite(scores.score):
             raise self._not_finite(self.learner.validate, f"after epoch {number}, validation")
-        # A difference under one standard error is chance: the later epoch, whose learning rate is
-        # lower, is then the better bet (the rule of Breiman et al. 1984, section 3.4.3, for trees).
-        highest = max((epoch.score for epoch in self.state.history), default=-math.inf)
-        is_best = scores.score >= highest - scores.error
+        is_best = self._is_best(scores)
         if is_best:
             self.state.best_weights = _copied(self.model)
         return Epoch(
             epoch=number,
             loss=loss,
-            score=scores.score,
+            score=None if scores is None else scores.score,
             best=is_best,
-            metrics=scores.metrics,
+            metrics={} if scores is None else scores.metrics,
             learning_rate=float(self.optimiser.param_groups[0]["lr"]),
             seconds=seconds,
             per_second=speed,
         )
+
+    def _is_best(self, scores: Scores | None) -> bool:
+        """Whether the weights are to be kept."""
+        if scores is None:  # nothing says when to stop: the last weights are kept
+            return True
+        # A difference under one standard error is chance: the later epoch, whose learning rate is
+        # lower, is then the better bet (the rule of Breiman et al. 1984, section 3.4.3, for trees).
+        return scores.score >= max(self._scores(), default=-math.inf) - scores.error
 
     def _set_learning_rate(self, progress: float) -> None:
         for group in self.optimiser.param_groups:
