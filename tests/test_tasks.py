@@ -382,12 +382,14 @@ def test_a_model_of_an_unknown_task_is_refused(task, data, call, monkeypatch):
     assert (code, err.count("\n")) == (2, 1)
 
 
-@pytest.mark.parametrize("size", [7, 20_000])
-def test_a_config_of_other_sizes_is_refused_before_memory_is_taken(task, data, size):
+@pytest.mark.parametrize(
+    ("name", "size"), [("hidden_size", 7), ("hidden_size", 20_000), ("num_layers", 10**9)]
+)
+def test_a_config_of_other_sizes_is_refused_before_memory_is_taken(task, data, name, size):
     train(task, data, out="model")
     config = json.loads(Path("model/config.json").read_bytes())
     model = config["model"].get("network", config["model"])
-    model["hidden_size"] = size
+    model[name] = size
     Path("model/config.json").write_text(json.dumps(config))
     with pytest.raises(BundleError, match=r"config\.json is damaged or of another model"):
         elman.load("model")
@@ -397,6 +399,7 @@ def test_a_config_of_other_sizes_is_refused_before_memory_is_taken(task, data, s
     # Read in a process of its own, for its peak of memory; the weights would be 6 GB.
     program = (
         "import resource, sys; sys.path.insert(0, sys.argv[1]);"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**34, 2**34));"
         "from elman import api, tasks; from elman.errors import BundleError;"
         "tasks.TASKS.setdefault('toy', 'toy.task'); tasks.find(sys.argv[2]);"
         "import elman.tasks.classify.predictor, elman.nn\n"

@@ -70,7 +70,7 @@ class Config(msgspec.Struct):
     characters: str
     embedding_size: int
     hidden_size: int
-    layers: int
+    num_layers: int
 
 
 class ToyPredictor:
@@ -115,6 +115,8 @@ def load(stored, *, backend):
     cell = Cell(ir_text.parse(stored.file("cell.txt").decode()))
     sizes = len(config.characters) + 1, config.embedding_size, config.hidden_size
     module = bundle.restore_module(
-        stored, lambda: Network(*sizes, cell, layers=config.layers, backend=backend)
+        stored,
+        lambda: Network(*sizes, cell, layers=config.num_layers, backend=backend),
+        num_layers=config.num_layers,
     )
     return ToyPredictor(module, config.characters)

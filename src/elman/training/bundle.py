@@ -178,11 +178,16 @@ def decode_model(stored: Stored, kind: type[Any]) -> Any:
         raise _damaged(stored.folder / CONFIG, error) from error
 
 
-def restore_module(stored: Stored, make: Callable[[], ModuleT]) -> ModuleT:
+def restore_module(stored: Stored, make: Callable[[], ModuleT], *, num_layers: int = 1) -> ModuleT:
     """Return the module that ``make`` makes, with the stored weights.
 
     The shapes in the weights' header are held against those of the module before anything is
     allocated: a config that asks for other sizes costs no memory.
+
+    Args:
+        stored: what ``read`` returned.
+        make: makes the module; called twice, first without memory behind its tensors.
+        num_layers: how many layers the config asks for, which takes memory even so.
 
     Raises:
         BundleError: the weights are of another model, or damaged.
@@ -192,6 +197,8 @@ def restore_module(stored: Stored, make: Callable[[], ModuleT]) -> ModuleT:
 
     data = stored.files[WEIGHTS]
     shapes = _shapes(stored.folder / WEIGHTS, data)
+    if num_layers > len(shapes):  # each has weights of its own
+        raise _misfit(stored, f"{num_layers} layers, but {len(shapes)} tensors")
     try:
         with torch.device("meta"):
             expected = {name: list(t.shape) for name, t in make().state_dict().items()}

@@ -240,6 +240,10 @@ def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
             f"{network.vocab_size} of {bundle.CONFIG}; copy the folder whole or train again"
         )
     cell = Cell(ir_text.parse(stored.file(CELL).decode("utf-8", "replace")))
-    module = bundle.restore_module(stored, lambda: Classifier(network, cell, backend=backend))
+    module = bundle.restore_module(
+        stored,
+        lambda: Classifier(network, cell, backend=backend),
+        num_layers=network.num_layers,
+    )
     prior = np.asarray(config.prior, dtype=np.float32)
     return TextClassifierModel(module, tokenizer, config.classes, prior)
