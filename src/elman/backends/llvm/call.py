@@ -60,7 +60,7 @@ class Call:
         """The kernel for so many threads, on matrix tiles where those are faster."""
         rows = max(_TILE_ROWS, _TILE_SHARE * count)
         tiles = self.rows >= rows and self.size >= _TILE_UNITS and dtype is torch.float32
-        tiles = tiles and engine.host().tiles
+        tiles = tiles and engine.host().tiles is not None
         return self.plan.executable(kind, self.size, dtype, tiles=tiles)
 
     def launch(

@@ -5,9 +5,9 @@ import platform
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
-from elman.backends.llvm import amx
+from elman.backends.llvm import amx, software_tiles
 from elman.backends.llvm.builder import Lanes
 
 _numbers = count()
@@ -24,8 +24,8 @@ class Host:
     vector_bytes: int
     registers: int
     """Vector registers."""
-    tiles: bool = False
-    """Whether it has matrix tiles: see ``amx``."""
+    tiles: Literal["native", "software"] | None = None
+    """Its matrix tiles (see ``amx``), if any: the processor's own or, for tests, in software."""
 
     def lanes(self, scalar: str) -> Lanes:
         """The vectors of this machine for float or double."""
@@ -53,7 +53,8 @@ def host() -> Host:
             if needs_fma and not arm and not features.get("fma"):
                 continue
             registers = 32 if width == 64 or arm else 16
-            cpu, tiles = llvm.get_host_cpu_name(), amx.usable(features)
+            tiles: Literal["native"] | None = "native" if amx.usable(features) else None
+            cpu = llvm.get_host_cpu_name()
             return Host(cpu, features.flatten(), width, registers, tiles)
     raise UnsupportedError(
         f"this machine ({platform.machine()}) has no vector instructions it knows"
@@ -87,25 +88,27 @@ def _machine() -> Any:
     )
 
 
-def compile_object(text: str) -> bytes:
-    """Object code for this machine, from assembly."""
-    llvm = _llvm()
-    parsed = llvm.parse_assembly(text)
-    machine = _machine()
+def _parsed(text: str, machine: Any) -> Any:
+    if host().tiles == "software":
+        text = software_tiles.replaced(text)
+    parsed = _llvm().parse_assembly(text)
     parsed.triple = machine.triple
     parsed.data_layout = str(machine.target_data)
+    return parsed
+
+
+def compile_object(text: str) -> bytes:
+    """Object code for this machine, from assembly."""
+    machine = _machine()
+    parsed = _parsed(text, machine)
     parsed.verify()
     return bytes(machine.emit_object(parsed))
 
 
 def assembly(text: str) -> str:
     """The machine's own assembly, for reading."""
-    llvm = _llvm()
-    parsed = llvm.parse_assembly(text)
     machine = _machine()
-    parsed.triple = machine.triple
-    parsed.data_layout = str(machine.target_data)
-    return str(machine.emit_assembly(parsed))
+    return str(machine.emit_assembly(_parsed(text, machine)))
 
 
 def load(code: bytes, names: tuple[str, ...]) -> tuple[Any, dict[str, int]]:

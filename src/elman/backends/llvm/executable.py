@@ -79,6 +79,8 @@ class Executable:
             *(f"weights.{name}" for name in writer.stacks),
         ]
         self._has_matrices = bool(writer.stacks)
+        self.by_tiles = tiles and self._has_matrices
+        """Whether it multiplies on matrix tiles."""
         self.scratch_bytes = writer.scratch_bytes
         self.packed_bytes = writer.packed_bytes
         self.total_width = writer.shape.blocks * writer.lanes.count
