@@ -87,12 +87,6 @@ def test_a_stream_carries_its_state():
     assert not torch.equal(*outputs)
 
 
-needs_kernels = pytest.mark.skipif(
-    fma.why_not() is not None, reason="llvmlite compiles nothing on this machine"
-)
-
-
-@needs_kernels
 def test_the_loop_per_flop_and_beside_a_copy():
     shape = lab.Shape(2, 2, 3, 128)
     rows, skipped = measure(
@@ -108,7 +102,6 @@ def test_the_loop_per_flop_and_beside_a_copy():
     }
 
 
-@needs_kernels
 def test_a_rate_of_few_units_does_not_count():
     rows, _ = measure(
         works=("rate",), cells=("gru",), shapes=(lab.Shape(4, 2, 3, 5), lab.Shape(4, 2, 3, 128))
@@ -120,7 +113,6 @@ def test_a_rate_of_few_units_does_not_count():
     assert lab.summarise(rows)[0].shapes == 1
 
 
-@needs_kernels
 def test_only_the_kernels_are_timed():
     step = subjects.dense_step(
         find("lstm"),
@@ -170,7 +162,6 @@ def test_without_vectors_there_is_no_rate(monkeypatch):
     assert measure(works=("rate",)) == ([], [lab.Skipped("rate", "it has none")])
 
 
-@needs_kernels
 def test_the_rate_beside_a_bare_loop():
     shape = lab.Shape(2, 2, 3, 128)
     rows, skipped = measure(works=("rate",), cells=("lstm", "mingru"), shapes=(shape,))
