@@ -233,9 +233,18 @@ def test_amx_of_a_machine_without_it(monkeypatch):
 
 
 def test_machine_code_is_this_machines():
-    text = explain(find("elman"), "asm", hidden_size=5, kernel="inference")
-    assert "tile_0_1x1:" in text
-    assert ("vfmadd" in text) or not host.detect().features.count("+fma")
+    assert "tile_0_1x1:" in explain(find("elman"), "asm", hidden_size=5, kernel="inference")
+
+
+@pytest.mark.parametrize(
+    ("machine", "instruction"),
+    [("skylake", r"vfmadd\S+\s.*%zmm"), ("haswell", r"vfmadd\S+\s.*%ymm"), ("neon", r"fmla\s+v")],
+)
+def test_machine_code_is_of_the_processor(machine, instruction):
+    with reading(machine):
+        text = explain(find("elman"), "asm", hidden_size=20, kernel="inference")
+    assert "\ntile_0_" in text
+    assert re.search(instruction, text)
 
 
 def test_a_cell_without_a_docstring_has_equations():
