@@ -98,12 +98,6 @@ def test_a_stream_carries_its_state():
     assert not torch.equal(*outputs)
 
 
-needs_kernels = pytest.mark.skipif(
-    fma.why_not() is not None, reason="llvmlite compiles nothing on this machine"
-)
-
-
-@needs_kernels
 def test_the_loop_per_flop_and_beside_a_copy():
     shape = lab.Shape(2, 2, 3, 128)
     rows, skipped = measure(
@@ -119,7 +113,6 @@ def test_the_loop_per_flop_and_beside_a_copy():
     }
 
 
-@needs_kernels
 def test_a_rate_of_few_units_does_not_count():
     rows, _ = measure(
         works=("rate",), cells=("gru",), shapes=(lab.Shape(4, 2, 3, 5), lab.Shape(4, 2, 3, 128))
@@ -148,7 +141,6 @@ def clock(monkeypatch):
     return clock
 
 
-@needs_kernels
 def test_only_the_kernels_are_timed(clock):
     step = subjects.dense_step(
         find("lstm"),
@@ -199,7 +191,6 @@ def test_without_vectors_there_is_no_rate(monkeypatch):
     assert measure(works=("rate",)) == ([], [lab.Skipped("rate", "it has none")])
 
 
-@needs_kernels
 def test_the_rate_beside_a_bare_loop():
     shape = lab.Shape(2, 2, 3, 128)
     rows, skipped = measure(works=("rate",), cells=("lstm", "mingru"), shapes=(shape,))
@@ -247,6 +238,7 @@ def test_memory_as_the_fresh_process_has_it(side):
     request = {"kind": "memory", "cell": "gru", "shape": TINY, "side": side}
     (found,) = child.KINDS["memory"](request)
     assert found.keys() == {"megabytes", "backend"}
+    assert isinstance(found["megabytes"], float), "this system does say a process's peak"
     assert found["backend"]
 
 
@@ -297,7 +289,6 @@ def test_every_knob_is_turned_off_by_some_ablation():
     assert found == {*vars(usual), *vars(usual.code)}
 
 
-@needs_kernels
 def test_each_knob_is_measured_where_it_changes_something():
     rows, skipped = measure(works=("ablation",), cells=("gru",), shapes=(lab.Shape(3, 5, 6, 130),))
     names = [row.against.removeprefix("without ") for row in rows]
@@ -315,7 +306,7 @@ def test_each_knob_is_measured_where_it_changes_something():
 
 
 def test_knobs_of_vectors_are_measured_on_vectors(monkeypatch):
-    amx = host.Host("sapphirerapids", "", 64, 32, amx=True)
+    amx = host.Host("sapphirerapids", "", 64, 32, amx="native")
     monkeypatch.setattr(host, "detect", lambda: amx)
     monkeypatch.setattr(ablation, "_written", lambda cell, shape, tuning: shown(tuning))
 

@@ -21,7 +21,7 @@ from checks import (
     run_reference,
     runs_on,
 )
-from elman.backends import BACKENDS, builtin, compiled, eager
+from elman.backends import BACKENDS, builtin, eager
 from elman.backends.eager import FUNCTIONS
 from elman.cell import cell, sigmoid, tanh
 from elman.cells import find
@@ -50,7 +50,6 @@ each = pytest.mark.parametrize(
 both_ways = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
 
 
-@pytest.mark.skipif(compiled.unsupported_machine_reason() is not None, reason="no kernels")
 def test_which_backend_is_held_to_which_cells():
     cells = {
         backend: [cell for cell, one in CELLS_AND_BACKENDS if one is backend]

@@ -768,7 +768,6 @@ WHERE = [
 ]
 
 
-@pytest.mark.skipif(backends.compiled.unsupported_machine_reason() is not None, reason="no kernels")
 @pytest.mark.parametrize("ragged", [False, True], ids=["dense", "ragged"])
 @pytest.mark.parametrize(("mode", "steps", "rows", "size", "threads", "grad", "ours"), WHERE)
 def test_each_batch_runs_where_it_is_fast(mode, steps, rows, size, threads, grad, ours, ragged):

@@ -28,9 +28,6 @@ CELLS = ("lstm", "gru", "mut1", "slstm", "zoneout(layer_norm(lstm), h=0.2)")
 """States that are no output, products in two phases, a stream that torch computes, masks."""
 T, B, I, H = 4, 3, 3, 5  # noqa: E741
 
-pytestmark = pytest.mark.skipif(
-    backends.compiled.unsupported_machine_reason() is not None, reason="no kernels on this machine"
-)
 # Warnings within torch: Dynamo looks at the .grad of each tensor of a PackedSequence,
 # forward-mode differentiation makes scripts when first used, export copies what it deprecates.
 GRAD = "ignore:The .grad attribute of a Tensor:UserWarning"

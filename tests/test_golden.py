@@ -28,7 +28,7 @@ STAGES = ("graph", "adjoint", "schedule", "kernel")
 SIZE = 70
 """H: some whole blocks of units and a part of one, and enough for matrix tiles."""
 HOSTS = (
-    hosts.Host("x86-avx512-amx", "", 64, 32, amx=True),
+    hosts.Host("x86-avx512-amx", "", 64, 32, amx="native"),
     hosts.Host("x86-avx2", "", 32, 16),
     hosts.Host("arm-neon", "", 16, 32),
 )

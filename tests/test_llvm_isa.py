@@ -10,25 +10,15 @@ from elman.backends.llvm.emit.kernel import write
 from elman.backends.llvm.emit.layout import Layout
 from elman.backends.llvm.native import compiler, host
 from elman.cells import find
-
-HOSTS = {
-    "avx2": host.Host("haswell", "", 32, 16),
-    "sse2": host.Host("x86-64", "", 16, 16),
-}
-runs_x86 = pytest.mark.skipif(not host.is_x86(), reason="code for x86 runs on x86 alone")
+from machines import RUNS, running
 
 
-@pytest.fixture(params=HOSTS)
-def other_host(request, monkeypatch):
-    if request.param == "avx2" and not host.detect().vector_bytes >= 32:
-        pytest.skip("this processor has no AVX2")
-    monkeypatch.setattr(host, "detect", lambda: HOSTS[request.param])
-    signature_of.cache_clear()
-    yield request.param
-    signature_of.cache_clear()
+@pytest.fixture(params=RUNS)
+def other_host(request):
+    with running(RUNS[request.param]):
+        yield request.param
 
 
-@runs_x86
 @pytest.mark.parametrize("name", ["lstm", "gru", "mut1", "layer_norm(lstm)", "mingru"])
 def test_kernels_of_other_instruction_sets(name, other_host):
     graph = find(name).graph
@@ -39,7 +29,6 @@ def test_kernels_of_other_instruction_sets(name, other_host):
     check_gradients(compiled, Problem(graph, hidden_size=3, lengths=(2, 3, 1)))
 
 
-@runs_x86
 def test_no_kernel_calls_a_library_where_fma_is_missing(other_host):
     program = signature_of(find("lstm").graph).program
     spec = host.detect().spec(program.forward, program.place, 20, "float")

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from checks import TOLERANCES, assert_close, backend_named, runs_on
-from elman import backends
 from elman.cells import ALL_CELLS
 from elman.errors import ConfigError
 from elman.nn import Recurrent, ragged
@@ -17,7 +16,7 @@ from elman.nn import Recurrent, ragged
 T, B, I, H = 5, 3, 4, 6  # noqa: E741
 MODIFIED = ("layer_norm(lstm)", "zoneout(gru_v1, h=0.3)", "residual(layer_norm(mut1))")
 NAMES = (*(cell.name for cell in ALL_CELLS), *MODIFIED)
-BACKENDS = ["eager", *(["llvm"] if backends.compiled.unsupported_machine_reason() is None else [])]
+BACKENDS = ["eager", "llvm"]
 
 
 @pytest.fixture(autouse=True)

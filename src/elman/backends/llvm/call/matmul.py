@@ -120,7 +120,9 @@ def _compiled(code: CodeTuning) -> dict[str, _Entries]:
     names = [f"product_{left}_{right}" for left, right in FORMS]
     exported = (*names, *(f"{name}_team" for name in names))
     name = ("products", code.product_depth, code.product_width)
-    alive, addresses = code_cache.load(code_cache.Source(name, partial(text, code)), exported)
+    alive, addresses = code_cache.load(
+        code_cache.Source(name, partial(text, code, x86=host.is_x86())), exported
+    )
     return {
         name: _Entries(_Entry(addresses[name]), addresses[f"{name}_team"], alive) for name in names
     }

@@ -60,7 +60,7 @@ class Call:
         knobs = tuning.current
         rows = max(knobs.amx_rows, knobs.amx_rows_per_thread * count)
         amx = self.rows >= rows and self.size >= knobs.amx_units and dtype is torch.float32
-        amx = amx and host.detect().amx
+        amx = amx and host.detect().amx is not None
         return self.signature.executable(kind, self.size, dtype, amx=amx)
 
     def launch(

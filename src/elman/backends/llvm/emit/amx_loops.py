@@ -73,7 +73,8 @@ class _PanelLoops:
         rows = -(-LINES // (self.pieces * chunk.depth))
         name = self._function(asked, rows)
         columns = f.sub(
-            integer("i64", self.shape.hidden_size), f.mul(block, integer("i64", amx.ROWS))
+            integer("i64", self.shape.hidden_size),
+            f.mul(block, integer("i64", self.frame.lanes.count)),
         )
         done = 0
         for index, accumulator in enumerate(chunk.accumulators):

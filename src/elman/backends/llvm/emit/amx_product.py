@@ -39,12 +39,12 @@ def _panel_bytes(tuning: CodeTuning) -> int:
     return tuning.product_depth // amx.DEPTH * PIECE
 
 
-def text(tuning: CodeTuning) -> str:
-    """The assembly of the products in all forms."""
+def text(tuning: CodeTuning, *, x86: bool = True) -> str:
+    """The assembly of the products in all forms; ``x86`` as in `KernelSpec`."""
     functions = panels.functions()
     for left, right in FORMS:
         functions += [
-            _Product(left, right, tuning).function(),
+            _Product(left, right, tuning, x86=x86).function(),
             team(f"product_{left}_{right}", WORDS),
         ]
     return module(functions)
@@ -57,8 +57,8 @@ def text(tuning: CodeTuning) -> str:
 class _Product:
     """The function of one form: a thread's part of a product."""
 
-    def __init__(self, left: str, right: str, tuning: CodeTuning) -> None:
-        self.forms, self.tuning = (left, right), tuning
+    def __init__(self, left: str, right: str, tuning: CodeTuning, *, x86: bool) -> None:
+        self.forms, self.tuning, self.x86 = (left, right), tuning, x86
         arguments = [("ptr", "args"), ("i64", "thread"), ("i64", "threads")]
         self.f = Function(f"product_{left}_{right}", arguments, linkage="")
 
@@ -87,7 +87,7 @@ class _Product:
         top, bottom = self._share(rows, tall, thread, threads)
         self.m, self.top, self.bottom = words["m"], top, bottom
         first, self.last = self._share(columns, wide, thread, threads)
-        mode = denormals.flush(f)
+        mode = denormals.flush(f) if self.x86 else None
         amx.configure(f)
         # As many blocks as there must be, of nearly the same size.
         wanted = f.sub(self.last, first)
@@ -95,7 +95,8 @@ class _Product:
         self.width = f.parts(wanted, f.select(f.compare("sgt", blocks, _ZERO), blocks, _ONE))
         f.loop(self.last, self._columns, start=first, step=self.width, stem="columns")
         amx.release(f)
-        denormals.restore(f, mode)
+        if mode is not None:
+            denormals.restore(f, mode)
         f.do("ret void")
         return f
 

@@ -5,6 +5,7 @@ from functools import cache
 from itertools import count
 from typing import Any
 
+from elman.backends.llvm.emit.amx import software
 from elman.backends.llvm.native import host
 
 _numbers = count()
@@ -25,25 +26,27 @@ def _machine() -> Any:
     )
 
 
-def compile_object(text: str) -> bytes:
-    """Object code for this machine, from assembly."""
-    llvm = host.llvmlite()
-    parsed = llvm.parse_assembly(text)
-    machine = _machine()
+def _parsed(text: str, machine: Any) -> Any:
+    if host.detect().amx == "software":
+        text = software.replaced(text)
+    parsed = host.llvmlite().parse_assembly(text)
     parsed.triple = machine.triple
     parsed.data_layout = str(machine.target_data)
+    return parsed
+
+
+def compile_object(text: str) -> bytes:
+    """Object code for this machine, from assembly."""
+    machine = _machine()
+    parsed = _parsed(text, machine)
     parsed.verify()
     return bytes(machine.emit_object(parsed))
 
 
 def assembly(text: str) -> str:
     """The machine's own assembly, for reading."""
-    llvm = host.llvmlite()
-    parsed = llvm.parse_assembly(text)
     machine = _machine()
-    parsed.triple = machine.triple
-    parsed.data_layout = str(machine.target_data)
-    return str(machine.emit_assembly(parsed))
+    return str(machine.emit_assembly(_parsed(text, machine)))
 
 
 def load(code: bytes, names: tuple[str, ...]) -> tuple[Any, dict[str, int]]:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from elman.backends.llvm.emit.assembly import SIZES, Lanes
 from elman.backends.llvm.emit.blocking import Shape
@@ -27,8 +27,9 @@ class Host:
     vector_bytes: int
     registers: int
     """Vector registers."""
-    amx: bool = False
-    """Whether it has a matrix unit (AMX) that this process may use."""
+    amx: Literal["native", "software"] | None = None
+    """Its matrix unit (AMX), if it has one that this process may use: the processor's own or, for
+    tests, in software (``emit.amx.software``)."""
 
     def lanes(self, scalar: str) -> Lanes:
         """Its vectors of float or double."""
@@ -79,7 +80,8 @@ def detect() -> Host:
             if needs_fma and not arm and not features.get("fma"):
                 continue
             registers = 32 if width == 64 or arm else 16
-            cpu, amx = llvm.get_host_cpu_name(), amx_usable(features)
+            amx: Literal["native"] | None = "native" if amx_usable(features) else None
+            cpu = llvm.get_host_cpu_name()
             return Host(cpu, features.flatten(), width, registers, amx)
     raise UnsupportedError(
         f"this machine ({platform.machine()}) has no vector instructions it knows"

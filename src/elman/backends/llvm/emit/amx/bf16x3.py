@@ -58,14 +58,14 @@ def across(f: Function, first: Value, second: Value) -> Value:
 
 def some(f: Function, pointer: Value, count: Value) -> Value:
     """The first ``count`` numbers there, at most 16, and zeros behind them; none if below 1."""
-    mask, name = _first(f, count), "@llvm.masked.load.v16f32.p0"
+    mask, name = first(f, count), "@llvm.masked.load.v16f32.p0"
     f.declared.add(f"declare {LANES.type} {name}(ptr, i32, {mask.type}, {LANES.type})")
     operands = f"{pointer.typed}, i32 4, {mask.typed}, {LANES.type} zeroinitializer"
     return f.emit(LANES.type, f"call {LANES.type} {name}({operands})")
 
 
-def _first(f: Function, count: Value) -> Value:
-    """The lanes below ``count``."""
+def first(f: Function, count: Value) -> Value:
+    """Which of 16 lanes are below ``count``."""
     most = integer("i64", LANES.count)
     bounded = f.minimum(count, most)
     return f.compare("slt", _COUNT, f.splat(f.cast("trunc", bounded, "i32"), LANES.count))
