@@ -602,5 +602,37 @@ def test_a_kernel_that_is_let_go_is_unloaded(folder, real):
     assert tracker() is None
 
 
+FRAGMENTED = """
+import ctypes, sys
+from elman.backends.llvm.native import compiler
+
+NONE, ANONYMOUS = 0, 0x4022  # private, and no memory behind it
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+code = compiler.compile_object(sys.stdin.read())
+compiler._jit()
+pages = [libc.mmap(None, 4096, NONE, ANONYMOUS, -1, 0) for _ in range(2000)]
+wall = libc.mmap(None, 6 << 30, NONE, ANONYMOUS, -1, 0)
+for shift in range(32, 12, -1):  # no room above the wall but for single pages
+    while (place := libc.mmap(None, 1 << shift, NONE, ANONYMOUS, -1, 0)) > wall:
+        pass
+    libc.munmap(place, 1 << shift)
+for page in pages[::2]:
+    libc.munmap(page, 4096)
+kept = [compiler.load(code, ("run",)) for _ in range(10)]
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fills the address space as Linux has it")
+def test_code_and_constants_lie_together_however_memory_is_cut_up():
+    text = source("lstm", "forward").text()
+    done = subprocess.run(
+        [sys.executable, "-c", FRAGMENTED], input=text, text=True, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_suite_has_a_cache_of_its_own():
     assert cache.folder().name.startswith("elman-tests-")

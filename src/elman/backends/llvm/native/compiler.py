@@ -1,6 +1,7 @@
 """From LLVM's assembly to code that runs: object code, loading, calling."""
 
 import ctypes
+import sys
 from functools import cache
 from itertools import count
 from typing import Any
@@ -65,7 +66,11 @@ def load(code: bytes, names: tuple[str, ...]) -> tuple[Any, dict[str, int]]:
 
 @cache
 def _jit() -> Any:
-    return host.llvmlite().create_lljit_compiler(_machine())
+    # JITLink keeps all sections of an object in one piece of memory. LLVM's older linker maps each
+    # where there is room, and aborts the process where code and its constants come to lie 2 GB
+    # apart: with a few gigabytes mapped and holes above them, or after other code was unloaded.
+    one_piece = sys.platform != "win32"  # where it is young
+    return host.llvmlite().create_lljit_compiler(_machine(), use_jit_link=one_piece)
 
 
 def function(address: int) -> Any:
