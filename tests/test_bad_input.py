@@ -23,7 +23,7 @@ UNLABELLED = "label column 'class' is empty; fill it in or drop the row"
 
 # name: (file, content, what is said after the file's name)
 BAD_FILES = {
-    "empty": ("a.csv", "", " is empty; give a file with a text and a label in each row"),
+    "empty": ("a.csv", "", " is empty; give a file with data in it"),
     "blank": ("a.txt", " \n\n", " is empty; give a file"),
     "header only": ("a.csv", "text,label\n", " has a header and no rows; add rows"),
     "header only, tsv": ("a.tsv", "text\tlabel", " has a header and no rows; add rows"),

@@ -65,7 +65,7 @@ def test_seed():
 
 def test_the_cut_does_not_depend_on_hashes():
     code = (
-        "from elman.data.examples import Examples; from elman.data.splits import split;"
+        "from elman.data.examples import Examples; from elman.tasks.classify.task import split;"
         "e = Examples([f't{i % 70}' for i in range(90)], ['xyz'[i % 3] for i in range(90)], 's');"
         "print(split(e).test.texts)"
     )

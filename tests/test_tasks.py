@@ -12,6 +12,7 @@ import torch
 import elman
 import tiny
 from elman import api, tasks
+from elman.cell import cell, tanh
 from elman.cli import screen as screens
 from elman.cli.app import run
 from elman.errors import BundleError, ConfigError, DataError
@@ -19,14 +20,20 @@ from elman.training import bundle
 from elman.training import run as engine
 from elman.training.checkpoint import training_folder
 from elman.training.options import PANELS, declared, table
-from elman.training.task import Task
+from elman.training.task import Pages, Task
 
 ROOT = Path(__file__).parent.parent
 
 # For each task a small file, quick options and inputs to answer.
 SMALL = {
     "classify": ("names.tsv", tiny.LINES, {**tiny.OPTIONS, "epochs": 3}, ["kamoto", "", "ёж"]),
-    "toy": ("names.toy", "\n".join(tiny.NAMES), {"epochs": 3, "hidden_size": 5}, ["ka", ""]),
+    # Its last layer is its embedding where these sizes are equal (tied weights).
+    "toy": (
+        "names.toy",
+        "\n".join(tiny.NAMES),
+        {"epochs": 3, "hidden_size": 5, "embedding_size": 5},
+        ["ka", ""],
+    ),
 }
 NAMES = [*tasks.TASKS, "toy"]
 
@@ -107,16 +114,8 @@ def test_a_task_is_what_the_protocol_says(task):
         assert hasattr(task, name), name
     assert tasks.TASKS[task.name].endswith(".task")
     assert sum(metric.headline for metric in task.metrics.values()) >= 1
-    for name in (
-        "data_line",
-        "network_line",
-        "verdict",
-        "suggestion",
-        "evaluation",
-        "answer",
-        "tsv",
-    ):
-        assert callable(getattr(tasks.pages(task), name))
+    for name in (*Pages.__annotations__, *(n for n in vars(Pages) if not n.startswith("_"))):
+        assert hasattr(tasks.pages(task), name), name
 
 
 def test_help_of_every_task_imports_no_torch():
@@ -145,9 +144,9 @@ def test_every_option_is_said_with_its_default_or_the_rule_that_gives_it(task, c
 
 def test_options_of_another_task_are_not_there(call):
     Path("names.toy").write_text("a b c")
-    assert "--ending" not in call("train", "--task", "classify", "--help")[1]
+    assert "--smoothing" not in call("train", "--task", "classify", "--help")[1]
     assert "--pooling" not in call("train", "names.toy", "--help")[1]
-    assert "--ending" in call("train", "names.toy", "--help")[1]
+    assert "--smoothing" in call("train", "names.toy", "--help")[1]
     code, _, err = call("train", "names.toy", "--pooling", "max")
     assert (code, err.count("\n")) == (2, 1)
 
@@ -269,8 +268,10 @@ def test_a_file_with_a_cell_is_run_once_a_training_and_anew_when_it_changes(task
     assert 'cell = "mine.py:mine"' in Path("model/train.toml").read_text()
     Path("mine.py").write_text(source.replace("return h", "return h * 2"))
     # A model holds the equations themselves.
-    assert elman.load("model").answer(["ka"]) == model.answer(["ka"])
-    assert train(task, data, cell="mine.py:mine").model.answer(["ka"]) != model.answer(["ka"])
+    examples = task.read(data)
+    scores = model.evaluate(examples)
+    assert elman.load("model").evaluate(examples) == scores
+    assert train(task, data, cell="mine.py:mine").model.evaluate(examples) != scores
     assert Path("runs").read_text() == "xx"
 
 
@@ -289,9 +290,20 @@ def test_empty_input_is_one_sentence(task, data, call):
     ("content", "said"),
     [
         ("epochs = 0", "epochs is 0; it must be 1 or more"),
-        ('epochs = "3"', "epochs is '3'; it must be a whole number"),
-        ("epoch = 3", "--config names epoch, which is no option here; there are "),
+        ('epochs = "3"', "--config: epochs is '3'; it must be a whole number"),
+        (
+            "epoch = 3",
+            "--config names epoch, which is no option of this command; did you mean epochs?",
+        ),
         ("epochs = ", "--config a.toml is not TOML: Invalid value"),
+        ('force = "no"', "--config: force is 'no'; it must be true or false"),
+        ("split = 2026-01-02", "--config: split is datetime.date(2026, 1, 2); it must be text"),
+        ("data = ['a']", "--config: data is ['a']; it must be text"),
+        ("out = 3", "--config: out is 3; it must be text"),
+        ("backend = 'cuda'", "--config: backend is 'cuda'; it must be one of auto, llvm"),
+        ("config = 'b.toml'", "--config names config, which is no option of this command"),
+        ("[network]\nhidden_size = 3", "options stand at the top, in no [table]"),
+        ("hidden-size = 3\nhidden_size = 4", "names an option twice"),
         (None, "--config a.toml cannot be read (no such file or directory)"),
     ],
 )
@@ -331,10 +343,21 @@ def test_what_is_loaded_answers_as_what_was_trained(task, data):
     assert loaded.answer([]) == []
 
 
+@pytest.mark.parametrize("backend", ["auto", "llvm", "builtin", "eager"])
+def test_a_model_is_loaded_on_any_backend(task, data, backend):
+    trained = train(task, data, out="model").model
+    rows = elman.load("model", backend=backend).answer(inputs_of(task))
+    assert [row["text"] for row in rows] == inputs_of(task)
+    assert elman.load("model", backend=backend).evaluate(task.read(data)).metrics == pytest.approx(
+        trained.evaluate(task.read(data)).metrics, abs=1e-5
+    )
+
+
 def test_evaluate_is_the_function_that_its_command_calls(task, data, call):
     model = train(task, data, out="model").model
     scores = elman.evaluate(model, data)
     assert elman.evaluate("model", data) == scores
+    assert elman.evaluate(train(task, data), data) == scores
     told = json.loads(call("evaluate", "model", data, "--json")[1])
     assert told["count"] == scores.count
     assert {name: told[name] for name in scores.metrics} == scores.metrics
@@ -357,6 +380,28 @@ def test_compare_is_the_function_that_its_command_calls(task, data, call):
     code, out, _ = call(*argv)
     assert code == 0
     assert "±" in out
+
+
+def test_compare_takes_a_cell_once_and_refuses_two_of_one_name(task, data):
+    table = elman.compare(data, task=task.name, cells="gru,GRU", seeds=1, **options_of(task))
+    assert [row.cell for row in table.rows] == ["gru"]
+
+    @cell(state=("h",))
+    def gru(p, x, h):
+        return tanh(p.a(x, h))
+
+    with pytest.raises(ConfigError, match="two of the cells are both called gru"):
+        elman.compare(data, task=task.name, cells=["gru", gru], **options_of(task))
+
+
+def test_compare_takes_a_train_toml_and_marks_what_failed(task, data, call):
+    train(task, data, out="model")
+    argv = ["compare", "--config", "model/train.toml", "--cells", "elman,gru", "--seeds", 1]
+    code, out, err = call(*argv)
+    assert code == 0, err
+    code, out, _ = call(*argv, "--learning-rate", "1e30")
+    assert code == 1
+    assert out.count("(1 of 1 runs failed)") == 2
 
 
 def test_predict_takes_the_options_of_answer(task, data, call):

@@ -189,7 +189,7 @@ def test_resuming_nothing_is_refused(tmp_path):
 def test_a_damaged_checkpoint_is_refused(stopped, damage):
     file = training_folder(stopped) / "checkpoint.safetensors"
     file.write_bytes(file.read_bytes()[:-10] if damage is None else damage)
-    with pytest.raises(BundleError, match="is damaged; train again without --resume"):
+    with pytest.raises(BundleError, match="is damaged; begin anew with --force"):
         run(tiny.parts(), config(), out=stopped, resume=True)
 
 

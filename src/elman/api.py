@@ -52,8 +52,10 @@ def train(
         TrainingError: the loss was not finite before the first epoch was whole.
         KeyboardInterrupt: stopped before the first epoch was whole.
     """
+    if resume and out is None:
+        raise ConfigError("there is nothing to resume without out, the folder of the model")
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
-    columns, settings = _sorted_out(chosen, options)
+    columns, settings = sorted_out(chosen, options)
     asked = make_options(chosen, settings)
     place = None if out is None else Path(out)
     if place is not None:
@@ -88,22 +90,26 @@ def load(path: str | Path, *, backend: str = "auto") -> Any:
     return task.load(bundle.read(path), backend=backend)
 
 
-def evaluate(model: Predictor | str | Path, data: str | Path, **columns: str | None) -> Evaluation:
+def evaluate(
+    model: Predictor | Trained | str | Path, data: str | Path, **columns: str | None
+) -> Evaluation:
     """Judge a model on all examples of ``data``, as they are.
 
     Args:
-        model: a model, or its folder.
+        model: a model, what ``train`` returned, or a folder.
         data: a file, a folder, ``-`` for stdin, or a built-in data set.
         **columns: the task's columns, such as ``text="review"``.
 
     Raises:
         BundleError, ConfigError, DataError: the request cannot work.
     """
+    if isinstance(model, Trained):
+        model = model.model
     if isinstance(model, str | Path):
         task, predictor = task_of(model), None
     else:
         task, predictor = tasks.find(model.task), model
-    known, others = _sorted_out(task, columns)
+    known, others = sorted_out(task, columns)
     if others:
         raise _unknown(next(iter(others)), [*task.columns])
     examples = task.read(data, **known)
@@ -159,7 +165,7 @@ def make_options(task: Task, settings: Mapping[str, Any]) -> RunOptions:
     return options
 
 
-def _sorted_out(
+def sorted_out(
     task: Task, options: Mapping[str, Any]
 ) -> tuple[dict[str, str | None], dict[str, Any]]:
     """Return what names columns, and the other options."""

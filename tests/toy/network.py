@@ -24,18 +24,22 @@ class Network(nn.Module):
         self.dropout = dropout
         self.recurrent = Recurrent(cell, embedding_size, hidden_size, layers, backend=backend)
         self.output = nn.Linear(hidden_size, size)
+        if hidden_size == embedding_size:
+            self.output.weight = self.embedding.weight
 
     def forward(self, tokens):
         outputs, _ = self.recurrent(ragged.replace(tokens, self.embedding(tokens.data)))
         return self.output(functional.dropout(outputs.data, self.dropout, self.training))
 
-    def loss(self, lines, characters):
+    def loss(self, lines, characters, smoothing=0.0):
         rows = [[characters.find(c) + 1 for c in line] for line in lines]
         ids = torch.tensor([i for row in rows for i in (0, *row)])
         packed = ragged.pack(ids, [len(row) + 1 for row in rows])
         nexts = torch.tensor([i for row in rows for i in (*row, 0)])
         targets = ragged.pack(nexts, [len(row) + 1 for row in rows])
-        return functional.cross_entropy(self(packed), targets.data), len(ids)
+        return functional.cross_entropy(self(packed), targets.data, label_smoothing=smoothing), len(
+            ids
+        )
 
 
 class ToyLearner:
@@ -59,7 +63,7 @@ class ToyLearner:
 
     def loss(self, batch):
         lines = [self.split.train.lines[i] for i in batch]
-        return Loss(*self.model.loss(lines, self.characters))
+        return Loss(*self.model.loss(lines, self.characters, self.options.smoothing))
 
     def validate(self):
         loss, count = self.model.loss(self.split.valid.lines, self.characters)
@@ -116,7 +120,8 @@ def load(stored, *, backend):
     sizes = len(config.characters) + 1, config.embedding_size, config.hidden_size
     module = bundle.restore_module(
         stored,
-        lambda: Network(*sizes, cell, layers=config.num_layers, backend=backend),
+        lambda backend: Network(*sizes, cell, layers=config.num_layers, backend=backend),
+        backend=backend,
         num_layers=config.num_layers,
     )
     return ToyPredictor(module, config.characters)

@@ -32,7 +32,7 @@ class ToyOptions(NetworkOptions, frozen=True, kw_only=True):
         "hidden_size": "6",
         "dropout": "0.1",
     }
-    ending: Annotated[str, Option("What ends a line.", panel="text")] = "$"
+    smoothing: Annotated[float, Option("Of the targets.", ge=0, lt=1)] = 0.05
 
 
 class ToyAnswers(Options, frozen=True, kw_only=True):

@@ -67,8 +67,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what a user can cause shows no traceback."""
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        words = list(sys.argv[1:] if argv is None else argv)
         app = build(words)
         code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
@@ -76,13 +76,18 @@ def run(argv: Sequence[str] | None = None) -> int:
     except ElmanError as error:
         return _refuse(str(error), error.exit_code)
     except CycloptsError as error:
-        return _refuse(f"{_sentence(error)} (see `elman --help`)", 2)
+        return _refuse(f"{_sentence(error)} (see `elman {_help_of(words)}--help`)", 2)
     except KeyboardInterrupt:
         return _refuse("stopped", 130)
     except BrokenPipeError:
         # The reader (`head`, say) has gone; keep the interpreter from complaining at exit.
         _silence_stdout()
         return 0
+    except (MemoryError, RuntimeError) as error:
+        # torch's allocator has no error of its own.
+        if isinstance(error, RuntimeError) and "alloc" not in str(error):
+            raise
+        return _refuse("not enough memory; make --hidden-size or --batch-size smaller", 1)
     except OSError as error:  # files are the library's; what is left is the output
         _silence_stdout()
         return _refuse(f"the output cannot be written ({(error.strerror or '').lower()})", 1)
@@ -95,6 +100,11 @@ def _silence_stdout() -> None:
 def _refuse(message: str, code: int) -> int:
     print(f"elman: {message}", file=sys.stderr)
     return code
+
+
+def _help_of(words: Sequence[str]) -> str:
+    """Return the command whose help says more."""
+    return f"{words[0]} " if words and words[0] in (OF_TASKS | OTHERS) else ""
 
 
 def _sentence(error: CycloptsError) -> str:

@@ -27,7 +27,9 @@ data
 
 def command(argv: Sequence[str]) -> Callable[..., int]:
     """Return the command with the options of the task that ``argv`` is about."""
-    config = options.read_config(argv)
+    given = options.read_config(argv)
+    # What a train.toml has beside: here several cells and seeds are trained, and nothing is kept.
+    config = {name: value for name, value in given.items() if name not in _OF_TRAIN}
     task = options.task_for(argv, config)
 
     def compare(data: str, **given: Any) -> int:
@@ -42,6 +44,8 @@ def command(argv: Sequence[str]) -> Callable[..., int]:
     ]
     return options.with_signature(compare, parameters, text=_TEXT, defaults=config)
 
+
+_OF_TRAIN = ("cell", "seed", "out", "force", "resume")
 
 _OPTIONS = [
     option(
@@ -86,4 +90,4 @@ def _compare(
         screen.print_json(comparison)
     else:
         screen.print_comparison(comparison)
-    return 0
+    return 1 if any(run.failed for run in comparison.runs) else 0

@@ -6,12 +6,14 @@ option stands in the source once, and `--help` shows those of that task and no o
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 from cyclopts import Group, Parameter
@@ -162,11 +164,13 @@ def with_signature(
     """
     named = {parameter.name: parameter for parameter in parameters}
     for name, value in (defaults or {}).items():
-        if name not in named:
-            raise ConfigError(
-                f"--config names {name}, which is no option here; "
-                f"there are {', '.join(sorted(named))}"
-            )
+        if name not in named or name == "config":
+            near = difflib.get_close_matches(name, named, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`--help` lists those that there are"
+            if isinstance(value, dict):
+                hint = "options stand at the top, in no [table]"
+            raise ConfigError(f"--config names {name}, which is no option of this command; {hint}")
+        value = _config_value(name, value, named[name].annotation)
         named[name] = named[name].replace(default=value)
     signature = inspect.Signature([*named.values()])
 
@@ -178,6 +182,37 @@ def with_signature(
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__doc__ = text
     return command
+
+
+def _config_value(name: str, value: Any, annotation: Any) -> Any:
+    """Return a value of a TOML file as the command line would have read it.
+
+    Raises:
+        ConfigError: it has another type.
+    """
+    kind = get_args(annotation)[0]  # of Annotated
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if bool in kinds and isinstance(value, bool):
+        return value
+    if (int in kinds and number and isinstance(value, int)) or (float in kinds and number):
+        return value
+    if any(get_origin(one) is Literal and value in get_args(one) for one in kinds):
+        return value
+    if Path in kinds and isinstance(value, str):
+        return Path(value)
+    if str in kinds and isinstance(value, str):
+        return value
+    if str in kinds and number:  # a column by its number
+        return str(value)
+    if str in kinds and isinstance(value, list) and all(isinstance(v, int | float) for v in value):
+        return ",".join(map(str, value))
+    words = {bool: "true or false", int: "a whole number", float: "a number"}
+    wanted = next((words[one] for one in kinds if one in words), "text")
+    for one in kinds:
+        if get_origin(one) is Literal:
+            wanted = f"one of {', '.join(get_args(one))}"
+    raise ConfigError(f"--config: {name} is {value!r}; it must be {wanted}")
 
 
 def read_config(argv: Sequence[str]) -> dict[str, Any]:
@@ -196,7 +231,10 @@ def read_config(argv: Sequence[str]) -> dict[str, Any]:
         raise ConfigError(f"--config {path} cannot be read ({reason})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config {path} is not TOML: {error}") from error
-    return {name.replace("-", "_"): value for name, value in values.items()}
+    plain = {name.replace("-", "_"): value for name, value in values.items()}
+    if len(plain) < len(values):
+        raise ConfigError(f"--config {path} names an option twice, with a dash and an underscore")
+    return plain
 
 
 def task_for(argv: Sequence[str], config: Mapping[str, Any]) -> Task:
@@ -210,7 +248,7 @@ def task_for(argv: Sequence[str], config: Mapping[str, Any]) -> Task:
     name = value_of(argv, "--task") or config.get("task")
     if name is not None:
         return tasks.find(str(name))
-    words = [word for word in argv if not word.startswith("-") or word == "-"]
+    words = _positional(argv)
     if "data" in config:
         words.append(str(config["data"]))
     for word in words:
@@ -221,6 +259,18 @@ def task_for(argv: Sequence[str], config: Mapping[str, Any]) -> Task:
         if task.name != tasks.DEFAULT:
             return task
     return tasks.find(tasks.DEFAULT)
+
+
+def _positional(argv: Sequence[str]) -> list[str]:
+    """Return the words that are no options and follow no option that takes a value."""
+    flags = ("--force", "--resume", "--json", "--no-")
+    pairs = zip(["", *argv], argv, strict=False)
+    return [
+        word
+        for before, word in pairs
+        if not word.startswith("-")
+        and (not before.startswith("--") or before.startswith(flags) or "=" in before)
+    ]
 
 
 def value_of(argv: Sequence[str], name: str) -> str | None:

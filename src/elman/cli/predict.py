@@ -63,8 +63,6 @@ def _predict(
     asked = task.answers(**answers)  # checks them
     if json and format == "tsv":
         raise ConfigError("--json and --format tsv exclude each other; leave one out")
-    if format == "tsv" and answers.get("steps"):
-        raise ConfigError("--steps cannot be shown as tsv; use --json")
     predictor = api.load(model)
     write: Writer = _WRITERS["json" if json else format]
     truncated = 0

@@ -231,8 +231,10 @@ def print_comparison(comparison: Comparison) -> None:
     best = _best(headline, (row.mean for row in comparison.rows))
     runs = len(comparison.runs) // len(comparison.rows)
     for row in comparison.rows:
+        failed = sum(bool(run.failed) for run in comparison.runs if run.cell == row.cell)
+        name = f"{row.cell} ({failed} of {runs} runs failed)" if failed else row.cell
         table.add_row(
-            plain(row.cell),
+            plain(name),
             *(
                 _spread(row.mean[name], row.spread[name], runs, metric.digits)
                 for name, metric in headline.items()

@@ -68,7 +68,7 @@ def to_utf8(data: bytes, source: str) -> tuple[bytes, str | None]:
         refuse_binary(data, source)
         text, note = _from_8_bit(data)
     if not text or text.isspace():
-        raise DataError(f"{source} is empty; give a file with a text and a label in each row")
+        raise DataError(f"{source} is empty; give a file with data in it")
     if b"\r" in text and b"\n" not in text:
         text = text.replace(b"\r", b"\n")  # line ends of the old Mac
     return text, note

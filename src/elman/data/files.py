@@ -18,7 +18,8 @@ STDIN = "stdin"
 
 def name_of(path: str | Path) -> str:
     """Return what messages call ``path``: its name as given, or ``stdin`` for ``-``."""
-    return STDIN if str(path) == "-" else str(path)
+    # A name may hold bytes that are no UTF-8, which neither JSON nor a terminal can show.
+    return STDIN if str(path) == "-" else str(path).encode("utf-8", "replace").decode()
 
 
 def read_bytes(path: str | Path) -> bytes:

@@ -1,17 +1,17 @@
-"""Cutting labelled texts into parts to train, tune and test on."""
+"""Cutting examples of any task into parts to train, tune and test on."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import unicodedata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.data.examples import Examples
 from elman.errors import ConfigError, DataError
 
 _Ints = NDArray[np.integer[Any]]
@@ -34,6 +34,9 @@ class Part(Protocol):
     def digest(self) -> str:
         """Return a hash of all that is learned from or judged on, in its order."""
 
+    def take(self, rows: Any) -> Any:
+        """Return the examples of these rows, in that order; ``split`` asks for it."""
+
 
 PartT = TypeVar("PartT", bound=Part)
 
@@ -52,6 +55,15 @@ class Split(Generic[PartT]):
         parts = (self.train, self.valid, self.test)
         return hashlib.sha256("".join(part.digest() for part in parts).encode()).hexdigest()
 
+    def require_test(self) -> None:
+        """Refuse to go on where there is nothing to judge a model on.
+
+        Raises:
+            ConfigError: the test part is empty.
+        """
+        if not len(self.test):
+            raise ConfigError("the test part is empty; give it a share, as in 0.8,0.1,0.1")
+
     def counts(self) -> dict[str, int]:
         """Return how many examples each part has."""
         return {"train": len(self.train), "valid": len(self.valid), "test": len(self.test)}
@@ -59,9 +71,9 @@ class Split(Generic[PartT]):
 
 @dataclass(frozen=True)
 class _Grouped:
-    """Rows in groups of equal text."""
+    """Rows in groups of equal examples."""
 
-    rows: _Ints  # the first row of each pair of text and label
+    rows: _Ints  # the first row of each pair of example and stratum
     group: _Ints  # of each of these rows
     label: _Ints  # of each of these rows
     stratum: _Ints  # of each group: its rarest label
@@ -85,50 +97,57 @@ def parse_fractions(text: str) -> tuple[float, float, float]:
 
 
 def split(
-    examples: Examples,
+    examples: PartT,
     *,
+    keys: Callable[[PartT], list[str]],
+    strata: Callable[[PartT], Sequence[str]],
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
     seed: int = 0,
-    valid: Examples | None = None,
-    test: Examples | None = None,
-) -> Split[Examples]:
-    """Cut ``examples`` into training, validation and test parts, class by class.
+    valid: PartT | None = None,
+    test: PartT | None = None,
+    noun: str = "text",
+) -> Split[PartT]:
+    """Cut examples into training, validation and test parts, stratum by stratum.
 
-    Equal texts (after NFC and stripping) never stand on both sides of the cut, and a text that
-    comes again with the same label counts once. Parts that are given are taken as they are, and
-    what they share with the training part is counted and left alone. With a test part from
-    elsewhere, training texts keep their frequency too: how often a text occurs is then part of
-    the task that someone else has set. A class that is too small for three parts goes to the
-    training part. The same examples and seed give the same cut.
+    Equal examples never stand on both sides of the cut, and one that comes again in the same
+    stratum counts once. Parts that are given are taken as they are, and what they share with the
+    training part is counted and left alone. With a test part from elsewhere, training examples keep
+    their frequency too: how often one occurs is then part of the task that someone else has set. A
+    stratum that is too small for three parts goes to the training part. The same examples and seed
+    give the same cut.
 
     Args:
         examples: What to cut.
+        keys: What two examples must share to count as equal; ``keys_of`` for texts.
+        strata: What each part is to have its share of: a class for each example, or nothing but
+            equal strings.
         fractions: Shares of the training, validation and test parts; they sum to 1. With ``test``
             given, the validation part gets its share of the first two, and likewise with ``valid``.
         seed: Of the shuffling.
         valid: A validation part from elsewhere.
         test: A test part from elsewhere.
+        noun: What an example is called in notes.
 
     Raises:
         ConfigError: The fractions do not sum to 1.
-        DataError: There are too few different texts.
+        DataError: There are too few different examples.
     """
     shares = _shares(_checked_fractions(fractions, fractions), valid, test)
-    keys = keys_of(examples.texts)
-    grouped = _group(keys, examples.labels)
-    _refuse_too_little(grouped, shares, examples.source)
+    own = keys(examples)
+    grouped = _group(own, strata(examples))
+    _refuse_too_little(grouped, shares, examples.source, noun)
     keep_duplicates = test is not None
     assigned = _assign(grouped, shares, np.random.default_rng(seed))
     rows = np.arange(len(examples)) if keep_duplicates else grouped.rows
     part = assigned[grouped.all_groups[rows]]
     train, cut_valid, cut_test = (examples.take(rows[part == p]) for p in range(3))
-    valid_part = cut_valid if valid is None else valid
-    test_part = cut_test if test is None else test
-    notes = _notes_on_groups(grouped, kept=keep_duplicates)
-    train_keys = {keys[row] for row in rows[part == _TRAIN].tolist()}
+    notes = _notes_on_groups(grouped, noun, kept=keep_duplicates)
+    train_keys = {own[row] for row in rows[part == _TRAIN].tolist()}
     for given in (valid, test):
-        notes += () if given is None else _notes_on_overlap(given, train_keys)
-    return Split(train, valid_part, test_part, notes)
+        notes += () if given is None else _notes_on_overlap(given, keys(given), train_keys, noun)
+    return Split(
+        train, cut_valid if valid is None else valid, cut_test if test is None else test, notes
+    )
 
 
 def _checked_fractions(
@@ -148,7 +167,7 @@ def _checked_fractions(
 
 
 def _shares(
-    fractions: tuple[float, float, float], valid: Examples | None, test: Examples | None
+    fractions: tuple[float, float, float], valid: object | None, test: object | None
 ) -> tuple[float, float]:
     """Return the shares of ``examples`` that become validation and test part."""
     train, for_valid, for_test = fractions
@@ -161,12 +180,12 @@ def _shares(
     return for_valid, for_test
 
 
-def keys_of(texts: list[str]) -> list[str]:
+def keys_of(texts: Sequence[str]) -> list[str]:
     """Return what two texts must share to count as equal."""
     return [unicodedata.normalize("NFC", text).strip() for text in texts]
 
 
-def _group(keys: list[str], labels: list[str]) -> _Grouped:
+def _group(keys: Sequence[str], labels: Sequence[str]) -> _Grouped:
     numbers: dict[str, int] = {}
     group = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
     classes = sorted(set(labels))
@@ -191,10 +210,12 @@ def _group(keys: list[str], labels: list[str]) -> _Grouped:
     )
 
 
-def _refuse_too_little(grouped: _Grouped, shares: tuple[float, float], source: str) -> None:
+def _refuse_too_little(
+    grouped: _Grouped, shares: tuple[float, float], source: str, noun: str
+) -> None:
     need = 2 + sum(share > 0 for share in shares)
     if len(grouped.stratum) < need:
-        texts = _count(len(grouped.stratum), "different text")
+        texts = _count(len(grouped.stratum), f"different {noun}")
         raise DataError(
             f"{source} has {texts}, too few to train on and test; "
             f"give at least {need}, better some hundreds"
@@ -241,25 +262,27 @@ def _spare(part: _Ints, stratum: _Ints, rank: _Ints) -> int:
     return int(own[rank[own].argmin()])
 
 
-def _notes_on_groups(grouped: _Grouped, *, kept: bool) -> tuple[str, ...]:
+def _notes_on_groups(grouped: _Grouped, noun: str, *, kept: bool) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
     if grouped.duplicates:
         fate = "kept, as the test part is given" if kept else "dropped"
         notes += (f"{_count(grouped.duplicates, 'exact duplicate')} {fate}",)
     if grouped.conflicts == 1:
-        notes += ("1 text occurs with more than one label; it stays on one side",)
+        notes += (f"1 {noun} occurs with more than one label; it stays on one side",)
     elif grouped.conflicts:
-        count = f"{grouped.conflicts:,} texts"
+        count = f"{grouped.conflicts:,} {noun}s"
         notes += (f"{count} occur with more than one label; each stays on one side",)
     return notes
 
 
-def _notes_on_overlap(given: Examples, train_keys: set[str]) -> tuple[str, ...]:
-    shared = sum(key in train_keys for key in keys_of(given.texts))
+def _notes_on_overlap(
+    given: Part, keys: Sequence[str], train_keys: set[str], noun: str
+) -> tuple[str, ...]:
+    shared = sum(key in train_keys for key in keys)
     if not shared:
         return ()
     return (
-        f"{shared:,} of {_count(len(given), 'text')} of {given.source} "
+        f"{shared:,} of {_count(len(given), noun)} of {given.source} "
         "also occur in the training part; left as they are",
     )
 

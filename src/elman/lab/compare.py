@@ -11,10 +11,10 @@ import msgspec
 
 from elman import api, tasks
 from elman.cell import Cell
-from elman.cells import split_names
+from elman.cells import find, split_names
 from elman.data.splits import Split
 from elman.errors import ConfigError
-from elman.training.options import RunOptions
+from elman.training.options import RunOptions, declared
 from elman.training.run import fit
 from elman.training.task import Baseline, Task
 
@@ -90,12 +90,13 @@ def compare(
     names = _distinct(cells)
     if seeds < 1:
         raise ConfigError(f"seeds is {seeds}; it must be 1 or more")
-    columns = {name: value for name, value in options.items() if name in chosen.columns}
-    settings = {name: value for name, value in options.items() if name not in columns}
-    for name in ("cell", "seed"):
+    columns, settings = api.sorted_out(chosen, options)
+    own = cell_options(chosen.options)
+    for name in (*own, "seed"):
         if name in settings:
-            raise ConfigError(f"compare takes {name}s, not {name}")
-    asked = [api.make_options(chosen, {**settings, "cell": cell}) for cell in names]
+            raise ConfigError(f"compare takes cells and seeds, not {name}")
+    asked = [api.make_options(chosen, {**settings, **dict.fromkeys(own, cell)}) for cell in names]
+    _refuse_same_names([cell_name(one) for one in asked])
     split = api.read_split(
         chosen, data, columns, valid=valid, test=test, fractions=fractions, seed=0
     )
@@ -115,8 +116,7 @@ def compare_split(
     The seeds go round by round through the cells, so that a slow minute of the machine does not
     fall on one cell alone.
     """
-    if not len(split.test):
-        raise ConfigError("the test part is empty; give it a share, as in 0.8,0.1,0.1")
+    split.require_test()
     runs: list[Run] = []
     settled = options[0]
     for seed in range(seeds):
@@ -124,7 +124,7 @@ def compare_split(
             learner = task.prepare(split, msgspec.structs.replace(asked, seed=seed))
             settled = learner.options
             fitted = fit(learner)
-            if fitted.stopped and not fitted.failed:
+            if fitted.interrupted:
                 raise KeyboardInterrupt
             predictor = task.predictor(learner)
             runs.append(
@@ -151,14 +151,31 @@ def compare_split(
     )
 
 
+def cell_options(options: type[RunOptions]) -> list[str]:
+    """Return the options that take a cell: `compare` gives all of them the same."""
+    return [one.name for one in declared(options) if one.takes_cell]
+
+
 def cell_name(options: RunOptions) -> str:
     """Return the name of the cell that is asked for, as it was given."""
-    return str(options.to_dict()["cell"])
+    return str(options.to_dict()[cell_options(type(options))[0]])
+
+
+def _refuse_same_names(names: Sequence[str]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"two of the cells are both called {name}; give each a name of its own"
+            )
 
 
 def _distinct(given: str | Sequence[str | Cell]) -> list[str | Cell]:
     names = split_names(given) if isinstance(given, str) else given
-    distinct = list(dict.fromkeys(names))
+    # Two names of one cell, such as lstm and LSTM, are trained once.
+    distinct: list[str | Cell] = []
+    for name in names:
+        if find(name) not in map(find, distinct):
+            distinct.append(name)
     if not distinct:
         raise ConfigError("cells names no cell; give for example elman,lstm,gru")
     return distinct

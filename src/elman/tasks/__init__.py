@@ -9,11 +9,11 @@ from __future__ import annotations
 import difflib
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from elman.data import source
 from elman.errors import ConfigError
-from elman.training.task import Task
+from elman.training.task import Pages, Task
 
 TASKS: dict[str, str] = {
     "classify": "elman.tasks.classify.task",
@@ -35,9 +35,9 @@ def find(name: str) -> Task:
     return cast(Task, import_module(TASKS[name]))
 
 
-def pages(task: Task) -> Any:
+def pages(task: Task) -> Pages:
     """Return the module that draws a task's answers and scores."""
-    return import_module(TASKS[task.name].rpartition(".")[0] + ".pages")
+    return cast(Pages, import_module(TASKS[task.name].rpartition(".")[0] + ".pages"))
 
 
 def guess(data: str | Path) -> Task:

@@ -42,9 +42,9 @@ SUMS = "SHA256SUMS"
 class BundleConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The form of config.json."""
 
-    format: str = "elman"
-    format_version: int = FORMAT_VERSION
-    elman_version: str = __version__
+    format: str
+    format_version: int
+    elman_version: str
     task: str
     model: msgspec.Raw
     """What the task itself wrote."""
@@ -71,6 +71,18 @@ class Stored(msgspec.Struct, frozen=True):
             )
         return self.files[name]
 
+    def parse(self, name: str, read: Callable[[bytes], Any]) -> Any:
+        """Return what ``read`` makes of one of the task's files.
+
+        Raises:
+            BundleError: the file is missing, or ``read`` refuses it.
+        """
+        data = self.file(name)
+        try:
+            return read(data)
+        except ElmanError as error:
+            raise _damaged(self.folder / name, error) from error
+
 
 # ---------------------------------------------------------------------------------------------
 # Writing
@@ -90,8 +102,13 @@ def save(
     from safetensors.torch import save as to_safetensors
 
     model, parts = predictor.parts()
-    weights = {k: v.detach().cpu().contiguous() for k, v in predictor.module.state_dict().items()}
+    tensors = predictor.module.state_dict()
+    names = stored_names(predictor.module)
+    weights = {name: tensors[name].detach().cpu().contiguous() for name in names}
     config = BundleConfig(
+        format="elman",
+        format_version=FORMAT_VERSION,
+        elman_version=__version__,
         task=predictor.task,
         model=msgspec.Raw(msgspec.json.encode(model)),
         training=dict(training),
@@ -102,6 +119,17 @@ def save(
         CONFIG: msgspec.json.format(msgspec.json.encode(config), indent=1),
     }
     write_folder(path, {**files, **parts, SUMS: checksums(parts)})
+
+
+def stored_names(module: nn.Module) -> list[str]:
+    """Return the names of a module's tensors, of those that are one tensor (tied) the first."""
+    tied: set[str] = set()
+    seen: set[int] = set()
+    for name, tensor in module.named_parameters(remove_duplicate=False):
+        if id(tensor) in seen:
+            tied.add(name)
+        seen.add(id(tensor))
+    return [name for name in module.state_dict() if name not in tied]
 
 
 def checksums(files: Mapping[str, bytes]) -> bytes:
@@ -178,7 +206,9 @@ def decode_model(stored: Stored, kind: type[Any]) -> Any:
         raise _damaged(stored.folder / CONFIG, error) from error
 
 
-def restore_module(stored: Stored, make: Callable[[], ModuleT], *, num_layers: int = 1) -> ModuleT:
+def restore_module(
+    stored: Stored, make: Callable[[str], ModuleT], *, backend: str, num_layers: int = 1
+) -> ModuleT:
     """Return the module that ``make`` makes, with the stored weights.
 
     The shapes in the weights' header are held against those of the module before anything is
@@ -186,7 +216,9 @@ def restore_module(stored: Stored, make: Callable[[], ModuleT], *, num_layers: i
 
     Args:
         stored: what ``read`` returned.
-        make: makes the module; called twice, first without memory behind its tensors.
+        make: makes the module with a backend; called twice, first without memory behind its
+            tensors.
+        backend: the one that is asked for.
         num_layers: how many layers the config asks for, which takes memory even so.
 
     Raises:
@@ -201,7 +233,9 @@ def restore_module(stored: Stored, make: Callable[[], ModuleT], *, num_layers: i
         raise _misfit(stored, f"{num_layers} layers, but {len(shapes)} tensors")
     try:
         with torch.device("meta"):
-            expected = {name: list(t.shape) for name, t in make().state_dict().items()}
+            outline = make("auto")  # others may refuse tensors without memory
+            tensors = outline.state_dict()
+            expected = {name: list(tensors[name].shape) for name in stored_names(outline)}
     except ElmanError:
         raise
     except Exception as error:  # sizes that no tensor can have
@@ -210,9 +244,9 @@ def restore_module(stored: Stored, make: Callable[[], ModuleT], *, num_layers: i
         if expected.get(name) != shapes.get(name):
             was, wanted = (found.get(name, "missing") for found in (shapes, expected))
             raise _misfit(stored, f"{name} is {was}, not {wanted}")
-    module = make()
+    module = make(backend)
     try:
-        module.load_state_dict(from_safetensors(data))
+        module.load_state_dict(from_safetensors(data), strict=False)  # all names are there
     except Exception as error:
         raise _damaged(stored.folder / WEIGHTS, error) from error
     return module

@@ -15,7 +15,7 @@ import msgspec
 from elman.errors import BundleError, ConfigError
 from elman.ir import text as ir_text
 from elman.training import history
-from elman.training.bundle import write_synced, writing
+from elman.training.bundle import stored_names, write_synced, writing
 from elman.training.options import RunOptions
 
 if TYPE_CHECKING:
@@ -53,10 +53,11 @@ class Checkpoint:
         from safetensors.torch import save
 
         tensors: dict[str, Tensor] = {}
-        for name, tensor in trainer.model.state_dict().items():
-            tensors[f"model/{name}"] = tensor
-        for name, tensor in trainer.state.best_weights.items():
-            tensors[f"best/{name}"] = tensor
+        now = trainer.model.state_dict()
+        for name in stored_names(trainer.model):
+            tensors[f"model/{name}"] = now[name]
+            if trainer.state.best_weights:
+                tensors[f"best/{name}"] = trainer.state.best_weights[name]
         numbers: dict[str, Any] = {}
         for i, state in trainer.optimiser.state_dict()["state"].items():
             for key, value in state.items():
@@ -95,13 +96,13 @@ class Checkpoint:
             with safe_open(str(self.file), framework="pt") as stored:
                 metadata = stored.metadata()
                 tensors = {name: stored.get_tensor(name) for name in list(stored.keys())}
-            trainer.model.load_state_dict(_part(tensors, "model/"))
+            trainer.model.load_state_dict(_part(tensors, "model/"), strict=False)
             trainer.state.best_weights = _part(tensors, "best/")
             trainer.state.history = history.from_lines(metadata["history"].encode())
             stored_values = {**tensors, **msgspec.json.decode(metadata["numbers"])}
             _restore_optimiser(trainer.optimiser, _part(stored_values, "optimiser/"))
         except Exception as error:
-            raise BundleError(f"{self.file} is damaged; train again without --resume") from error
+            raise BundleError(f"{self.file} is damaged; begin anew with --force") from error
 
     def check(self) -> None:
         """Refuse to go on from another run's checkpoint; imports and changes nothing else."""
@@ -118,7 +119,7 @@ class Checkpoint:
             cells = msgspec.json.decode(metadata["cells"], type=dict)
             data = metadata["data"]
         except (SafetensorError, OSError, KeyError, TypeError, msgspec.DecodeError) as error:
-            raise BundleError(f"{self.file} is damaged; train again without --resume") from error
+            raise BundleError(f"{self.file} is damaged; begin anew with --force") from error
         for name, now in self.options.items():
             if now != then.get(name):
                 raise ConfigError(

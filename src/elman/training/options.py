@@ -19,6 +19,7 @@ from numbers import Integral, Real
 from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
+import numpy as np
 
 from elman.cell import Cell
 from elman.errors import ConfigError
@@ -58,11 +59,10 @@ class Option:
         """The bounds in words, as the end of "it must be"."""
         if self.ge is not None and self.le is not None:
             return f"{self.ge} to {self.le}"
-        if self.ge is not None and self.lt is not None:
-            return f"at least {self.ge} and under {self.lt}"
-        if self.gt is not None:
-            return f"above {self.gt}"
-        return f"{self.ge} or more" if self.ge is not None else "finite"
+        if self.ge is not None and self.lt is None:
+            return f"{self.ge} or more"
+        words = {"at least": self.ge, "above": self.gt, "at most": self.le, "under": self.lt}
+        return " and ".join(f"{w} {n}" for w, n in words.items() if n is not None) or "finite"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,9 @@ def declared(struct: type[msgspec.Struct]) -> tuple[Declared, ...]:
 
 
 def _declared(name: str, hint: Any, default: Any, rule: str) -> Declared:
-    kind, option = typing.get_args(hint)  # Annotated[kind, option]
+    if not any(isinstance(one, Option) for one in typing.get_args(hint)):
+        raise TypeError(f"the field {name} has no Option; write Annotated[type, Option(...)]")
+    kind, option = typing.get_args(hint)
     kinds = [kind]
     if typing.get_origin(kind) in (typing.Union, types.UnionType):
         kinds = list(typing.get_args(kind))
@@ -155,15 +157,16 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     def __post_init__(self) -> None:
         for one in declared(type(self)):
-            one.check(getattr(self, one.name))
+            value = getattr(self, one.name)
+            if isinstance(value, np.generic):  # a number of NumPy's, as of a grid of values
+                value = value.item()
+                msgspec.structs.force_setattr(self, one.name, value)
+            one.check(value)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options as JSON can hold them, a cell by its name."""
         values = {name: getattr(self, name) for name in self.__struct_fields__}
-        named = {k: v.name if isinstance(v, Cell) else v for k, v in values.items()}
-        # What msgspec does not know are numbers of NumPy's.
-        plain: dict[str, Any] = msgspec.to_builtins(named, enc_hook=lambda number: number.item())
-        return plain
+        return {k: v.name if isinstance(v, Cell) else v for k, v in values.items()}
 
 
 class RunOptions(Options, frozen=True, kw_only=True):
@@ -211,7 +214,7 @@ class NetworkOptions(RunOptions, frozen=True, kw_only=True):
         int | None, Option("Units of each direction.", panel="network", ge=1)
     ] = None
     num_layers: Annotated[
-        int, Option("Recurrent layers on top of each other.", panel="network", ge=1)
+        int, Option("Recurrent layers on top of each other.", panel="network", ge=1, le=100)
     ] = 1
     dropout: Annotated[
         float | None,
@@ -230,9 +233,9 @@ class TextOptions(NetworkOptions, frozen=True, kw_only=True):
     min_count: Annotated[
         int | None, Option("Tokens seen less often share the unknown entry.", panel="text", ge=1)
     ] = None
-    max_length: Annotated[int | None, Option("Longer texts are truncated.", panel="text", ge=1)] = (
-        None
-    )
+    max_length: Annotated[
+        int | None, Option("Longer texts are truncated.", panel="text", ge=1, le=2**31)
+    ] = None
     token_dropout: Annotated[
         float | None,
         Option("Share of training tokens read as unknown.", panel="text", ge=0, lt=1),
@@ -267,6 +270,8 @@ def toml(values: dict[str, Any], *, comments: Sequence[str] = ()) -> bytes:
 
 def _toml(value: Any) -> str:
     # Strings, numbers, booleans and lists are spelt as in JSON, but for one control character.
+    if isinstance(value, str):
+        value = value.encode("utf-8", "replace").decode()
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from elman.data.splits import Split
-from elman.errors import ConfigError, TrainingError
+from elman.errors import TrainingError
 from elman.training import bundle, history
 from elman.training.checkpoint import Checkpoint
 from elman.training.history import Epoch
@@ -26,7 +26,7 @@ class Fitted:
     """How training went.
 
     Attributes:
-        seconds: of training alone.
+        history: what happened in each whole epoch.
         stopped: ``""``, or why training was cut short, one sentence.
         failed: whether it was cut short by a loss that was not finite; if that was before the end
             of the first epoch, the history is empty and the weights are the first ones.
@@ -35,6 +35,11 @@ class Fitted:
     history: list[Epoch]
     stopped: str = ""
     failed: bool = False
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user stopped it."""
+        return bool(self.stopped) and not self.failed
 
     @property
     def seconds(self) -> float:
@@ -143,8 +148,7 @@ def run(
         BundleError: ``out`` cannot be written.
         TrainingError: the loss was not finite before the first epoch was whole.
     """
-    if not len(split.test):
-        raise ConfigError("the test part is empty; give it a share, as in 0.8,0.1,0.1")
+    split.require_test()
     checkpoint = None if out is None else Checkpoint(out, task.name, options, split.digest())
     if resume and checkpoint is not None:
         checkpoint.check()
@@ -203,7 +207,7 @@ def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any
 
     A bundle may be given to others, so of files in other places it holds the name alone.
     """
-    given = {name: value for name, value in request.items() if value is not None}
+    given = {name: value for name, value in request.items() if value not in (None, "-")}
     for name in ("data", "valid", "test"):
         if name in given and Path(given[name]).is_absolute():
             given[name] = Path(given[name]).name

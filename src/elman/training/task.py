@@ -6,7 +6,7 @@ through a `Learner` and used through a `Predictor`. What is here imports torch f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -62,9 +62,9 @@ class Evaluation(msgspec.Struct, frozen=True):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Every number among the fields, by name."""
-        values = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: value for name, value in values.items() if isinstance(value, float)}
+        """Every field that is declared a float, by name."""
+        names = (field.name for field in msgspec.structs.fields(self) if field.type is float)
+        return {name: float(getattr(self, name)) for name in names}
 
 
 class Baseline(msgspec.Struct, frozen=True):
@@ -117,10 +117,16 @@ class Learner(Protocol):
         """What there is to say about the data, one sentence each."""
 
     def batches(self, rng: np.random.Generator) -> Sequence[Any]:
-        """Return the batches of one epoch, in whatever form ``loss`` takes them."""
+        """Return the batches of one epoch, at least one, in whatever form ``loss`` takes them.
+
+        State that is carried from batch to batch starts anew here.
+        """
 
     def loss(self, batch: Any) -> Loss:
-        """Run the model over one batch."""
+        """Run the model over one batch.
+
+        Where the result is not finite it is asked for once more, to find where that began.
+        """
 
     def validate(self) -> Scores | None:
         """Judge the model on the validation part; None where there is none."""
@@ -143,9 +149,10 @@ class Predictor(Protocol):
 
     @property
     def answer(self) -> Callable[..., list[dict[str, Any]]]:
-        """Return a row of plain JSON for each of a list of inputs.
+        """A method: takes a list of inputs and the task's ``answers`` by name.
 
-        Further arguments are the task's ``answers``, by name.
+        It returns a row of plain JSON for each input, with ``truncated`` set to true where the
+        model reads no more than its beginning.
         """
 
     def evaluate(self, examples: Any) -> Evaluation:
@@ -222,12 +229,59 @@ class Task(Protocol):
         """
 
 
+class Pages(Protocol):
+    """A module ``elman.tasks.NAME.pages``: what people see of a task.
+
+    What is returned is printed by ``elman.cli`` alone. Strings are Rich's markup, but for those of
+    ``answer``, which stand as they are: there are thousands of them.
+    """
+
+    NOUN: str
+    """What an example is called, in the singular."""
+
+    def data_line(self, split: Any, learner: Any) -> str:
+        """Say in a few plain words what the data hold, for the first line of a run."""
+
+    def network_line(self, learner: Any) -> str:
+        """Say in a few plain words what is trained."""
+
+    def verdict(self, report: Report) -> Iterable[str]:
+        """Say in plain sentences whether the network was worth it."""
+
+    def suggestion(self, report: Report) -> str:
+        """Return what to give `elman predict MODEL` first."""
+
+    def evaluation(
+        self,
+        scores: Any,
+        *,
+        width: int,
+        sizes: Mapping[str, Mapping[str, int]] | None = None,
+        model: Any | None = None,
+    ) -> Iterable[Any]:
+        """Show scores in full, for a terminal of ``width`` columns."""
+
+    def answer(self, row: Mapping[str, Any], model: Any, *, width: int) -> Iterable[Any]:
+        """Show one row of ``Predictor.answer``."""
+
+    def tsv(self, row: Mapping[str, Any]) -> list[str]:
+        """Return the fields of one row.
+
+        Raises:
+            ConfigError: what was asked for cannot be shown in one line.
+        """
+
+    def truncated(self, count: int, model: Any) -> str:
+        """Say that so many inputs were longer than the model reads."""
+
+
 __all__ = [
     "Baseline",
     "Evaluation",
     "Learner",
     "Loss",
     "Metric",
+    "Pages",
     "Part",
     "Predictor",
     "Report",

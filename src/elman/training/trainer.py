@@ -107,7 +107,8 @@ class Trainer:
 
     def load_best(self) -> None:
         """Put the best weights so far into the model, or before any are judged its first ones."""
-        self.model.load_state_dict(self.state.best_weights or self._first_weights)
+        # Of tensors that are one (tied) a checkpoint has the first.
+        self.model.load_state_dict(self.state.best_weights or self._first_weights, strict=False)
 
     def epoch(self, on_batch: Callable[[Progress], None] | None = None) -> Epoch:
         """Train on every example once and judge; the caller adds the result to the history."""

@@ -124,7 +124,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         )
         learner = task.prepare(parts, options)
         fitted = fit(learner)
-        if fitted.stopped and not fitted.failed:
+        if fitted.interrupted:
             raise KeyboardInterrupt
         if fitted.failed and not fitted.history:
             raise TrainingError(fitted.stopped)

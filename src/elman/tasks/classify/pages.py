@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from elman.errors import ConfigError
 from elman.text.terminal import bar, columns, counted, padded, plain, shortened, visible
 
 if TYPE_CHECKING:
@@ -191,7 +192,13 @@ def answer(
 
 
 def tsv(row: Mapping[str, Any]) -> list[str]:
-    """Return one row's fields: text, label and probability of each class, a note."""
+    """Return one row's fields: text, label and probability of each class, a note.
+
+    Raises:
+        ConfigError: the row has steps.
+    """
+    if "steps" in row:
+        raise ConfigError("--steps cannot be shown as tsv; use --json")
     ranked = (field for top in row["top"] for field in (top["label"], f"{top['probability']:.6f}"))
     return [row["text"], *ranked, "empty text: prior" if row.get("empty") else ""]
 

@@ -21,6 +21,7 @@ from elman.ir import text as ir_text
 from elman.nn.batches import batches
 from elman.tasks.classify.metrics import Classification, evaluate
 from elman.tasks.classify.model import Classifier, ClassifierConfig
+from elman.tasks.classify.options import ClassifyAnswers
 from elman.text.tokenizer import Encoded, Tokenizer, load_tokenizer
 from elman.training import bundle
 
@@ -137,6 +138,7 @@ class TextClassifierModel:
         reads.
         """
         _check_texts(inputs)
+        ClassifyAnswers(top=top, steps=steps)  # refuses what cannot be
         count = min(top or (3 if steps else 1), len(self.classes))
         encoded = self.tokenizer.encode(inputs)
         truncated = set(encoded.truncated_rows)
@@ -228,22 +230,24 @@ def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
     """
     config: ModelConfig = bundle.decode_model(stored, ModelConfig)
     network = config.network
-    if not len(config.classes) == len(config.prior) == network.num_classes:
+    prior = np.asarray(config.prior, dtype=np.float32)
+    counts = {len(config.classes), len(set(config.classes)), len(prior), network.num_classes}
+    if len(counts) > 1 or not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-3:
         raise BundleError(
             f"{stored.folder / bundle.CONFIG} is damaged: classes and prior do not match "
             "num_classes; copy the folder whole or train again"
         )
-    tokenizer = load_tokenizer(stored.file(TOKENIZER), source=str(stored.folder / TOKENIZER))
+    tokenizer = stored.parse(TOKENIZER, load_tokenizer)
     if tokenizer.vocab_size != network.vocab_size:
         raise BundleError(
             f"{stored.folder / TOKENIZER} has {tokenizer.vocab_size} entries, not the "
             f"{network.vocab_size} of {bundle.CONFIG}; copy the folder whole or train again"
         )
-    cell = Cell(ir_text.parse(stored.file(CELL).decode("utf-8", "replace")))
+    cell = stored.parse(CELL, lambda data: Cell(ir_text.parse(data.decode("utf-8", "replace"))))
     module = bundle.restore_module(
         stored,
-        lambda: Classifier(network, cell, backend=backend),
+        lambda backend: Classifier(network, cell, backend=backend),
+        backend=backend,
         num_layers=network.num_layers,
     )
-    prior = np.asarray(config.prior, dtype=np.float32)
     return TextClassifierModel(module, tokenizer, config.classes, prior)

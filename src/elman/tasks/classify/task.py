@@ -82,7 +82,15 @@ def split(
             "class, or check which column is the label (--label)"
         )
     shares = fractions or default_fractions(len(examples), test_given=test is not None)
-    parts = splits.split(examples, fractions=shares, seed=seed, valid=valid, test=test)
+    parts = splits.split(
+        examples,
+        keys=lambda part: splits.keys_of(part.texts),
+        strata=lambda part: part.labels,
+        fractions=shares,
+        seed=seed,
+        valid=valid,
+        test=test,
+    )
     notes = (
         *parts.notes,
         *_notes_on_small(examples),
@@ -150,7 +158,7 @@ def files(name: str, learner: ClassifierLearner, report: Report) -> dict[str, by
 
     assert isinstance(report.test, Classification)
     return {
-        "README.md": model_card(name, learner, report).encode(),
+        "README.md": model_card(name, learner, report).encode("utf-8", "replace"),
         **confusion_pictures(report.test),
     }
 
