@@ -343,6 +343,18 @@ def test_what_is_loaded_answers_as_what_was_trained(task, data):
     assert loaded.answer([]) == []
 
 
+def test_a_model_is_loaded_without_most_of_torch(task, data):
+    train(task, data, out="model")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from elman import api, tasks; tasks.TASKS.setdefault('toy', 'toy.task')\n"
+        "api.load('model').answer(['ka'])\n"
+        "print(*{'sympy', 'torch._dynamo', 'sklearn'} & {*sys.modules})"
+    )
+    argv = [sys.executable, "-c", program, str(ROOT / "tests")]
+    assert subprocess.run(argv, capture_output=True, text=True).stdout == "\n"
+
+
 @pytest.mark.parametrize("backend", ["auto", "llvm", "builtin", "eager"])
 def test_a_model_is_loaded_on_any_backend(task, data, backend):
     trained = train(task, data, out="model").model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import queue
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,18 +105,23 @@ def _write_tsv(chunks: Chunks, task: Task, _: Predictor) -> None:
 
 
 def _write_text(chunks: Chunks, task: Task, predictor: Predictor) -> None:
-    from elman.cli import screen
-
-    answer, terminal = tasks.pages(task).answer, screen.console()
-    width = terminal.width
+    answer, terminal = tasks.pages(task).answer, None
+    width = shutil.get_terminal_size().columns
     for rows in chunks:
         for row in rows:
             for line in answer(row, predictor, width=width):
                 if isinstance(line, str):  # thousands of them: Rich would take most of the time
                     print(_writable(line))
                 else:
+                    terminal = terminal or _terminal()
                     terminal.print(line, no_wrap=True, overflow="crop")
         sys.stdout.flush()
+
+
+def _terminal() -> Any:
+    from elman.cli import screen
+
+    return screen.console()
 
 
 _WRITERS: dict[str, Writer] = {

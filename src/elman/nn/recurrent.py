@@ -149,6 +149,8 @@ class Recurrent(nn.Module):
     @torch.no_grad()
     def reset_parameters(self) -> None:
         """Glorot uniform input weights, orthogonal recurrent ones, and what the cell declares."""
+        if next(self.parameters()).is_meta:
+            return  # there is no memory to hold values
         for _, suffix in self._parts():
             projection = getattr(self, f"projection{suffix}", None)
             if projection is not None:

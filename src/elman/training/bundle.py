@@ -17,7 +17,7 @@ import os
 import shutil
 import struct
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -224,7 +224,6 @@ def restore_module(
     Raises:
         BundleError: the weights are of another model, or damaged.
     """
-    import torch
     from safetensors.torch import load as from_safetensors
 
     data = stored.files[WEIGHTS]
@@ -232,7 +231,7 @@ def restore_module(
     if num_layers > len(shapes):  # each has weights of its own
         raise _misfit(stored, f"{num_layers} layers, but {len(shapes)} tensors")
     try:
-        with torch.device("meta"):
+        with _without_memory():
             outline = make("auto")  # others may refuse tensors without memory
             tensors = outline.state_dict()
             expected = {name: list(tensors[name].shape) for name in stored_names(outline)}
@@ -250,6 +249,28 @@ def restore_module(
     except Exception as error:
         raise _damaged(stored.folder / WEIGHTS, error) from error
     return module
+
+
+@contextlib.contextmanager
+def _without_memory() -> Iterator[None]:
+    """Make tensors that have shapes alone ("meta"), and leave out what would fill them.
+
+    To fill such a tensor torch first imports 800 modules, which takes most of a second.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Unfilled(TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            options = kwargs or {}
+            if function.__name__.endswith("_") and not function.__name__.endswith("__"):
+                return args[0] if args else options["tensor"]  # as functions of nn.init have it
+            return function(*args, **options)
+
+    with torch.device("meta"), Unfilled():
+        yield
 
 
 def _misfit(stored: Stored, reason: str) -> BundleError:
