@@ -272,7 +272,10 @@ BAD_COMMANDS = {
     "unknown cell": (["train", "names.tsv", "--cell", "lstn"], "did you mean lstm?"),
     "unknown cells": (["compare", "names.tsv", "--cells", "lstm,grv"], "did you mean gru?"),
     "no cells": (["compare", "names.tsv", "--cells", ","], "cells names no cell"),
-    "no seeds": (["compare", "names.tsv", "--seeds", "0"], "--seeds is 0; it must be 1 or more"),
+    "no seeds": (
+        ["compare", "names.tsv", "--seeds", "0"],
+        "seeds is 0; it must be a whole number of 1 or more",
+    ),
     "no cell file": (["train", "names.tsv", "--cell", "no.py:c"], "no.py: no such file"),
     "unknown pooling": (["train", "names.tsv", "--pooling", "sum"], "sum"),
     "bad size": (["train", "names.tsv", "--hidden-size", "0"], "hidden_size is 0; it must be 1"),

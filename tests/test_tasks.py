@@ -324,6 +324,35 @@ def test_an_option_that_is_not_there_is_refused_with_the_nearest(task, data):
         elman.evaluate(train(task, data).model, data, colour="red")
 
 
+@pytest.mark.parametrize(
+    ("call_", "said"),
+    [
+        (lambda data: elman.train(None), "data is None; it must be a path"),
+        (lambda data: elman.train(data, out=3), "out is 3; it must be a path"),
+        (lambda data: elman.train(data, fractions=0.1), "fractions is 0.1; give three shares"),
+        (lambda data: elman.train(data, task=3), "there is no task 3"),
+        (lambda data: elman.train(data, resume=True), "there is nothing to resume without out"),
+        (
+            lambda data: elman.train(data, hidden_size=np.float64(3.5)),
+            "hidden_size is 3.5; it must",
+        ),
+        (lambda data: elman.load(None), "data is None"),
+        (lambda data: elman.compare(data, seeds="3"), "seeds is '3'; it must be a whole number"),
+        (lambda data: elman.compare(data, cells=""), "cells names no cell"),
+        (lambda data: elman.compare(data, seed=3), "compare takes cells and seeds, not seed"),
+    ],
+)
+def test_python_says_the_same(task, data, call_, said):
+    with pytest.raises(ConfigError, match=said):
+        call_(data)
+
+
+def test_numbers_of_numpy_are_numbers(task, data):
+    plain = train(task, data)
+    numpy = train(task, data, hidden_size=np.int64(options_of(task)["hidden_size"]))
+    assert weights(numpy.model.module) == weights(plain.model.module)
+
+
 # A model
 
 

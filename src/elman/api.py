@@ -52,6 +52,7 @@ def train(
         TrainingError: the loss was not finite before the first epoch was whole.
         KeyboardInterrupt: stopped before the first epoch was whole.
     """
+    check_paths(data=data, out=out, valid=valid, test=test)
     if resume and out is None:
         raise ConfigError("there is nothing to resume without out, the folder of the model")
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
@@ -86,6 +87,7 @@ def load(path: str | Path, *, backend: str = "auto") -> Any:
     Raises:
         BundleError: a file is missing, damaged, foreign, or from another format version.
     """
+    check_paths(data=path)
     task = task_of(path)
     return task.load(bundle.read(path), backend=backend)
 
@@ -131,6 +133,17 @@ def task_of(path: str | Path) -> Task:
     return tasks.find(name)
 
 
+def check_paths(**paths: Any) -> None:
+    """Refuse what cannot name a file.
+
+    Raises:
+        ConfigError: an argument is neither a string nor a path (nor None, but for ``data``).
+    """
+    for name, path in paths.items():
+        if not (isinstance(path, str | Path) or (path is None and name != "data")):
+            raise ConfigError(f"{name} is {path!r}; it must be a path, as a string or a Path")
+
+
 def read_split(
     task: Task,
     data: str | Path,
@@ -141,7 +154,14 @@ def read_split(
     fractions: Fractions | None = None,
     seed: int = 0,
 ) -> Split[Any]:
-    """Read ``data`` and the parts that are given, and cut the others from ``data``."""
+    """Read ``data`` and the parts that are given, and cut the others from ``data``.
+
+    Raises:
+        ConfigError: ``fractions`` are no three shares.
+        DataError: a part cannot be read.
+    """
+    if not isinstance(fractions, tuple | list | None):
+        raise ConfigError(f"fractions is {fractions!r}; give three shares, as (0.8, 0.1, 0.1)")
     given = {
         name: None if part is None else task.read(part, **columns)
         for name, part in (("valid", valid), ("test", test))
@@ -168,9 +188,20 @@ def make_options(task: Task, settings: Mapping[str, Any]) -> RunOptions:
 def sorted_out(
     task: Task, options: Mapping[str, Any]
 ) -> tuple[dict[str, str | None], dict[str, Any]]:
-    """Return what names columns, and the other options."""
-    columns = {name: value for name, value in options.items() if name in task.columns}
-    return columns, {name: value for name, value in options.items() if name not in columns}
+    """Return what names columns, and the other options.
+
+    Raises:
+        ConfigError: a column is neither a name nor a number.
+    """
+    columns: dict[str, str | None] = {}
+    for name in task.columns:
+        value = options.get(name)
+        if isinstance(value, bool) or not isinstance(value, str | int | None):
+            raise ConfigError(f"{name} is {value!r}; it must be a column's name or number from 1")
+        if value is not None:
+            columns[name] = str(value)
+    settings = {name: value for name, value in options.items() if name not in task.columns}
+    return columns, settings
 
 
 def _unknown(name: str, known: list[str]) -> ConfigError:

@@ -12,7 +12,7 @@ from elman.ir import text as ir_text
 from elman.nn import Recurrent, ragged
 from elman.training import bundle
 from elman.training.task import Loss, Scores
-from toy.task import Scored, schedule
+from toy.task import Scored
 
 
 class Network(nn.Module):
@@ -44,7 +44,8 @@ class Network(nn.Module):
 
 class ToyLearner:
     def __init__(self, split, options):
-        self.options, self.notes, self.schedule = options, (), schedule(options)
+        self.options, self.notes = options, ()
+        self.schedule = options.schedule(unit="characters", batch_work=0)
         self.split = split
         self.characters = "".join(sorted({c for line in split.train.lines for c in line}))
         torch.manual_seed(options.seed)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import numpy as np
 
 from elman.data.splits import Split
 from elman.errors import DataError
-from elman.training.options import NetworkOptions, Option, Options, Schedule
+from elman.training.options import NetworkOptions, Option, Options
 from elman.training.task import Baseline, Evaluation, Metric
 
 name = "toy"
@@ -80,29 +79,16 @@ def split(examples, *, fractions=None, seed=0, valid=None, test=None):
 def prepare(split, options):
     from toy.network import ToyLearner
 
-    defaults = {
-        "batch_size": 8,
-        "epochs": 2,
-        "patience": 2,
-        "learning_rate": 0.01,
-        "embedding_size": 4,
-        "hidden_size": 6,
-        "dropout": 0.1,
-    }
-    missing = {k: v for k, v in defaults.items() if getattr(options, k) is None}
-    return ToyLearner(split, msgspec.structs.replace(options, **missing))
-
-
-def schedule(options):
-    return Schedule(
-        seed=options.seed,
-        epochs=options.epochs,
-        patience=options.patience,
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        unit="characters",
-        batch_work=0,
+    settled = options.filled(
+        batch_size=8,
+        epochs=2,
+        patience=2,
+        learning_rate=0.01,
+        embedding_size=4,
+        hidden_size=6,
+        dropout=0.1,
     )
+    return ToyLearner(split, settled)
 
 
 def predictor(learner):

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnknownOptionError
 
 from elman._version import __version__
 from elman.errors import ElmanError
@@ -76,7 +76,10 @@ def run(argv: Sequence[str] | None = None) -> int:
     except ElmanError as error:
         return _refuse(str(error), error.exit_code)
     except CycloptsError as error:
-        return _refuse(f"{_sentence(error)} (see `elman {_help_of(words)}--help`)", 2)
+        hint = f"see `elman {_help_of(words)}--help`"
+        if words[:1] == ["predict"] and isinstance(error, UnknownOptionError):
+            hint = "a text that begins with a dash goes after --"
+        return _refuse(f"{_sentence(error)} ({hint})", 2)
     except KeyboardInterrupt:
         return _refuse("stopped", 130)
     except BrokenPipeError:

@@ -10,7 +10,6 @@ from typing import Any
 from elman.cli import options
 from elman.cli.options import DATA_TEXT, Data, option
 from elman.data.splits import parse_fractions
-from elman.errors import ConfigError
 from elman.training.task import Task
 
 _TEXT = f"""Train several cells on the same data and compare them.
@@ -74,8 +73,6 @@ def _compare(
     from elman.cli import screen
     from elman.lab.compare import compare
 
-    if seeds < 1:
-        raise ConfigError(f"--seeds is {seeds}; it must be 1 or more")
     fractions = None if split is None else parse_fractions(split)
     comparison = compare(
         data,

@@ -86,10 +86,11 @@ def compare(
         ConfigError, DataError, CellError: the request cannot work.
         KeyboardInterrupt: stopped; what was trained is lost.
     """
+    api.check_paths(data=data, valid=valid, test=test)
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
     names = _distinct(cells)
-    if seeds < 1:
-        raise ConfigError(f"seeds is {seeds}; it must be 1 or more")
+    if not isinstance(seeds, int) or seeds < 1:
+        raise ConfigError(f"seeds is {seeds!r}; it must be a whole number of 1 or more")
     columns, settings = api.sorted_out(chosen, options)
     own = cell_options(chosen.options)
     for name in (*own, "seed"):

@@ -29,7 +29,7 @@ def find(name: str) -> Task:
         ConfigError: there is none of that name.
     """
     if name not in TASKS:
-        near = difflib.get_close_matches(name, TASKS, n=1)
+        near = difflib.get_close_matches(str(name), TASKS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(TASKS)}"
         raise ConfigError(f"there is no task {name!r}; {hint}")
     return cast(Task, import_module(TASKS[name]))

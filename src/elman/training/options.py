@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from numbers import Integral, Real
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 import numpy as np
@@ -199,6 +199,31 @@ class RunOptions(Options, frozen=True, kw_only=True):
 
         names = (one.name for one in declared(type(self)) if one.takes_cell)
         return {name: cells.find(getattr(self, name)) for name in names}
+
+    def filled(self, **defaults: Any) -> Self:
+        """Return the options with ``defaults`` for those that are None."""
+        missing = {name: v for name, v in defaults.items() if getattr(self, name) is None}
+        return msgspec.structs.replace(self, **missing)
+
+    def schedule(self, *, unit: str, batch_work: float = math.inf) -> Schedule:
+        """Return what the trainer is told, from settled options.
+
+        Args:
+            unit: what is counted, in the plural.
+            batch_work: tokens times units of a usual batch.
+        """
+        assert self.epochs is not None
+        assert self.patience is not None
+        assert self.learning_rate is not None
+        return Schedule(
+            seed=self.seed,
+            epochs=self.epochs,
+            patience=self.patience,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            unit=unit,
+            batch_work=batch_work,
+        )
 
 
 class NetworkOptions(RunOptions, frozen=True, kw_only=True):

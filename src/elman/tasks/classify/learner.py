@@ -19,7 +19,7 @@ from elman.errors import DataError
 from elman.nn.batches import batches, packed_rows
 from elman.tasks.classify.metrics import quick_scores, true_class_score
 from elman.tasks.classify.model import Classifier, ClassifierConfig
-from elman.tasks.classify.options import ClassifyOptions, schedule, settle
+from elman.tasks.classify.options import ClassifyOptions, settle
 from elman.text.tokenizer import Encoded, Tokenizer, choose_level, fit_tokenizer
 from elman.training.task import Loss, Scores
 
@@ -72,7 +72,10 @@ class ClassifierLearner:
         self.valid = valid
         self.notes = tuple(notes)
         lengths = train.encoded.lengths
-        self.schedule = schedule(options, mean_length=float(lengths.mean()))
+        assert options.batch_size is not None
+        assert options.hidden_size is not None
+        work = float(lengths.mean()) * options.batch_size * options.hidden_size
+        self.schedule = options.schedule(unit="texts", batch_work=work)
         self._offsets = offsets_of(lengths)
         sizes = np.bincount(train.targets, minlength=len(classes))
         self.prior = (sizes / sizes.sum()).astype(np.float32)

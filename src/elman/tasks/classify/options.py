@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 import msgspec
 
 from elman.text.tokenizer import MAX_LENGTH, Level
-from elman.training.options import Option, Options, Schedule, TextOptions
+from elman.training.options import Option, Options, TextOptions
 
 Pooling = Literal["last", "max", "mean", "attention"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
@@ -116,26 +116,7 @@ def settle(options: ClassifyOptions, *, level: Level, count: int) -> ClassifyOpt
         # With the square root of the batch, as the noise of a gradient falls with it.
         "learning_rate": (8e-3 if characters else 2e-3) * math.sqrt(batch_size / 128),
     }
-    missing = {name: v for name, v in defaults.items() if getattr(options, name) is None}
-    return msgspec.structs.replace(options, tokens=level, **missing)
-
-
-def schedule(options: ClassifyOptions, *, mean_length: float) -> Schedule:
-    """Return what the trainer is told, from settled options."""
-    assert options.batch_size is not None
-    assert options.epochs is not None
-    assert options.patience is not None
-    assert options.learning_rate is not None
-    assert options.hidden_size is not None
-    return Schedule(
-        seed=options.seed,
-        epochs=options.epochs,
-        patience=options.patience,
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        unit="texts",
-        batch_work=mean_length * options.batch_size * options.hidden_size,
-    )
+    return msgspec.structs.replace(options.filled(**defaults), tokens=level)
 
 
 def _power_of_two(value: float, low: int, high: int) -> int:
