@@ -73,7 +73,6 @@ KNOBS = (
     Knob("9 rows of three sums", _code(three_abreast=USUAL.code.wide.registers)),
     Knob("prefetch of weights", _code(prefetch_weights_from=NEVER)),
     Knob("prefetch at this distance", _code(prefetch_weights_ahead=512)),
-    Knob("prefetch for elementwise work", _code(prefetch_elementwise=False)),
     Knob("deep blocks of products", _code(product_depth=64), amx=True),
     Knob("wide blocks of products", _code(product_width=4), amx=True),
     Knob("kernels on AMX", Tuning(amx_rows=NEVER), amx=True),

@@ -10,7 +10,6 @@ from elman.backends.llvm.emit.amx.bf16x3 import LINES, PIECE
 from elman.backends.llvm.emit.assembly import Function, Value, integer
 from elman.backends.llvm.emit.frame import ZERO
 from elman.backends.llvm.emit.phase import PhaseCode
-from elman.backends.llvm.emit.prefetch import Prefetch, prefetches
 
 
 def amx_loops(phase: PhaseCode) -> None:
@@ -66,64 +65,39 @@ class _PanelLoops:
 
     def _multiply(self, block: Value, weights: Value) -> None:
         """All sums of a panel of units."""
-        f, chunk, layout = self.f, self.chunk, self.frame.layout
-        asked = prefetches(layout, self.phase.phase)
-        lines = self.phase.lines(asked, block, ZERO)
-        # Each piece asks for so many rows that all have been asked for in the end.
-        rows = -(-LINES // (self.pieces * chunk.depth))
-        name = self._function(asked, rows)
+        f, chunk = self.f, self.chunk
+        name = self._function()
         columns = f.sub(
             integer("i64", self.shape.hidden_size),
             f.mul(block, integer("i64", self.frame.lanes.count)),
         )
-        done = 0
         for index, accumulator in enumerate(chunk.accumulators):
             to = self.frame.scratch("tile", index * chunk.blocks * self.frame.lanes.bytes)
             for count, product in enumerate(accumulator.products):
                 operand = self.frame.scratch(("panels", product.inputs[0]))
-                row = integer("i64", done * self.pieces * rows)
-                memory = [row, *lines] if lines else []
                 add = integer("i1", int(count > 0))
-                panels.call(f, name, operand, weights, to, add, self.phase.active, columns, *memory)
+                panels.call(f, name, operand, weights, to, add, self.phase.active, columns)
                 weights = f.at(weights, self.shape.panel)
-                done += 1
 
-    def _function(self, asked: tuple[Prefetch, ...], rows: int) -> str:
+    def _function(self) -> str:
         """The name of a function that multiplies all panels of rows by one of units."""
         name = f"panels_{self.phase.index}"
         known = self.frame.functions
         if name in known:
             return name
-        asks = tuple(map(self._ask, asked))
-        own = f"multiply_{self.phase.index}"
-        for one in panels.multiplications(own, asks, rows):
-            known[one.name] = one
         arguments = [*(("ptr", one) for one in "abc"), ("i1", "add"), ("i64", "rows")]
         arguments.append(("i64", "columns"))
-        if asks:
-            arguments += [("i64", "row"), *(("ptr", f"line{at}") for at in range(len(asks)))]
         f = known[name] = Function(name, arguments, attributes="nounwind noinline")
-        a, b, c, add, active, columns, *memory = f.arguments
+        a, b, c, add, active, columns = f.arguments
         step = len(self.chunk.accumulators) * self.chunk.blocks * self.frame.lanes.bytes
         sizes = integer("i64", step), integer("i64", self.pieces)
 
         def panel(first: Value, carried: list[Value]) -> list[Value]:
             a, c = carried
-            here = [f.add(memory[0], first), *memory[1:]] if memory else []
             size = f.sub(active, first), columns
-            panels.product(f, own, size, [a, b, c, *sizes, add, *here])
+            panels.product(f, size, [a, b, c, *sizes, add])
             return [f.at(a, self.shape.panel), f.at(c, LINES * step)]
 
         f.loop(active, panel, [a, c], step=LINES, stem="rows")
         f.do("ret void")
         return name
-
-    def _ask(self, fetch: Prefetch) -> panels.Ask:
-        array = self.frame.layout.arrays[fetch.array]
-        step = array.columns * self.shape.hidden_size * self.frame.lanes.bytes_each
-        lines = [
-            (offset + side * self.frame.lanes.bytes, write)
-            for offset, write in fetch.offsets
-            for side in range(self.chunk.blocks)
-        ]
-        return panels.Ask(step, tuple(lines))

@@ -193,7 +193,7 @@ class _Product:
         f.jump(after)
         f.label(part)
         amx.fit(f, self.sizes, rows, columns)
-        panels.product(f, "multiply", (rows, columns), arguments)
+        panels.product(f, (rows, columns), arguments)
         amx.configure(f)
         f.jump(after)
         f.label(after)

@@ -224,10 +224,10 @@ class Function:
         """Write it there."""
         self.do(f"store {value.typed}, {pointer.typed}, align {align}")
 
-    def prefetch(self, pointer: Value, write: int) -> None:
+    def prefetch(self, pointer: Value) -> None:
         """Ask for a line of the cache; no address is wrong, since nothing is read."""
         self.declared.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        self.do(f"call void @llvm.prefetch.p0({pointer.typed}, i32 {write}, i32 3, i32 1)")
+        self.do(f"call void @llvm.prefetch.p0({pointer.typed}, i32 0, i32 3, i32 1)")
 
     def splat(self, value: Value, count: int) -> Value:
         """A vector with this number in each lane."""

@@ -33,8 +33,6 @@ class Place:
 
     token: Value
     """The first row's token."""
-    following: Value
-    """Its token in the step that comes next."""
     row: Value
     """The first row's number in the batch."""
     odd: Value

@@ -4,12 +4,9 @@ The products of some rows and units are put down in a few cache lines, and the e
 done from there row by row: its code stands in the kernel once, whatever the size of a tile.
 """
 
-from collections.abc import Sequence
-
-from elman.backends.llvm.emit.assembly import Value, integer
+from elman.backends.llvm.emit.assembly import Value
 from elman.backends.llvm.emit.frame import Frame, Place
 from elman.backends.llvm.emit.pointwise import Pointwise, Spot
-from elman.backends.llvm.emit.prefetch import Prefetch
 from elman.ir.graph import Node
 
 
@@ -28,18 +25,6 @@ class PhaseCode:
             if state.now is node:
                 return self.place.buffers[state.name][0]
         return self.frame.scratch(("kept", node))
-
-    def lines(self, prefetched: Sequence[Prefetch], block: Value, start: Value) -> list[Value]:
-        """For each array its place in the tile's first row."""
-        f = self.f
-        unit = f.mul(block, integer("i64", self.lanes.count))
-        lines = []
-        for prefetch in prefetched:
-            token = f.add(self.place.following if prefetch.following else self.place.token, start)
-            width = self.frame.layout.arrays[prefetch.array].columns * self.shape.hidden_size
-            offset = f.add(f.mul(token, integer("i64", width)), unit)
-            lines.append(self.frame.move(self.frame.arrays[prefetch.array], offset))
-        return lines
 
     def elementwise(
         self, blocks: tuple[Value, Value], rows: tuple[Value, Value], *, width: int

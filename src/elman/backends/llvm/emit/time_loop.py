@@ -65,19 +65,11 @@ class TimeLoop:
         buffers = {
             state.name: doubles.get(state) or frame.buffers(state) for state in self.kernel.states
         }
-        following = self._following(t)
         odd = f.cast("trunc", t, "i1")
-        place = Place(f.add(start, row), f.add(following, row), row, odd, buffers)
+        place = Place(f.add(start, row), row, odd, buffers)
         with f.when(f.compare("sgt", active, ZERO)):
             for index in range(len(self.kernel.phases)):
                 self._phase(index, active, place)
-
-    def _following(self, t: Value) -> Value:
-        """The first token of the next step, or of this one where it is the last."""
-        f, frame = self.f, self.frame
-        beside = f.add(t, frame.direction)
-        inside = f.compare("ult", beside, frame.steps)
-        return f.load("i64", f.at(frame.starts, f.select(inside, beside, t), "i64"), 8)
 
     def _phase(self, index: int, active: Value, place: Place) -> None:
         self.f.comment(f"phase {index}")

@@ -57,15 +57,13 @@ class CodeTuning:
     """Registers for tiles of three sums a row, where there are 32: 9 rows, 3 vectors of weights and
     a broadcast are 31."""
 
-    # Prefetch --------------------------------------------------------------------------------
+    # Prefetch of weights ---------------------------------------------------------------------
 
     prefetch_weights_from: int = 3 << 19
     """Bytes of a phase's weights that leave no room in a second cache for anything else."""
     prefetch_weights_ahead: int = 2048
     """So many bytes ahead such weights are asked for: the processor's own guess ends at the next
     page, and pages are short beside a row of blocks. (Measured at H = 650: 15 % faster.)"""
-    prefetch_elementwise: bool = True
-    """Whether the memory of elementwise work is asked for during the products before it."""
 
     # Large products on the matrix unit -------------------------------------------------------
 

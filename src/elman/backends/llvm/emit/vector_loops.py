@@ -10,7 +10,6 @@ from elman.backends.llvm.emit.assembly import Value, integer
 from elman.backends.llvm.emit.blocking import BlockGroup, Chunk, groups
 from elman.backends.llvm.emit.frame import ZERO
 from elman.backends.llvm.emit.phase import PhaseCode
-from elman.backends.llvm.emit.prefetch import Prefetch, prefetches
 
 
 def vector_loops(phase: PhaseCode) -> None:
@@ -67,9 +66,8 @@ def _tile(phase: PhaseCode, blocks: int, block: Value, start: Value, height: Val
 
 
 def _accumulate(phase: PhaseCode, blocks: int, block: Value, start: Value, height: Value) -> None:
-    """The tile, chunk after chunk; the first one's function asks for memory."""
+    """The tile, chunk after chunk."""
     f = phase.f
-    prefetched = prefetches(phase.frame.layout, phase.phase)
     tile = phase.frame.scratch("tile")
     for chunk in phase.chunks:
         depth = integer("i64", chunk.depth * phase.shape.hidden_size * phase.lanes.bytes)
@@ -80,9 +78,7 @@ def _accumulate(phase: PhaseCode, blocks: int, block: Value, start: Value, heigh
             phase.frame.move(phase.operand(sweep.operand), stride) for sweep in chunk.sweeps
         ]
         out = f.at(tile, chunk.first * chunk.rows * blocks * phase.lanes.bytes)
-        memory = phase.lines(prefetched, block, start)
-        _call(phase, chunk, blocks, height, prefetched, [*operands, weights, out, *memory])
-        prefetched = ()
+        _call(phase, chunk, blocks, height, [*operands, weights, out])
 
 
 def _call(
@@ -90,7 +86,6 @@ def _call(
     chunk: Chunk,
     blocks: int,
     height: Value,
-    prefetched: Sequence[Prefetch],
     arguments: Sequence[Value],
 ) -> None:
     """Call the function for a tile of this height."""
@@ -102,8 +97,6 @@ def _call(
     f.do(f"switch {height.typed}, label %{labels[chunk.rows]} [ {cases} ]")
     for rows, label in labels.items():
         f.label(label)
-        f.do(
-            f"call void @{microkernel.name(phase.frame, chunk, blocks, rows, prefetched)}({listed})"
-        )
+        f.do(f"call void @{microkernel.name(phase.frame, chunk, blocks, rows)}({listed})")
         f.jump(after)
     f.label(after)

@@ -4,7 +4,6 @@ How a panel lies in memory is told in ``splits``.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 from elman.backends.llvm.emit.amx import bf16x3 as splits
 from elman.backends.llvm.emit.amx import instructions as amx
@@ -12,18 +11,10 @@ from elman.backends.llvm.emit.amx.bf16x3 import LINES, PART, PIECE
 from elman.backends.llvm.emit.assembly import Function, Value, integer
 
 
-class Ask(NamedTuple):
-    """Lines of memory to ask for while tiles are multiplied, in each of some rows."""
-
-    step: int
-    """Bytes from one row to the next."""
-    lines: tuple[tuple[int, int], ...]
-    """Bytes from the row's first, and 1 where the line will be written."""
-
-
 def functions() -> list[Function]:
     """Those that every module with panels has."""
-    return [*multiplications("multiply"), pack_along(), pack_across(), turn()]
+    products = [_multiply(high, wide) for high in (1, 2) for wide in (1, 2)]
+    return [*products, pack_along(), pack_across(), turn()]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -54,16 +45,7 @@ _PRODUCTS = ((2, 0), (1, 0), (1, 1), (0, 1), (0, 0), (0, 2))
 """The parts of the left and the right operand, in an order that loads few tiles anew."""
 
 
-def multiplications(name: str, asks: Sequence[Ask] = (), rows: int = 0) -> list[Function]:
-    """What `product` calls: a function for each height and width of a result in tiles."""
-    return [
-        _multiply(f"{name}_{high}x{wide}", high, wide, asks, rows)
-        for high in (1, 2)
-        for wide in (1, 2)
-    ]
-
-
-def product(f: Function, name: str, size: tuple[Value, Value], arguments: Sequence[Value]) -> None:
+def product(f: Function, size: tuple[Value, Value], arguments: Sequence[Value]) -> None:
     """Multiply two panels into so many rows and columns of a result: see `_multiply`.
 
     Tiles of which nothing is left are not touched.
@@ -78,31 +60,25 @@ def product(f: Function, name: str, size: tuple[Value, Value], arguments: Sequen
         f.branch(broad, labels[height, 2], labels[height, 1])
     for (height, width), label in labels.items():
         f.label(label)
-        call(f, f"{name}_{height}x{width}", *arguments)
+        call(f, f"multiply_{height}x{width}", *arguments)
         f.jump(after)
     f.label(after)
 
 
-def _multiply(name: str, high: int, wide: int, asks: Sequence[Ask], rows: int) -> Function:
+def _multiply(high: int, wide: int) -> Function:
     """A left panel times a right one, or the first tile alone of either.
 
     The function takes both panels, the result with the bytes of its rows, how many pieces there
-    are, and whether to add to what stands there; then, where it asks for memory, the first row
-    and the start of each array.
+    are, and whether to add to what stands there.
 
     Args:
-        name: its name.
         high: tiles of the left panel.
         wide: tiles of the right panel.
-        asks: what to ask for on the way.
-        rows: for how many rows in each piece.
     """
     arguments = [*(("ptr", one) for one in "abc"), ("i64", "step"), ("i64", "pieces")]
     arguments += [("i1", "add")]
-    if asks:
-        arguments += [("i64", "row"), *(("ptr", f"line{at}") for at in range(len(asks)))]
-    f = Function(name, arguments, attributes="nounwind noinline")
-    a, b, c, step, pieces, add, *asked = f.arguments
+    f = Function(f"multiply_{high}x{wide}", arguments, attributes="nounwind noinline")
+    a, b, c, step, pieces, add = f.arguments
     tops = [c, f.at(c, f.mul(step, integer("i64", amx.ROWS)))][:high]
     corners = {
         2 * row + side: f.at(top, side * amx.ROW)
@@ -111,12 +87,9 @@ def _multiply(name: str, high: int, wide: int, asks: Sequence[Ask], rows: int) -
     }
     _begin(f, corners, step, add)
 
-    def piece(index: Value, carried: list[Value]) -> list[Value]:
+    def piece(_: Value, carried: list[Value]) -> list[Value]:
         a, b = carried
-        wanted = [(f.at(b, PIECE + offset), 0) for offset in range(0, PIECE, 64)]
-        if asks:
-            first = f.add(asked[0], f.mul(index, integer("i64", rows)))
-            wanted += _rows(f, first, asked[1:], asks, rows)
+        wanted = [f.at(b, PIECE + offset) for offset in range(0, PIECE, 64)]
         _piece(f, a, b, (high, wide), wanted)
         return [f.at(one, PIECE) for one in carried]
 
@@ -142,23 +115,8 @@ def _begin(f: Function, corners: Mapping[int, Value], step: Value, add: Value) -
     f.label(ready)
 
 
-def _rows(
-    f: Function, first: Value, starts: Sequence[Value], asks: Sequence[Ask], count: int
-) -> list[tuple[Value, int]]:
-    """The places of all lines of these rows."""
-    found = []
-    for at in range(count):
-        row = f.add(first, integer("i64", at))
-        for start, ask in zip(starts, asks, strict=True):
-            here = f.at(start, f.mul(row, integer("i64", ask.step)))
-            found += [(f.at(here, offset), write) for offset, write in ask.lines]
-    return found
-
-
-def _piece(
-    f: Function, a: Value, b: Value, size: tuple[int, int], wanted: Sequence[tuple[Value, int]]
-) -> None:
-    """The six products of parts of a piece, and between them lines that are wanted soon.
+def _piece(f: Function, a: Value, b: Value, size: tuple[int, int], wanted: Sequence[Value]) -> None:
+    """The six products of parts of a piece, and between them lines of the next one.
 
     Sums are in the first four tiles, lines of the left operand in 4 and 5, of the right in 6 and 7.
     """
@@ -171,8 +129,8 @@ def _piece(
                 for side in range(sides):
                     place = f.at(panel, part * PART + side * amx.BYTES)
                     amx.load(f, first + side, place, integer("i64", amx.ROW))
-        for place, write in wanted[count :: len(_PRODUCTS)]:
-            f.prefetch(place, write)
+        for place in wanted[count :: len(_PRODUCTS)]:
+            f.prefetch(place)
         for row in range(high):
             for side in range(wide):
                 amx.multiply(f, 2 * row + side, 4 + row, 6 + side)
@@ -239,7 +197,7 @@ def pack_across() -> Function:
                 found = []
                 for unit in range(2):
                     far = f.at(here, f.mul(step, integer("i64", 2 * _AHEAD + unit)))
-                    f.prefetch(f.at(far, amx.ROW * side), write=0)
+                    f.prefetch(f.at(far, amx.ROW * side))
                     inside = f.compare("slt", f.add(first, integer("i64", unit)), depth)
                     count = f.select(inside, beside, _ZERO)
                     place = f.at(here if unit == 0 else f.at(here, step), amx.ROW * side)
