@@ -59,7 +59,6 @@ KNOBS = (
     Knob("wide groups on AMX", _code(amx_wide_group=NEVER), amx=True),
     Knob("padded rows", _code(padding=0)),
     Knob("strips of rows", _code(strip=512)),
-    Knob("alternating order", _code(alternate=False)),
     Knob(
         "whole tiles",
         _code(

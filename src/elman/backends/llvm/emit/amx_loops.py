@@ -36,7 +36,6 @@ class _PanelLoops:
         packed = f.at(self.frame.packed, chunk.offset * self.frame.lanes.bytes_each)
 
         def units(index: Value, _: list[Value]) -> list[Value]:
-            index = self.frame.alternating(index, self.shape.panels, phase.place.odd)
             block = f.mul(index, integer("i64", chunk.blocks))
             weights = f.mul(index, integer("i64", chunk.depth * self.shape.panel))
             self._multiply(block, f.at(packed, weights))

@@ -35,8 +35,6 @@ class Place:
     """The first row's token."""
     row: Value
     """The first row's number in the batch."""
-    odd: Value
-    """Whether the step's number is."""
     buffers: Mapping[str, tuple[Value, Value]]
     """For each state where it is read and where its next value is written."""
 
@@ -103,15 +101,6 @@ class Frame(Entry):
     def row(self, group: RowGroup, index: Value) -> Value:
         """The number in the batch of a row of the group."""
         return self.f.add(self._first, self.f.add(group.first, index))
-
-    def alternating(self, index: Value, count: int, odd: Value) -> Value:
-        """Of so many parts one after the other the first, or in odd steps the last, and so on.
-
-        See `CodeTuning.alternate`.
-        """
-        if not self.layout.tuning.alternate:
-            return index
-        return self.f.select(odd, self.f.sub(integer("i64", count - 1), index), index)
 
     # Scratch memory --------------------------------------------------------------------------
 

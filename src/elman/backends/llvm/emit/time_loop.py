@@ -65,8 +65,7 @@ class TimeLoop:
         buffers = {
             state.name: doubles.get(state) or frame.buffers(state) for state in self.kernel.states
         }
-        odd = f.cast("trunc", t, "i1")
-        place = Place(f.add(start, row), row, odd, buffers)
+        place = Place(f.add(start, row), row, buffers)
         with f.when(f.compare("sgt", active, ZERO)):
             for index in range(len(self.kernel.phases)):
                 self._phase(index, active, place)

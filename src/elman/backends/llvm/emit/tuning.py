@@ -39,9 +39,6 @@ class CodeTuning:
     rows at once. 0: they are left as they are."""
     strip: int = 4
     """Rows that elementwise work without products does together."""
-    alternate: bool = True
-    """Whether odd steps take the blocks of units from the last to the first: weights that were used
-    last in a step are used first in the next, while the caches still hold them."""
 
     # Tiles -----------------------------------------------------------------------------------
 

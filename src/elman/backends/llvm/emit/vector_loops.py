@@ -42,7 +42,6 @@ def _groups(phase: PhaseCode, group: BlockGroup) -> None:
     more = f.emit("i64", f"urem {phase.active.typed}, {tiles}")
 
     def each_group(index: Value, _: list[Value]) -> list[Value]:
-        index = phase.frame.alternating(index, group.count, phase.place.odd)
         block = f.add(f.mul(index, integer("i64", group.blocks)), integer("i64", group.first))
 
         def each_tile(tile: Value, carried: list[Value]) -> list[Value]:
