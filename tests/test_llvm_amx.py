@@ -15,7 +15,7 @@ from beside_eager import compared, rounded
 from checks import EVERY_CELL, check_forward
 from elman.backends import compiled
 from elman.backends.llvm.call import passes, tuning
-from elman.backends.llvm.call.matmul import by_amx, product, two_products
+from elman.backends.llvm.call.matmul import by_amx, product
 from elman.backends.llvm.call.signature import signature_of
 from elman.backends.llvm.emit import amx_product, denormals
 from elman.backends.llvm.emit.amx import instructions as amx
@@ -412,14 +412,5 @@ def test_small_and_narrow_products_are_left_to_torch():
     assert by_amx(a, a)
     assert not by_amx(a[:50], a[:, :20])
     assert not by_amx(a[:, :8], a[:8])
-    # Two that share their left operand may gain where one alone does not.
     long = torch.randn(2000, 256)
     assert not by_amx(long.t(), long[:, :16])
-    assert by_amx(long.t(), long[:, :16], long[:, 16:80])
-
-
-@both
-def test_two_products_of_one_operand(threads, gladly):
-    a, b, c = torch.randn(300, 190), torch.randn(300, 37), torch.randn(300, 70)
-    for one, other in zip(two_products(a.t(), (b, c)), (b, c), strict=True):
-        assert error(one, a.t().double() @ other.double()) < 1e-6

@@ -86,7 +86,6 @@ KNOBS = (
         Tuning(amx_call=0.0, amx_split=0.0, amx_product=0.0, vectors_along=1.0, vectors_across=1.0),
         amx=True,
     ),
-    Knob("joint products", Tuning(joint_products=False), amx=True),
     Knob("transposed products", Tuning(transposed_tokens=NEVER)),
     Knob("least width of transposed products", Tuning(transposed_columns=0)),
     Knob(

@@ -1,7 +1,6 @@
 """Products of large matrices: those before and after the loop, on the matrix unit where it pays."""
 
 import ctypes
-from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -33,34 +32,23 @@ def product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.mm(left, right, out=out)
     if out is None:
         out = borrow(left.shape[0], right.shape[1], left.dtype)
-    _run(left, [right], [out])
+    _run(left, right, out)
     return out
 
 
-def two_products(left: Tensor, rights: Sequence[Tensor]) -> list[Tensor]:
-    """The products of a matrix with two others, of which `by_amx` is true."""
-    outs = [borrow(left.shape[0], right.shape[1], left.dtype) for right in rights]
-    _run(left, rights, outs)
-    return outs
-
-
-def _run(left: Tensor, rights: Sequence[Tensor], outs: Sequence[Tensor]) -> None:
-    rows, depth = left.shape
-    columns = sum(right.shape[1] for right in rights)
+def _run(left: Tensor, right: Tensor, out: Tensor) -> None:
+    (rows, depth), columns = left.shape, right.shape[1]
     parts, work = -(-max(rows, columns) // LINES), rows * columns * depth
     count = max(1, min(torch.get_num_threads(), parts, work // tuning.current.products_per_thread))
     code = tuning.current.code
-    entries = _compiled(code)[f"product_{_form(left)}_{_form(rights[0].t())}"]
+    entries = _compiled(code)[f"product_{_form(left)}_{_form(right.t())}"]
     group = threads.team() if count > 1 else None
     memory = scratch(count * scratch_bytes(code) + 64)
-    sides = [
-        (right.shape[1], right.data_ptr(), _step(right), out.data_ptr(), _step(out))
-        for right, out in zip(rights, outs, strict=True)
-    ]
     words = _Words(
-        *(rows, depth, left.data_ptr(), _step(left), -(-memory.data_ptr() // 64) * 64),
+        *(rows, columns, depth),
+        *(left.data_ptr(), _step(left), right.data_ptr(), _step(right)),
+        *(out.data_ptr(), _step(out), -(-memory.data_ptr() // 64) * 64),
         *((group.thread, group.threads) if group else (0, 0)),
-        *(word for side in sides for word in side),
     )
     address = ctypes.addressof(words)
     threads.run(entries.alone, entries.team, address, count)
@@ -71,25 +59,22 @@ def _step(matrix: Tensor) -> int:
     return max(matrix.stride()) * matrix.element_size()
 
 
-def by_amx(left: Tensor, *rights: Tensor) -> bool:
-    """Whether the matrix unit multiplies these faster than torch; several, at once."""
-    (rows, depth), columns = left.shape, 0
-    for right in rights:
-        columns += right.shape[1]
+def by_amx(left: Tensor, right: Tensor) -> bool:
+    """Whether the matrix unit multiplies these faster than torch."""
+    (rows, depth), columns = left.shape, right.shape[1]
     numbers = rows * columns * depth
     if numbers < _LEAST_WORK or left.dtype is not torch.float32 or not host.detect().amx:
         return False
     form = _form(left)
     if form is None:
         return False
-    area = _whole(rows, amx.ROWS) * sum(_whole(right.shape[1], amx.ROWS) for right in rights)
+    area = _whole(rows, amx.ROWS) * _whole(columns, amx.ROWS)
     knobs = tuning.current
     time = knobs.amx_product * area * _whole(depth, amx.DEPTH)
     time += knobs.amx_call + knobs.amx_split * (rows + columns) * depth
     if time > (knobs.vectors_along if form == "along" else knobs.vectors_across) * numbers:
         return False
-    forms = {_form(right.t()) for right in rights}
-    return len(forms) == 1 and None not in forms
+    return _form(right.t()) is not None
 
 
 def _whole(count: int, size: int) -> int:

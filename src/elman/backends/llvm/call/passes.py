@@ -14,7 +14,7 @@ from elman.backends.base import Weights
 from elman.backends.llvm.call import tuning
 from elman.backends.llvm.call.index_add import sum_by_index
 from elman.backends.llvm.call.launch import Arguments, run
-from elman.backends.llvm.call.matmul import by_amx, product, two_products
+from elman.backends.llvm.call.matmul import by_amx, product
 from elman.backends.llvm.call.memory import borrow
 from elman.backends.llvm.call.signature import Block, Signature, Tensors
 from elman.backends.llvm.native import host
@@ -307,9 +307,8 @@ def _weight_gradients(
     signature: Signature, data: Tensor, products: Tensor | None, saved: Saved, size: int
 ) -> Iterator[tuple[Block, Tensor]]:
     """One matrix product after the loop for all products of an operand before or in it."""
-    pairs: list[tuple[Block, Tensor, Tensor]] = []
     if products is not None and signature.input_products is not None:
-        pairs.append((signature.input_products, products, data))
+        yield signature.input_products, _weight_gradient(products, data)
     for outer, slot, block in signature.weight_gradients:
         if slot.array == "buffer":
             operand = saved.buffer.narrow(1, slot.column * size, size)
@@ -317,27 +316,7 @@ def _weight_gradients(
             operand = _present(saved.previous)
         at = outer.first_column
         columns = saved.buffer.narrow(1, at * size, len(outer.products) * size)
-        pairs.append((block, columns, operand))
-    while pairs:
-        block, columns, operand = pairs.pop()
-        for at, (beside, other, also) in enumerate(pairs):
-            if (
-                tuning.current.joint_products
-                and _same(columns, other)
-                and by_amx(columns.t(), operand, also)
-            ):
-                del pairs[at]
-                first, second = two_products(columns.t(), (operand, also))
-                yield block, first
-                yield beside, second
-                break
-        else:
-            yield block, _weight_gradient(columns, operand)
-
-
-def _same(left: Tensor, right: Tensor) -> bool:
-    """Whether these are the same numbers in the same memory."""
-    return left.data_ptr() == right.data_ptr() and left.shape == right.shape
+        yield block, _weight_gradient(columns, operand)
 
 
 def _sums(signature: Signature, totals: Tensor, size: int) -> Iterator[tuple[Block, Tensor]]:

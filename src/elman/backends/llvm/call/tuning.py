@@ -32,8 +32,6 @@ class Tuning:
     amx_split: float = 0.4
     vectors_along: float = 1 / 72
     vectors_across: float = 1 / 55
-    joint_products: bool = True
-    """Whether two products of one left operand pack it once."""
 
     # Products by torch
     transposed_tokens: int = 4

@@ -20,11 +20,9 @@ from elman.backends.llvm.emit.tuning import CodeTuning
 FORMS = (("along", "along"), ("along", "across"), ("across", "across"), ("across", "along"))
 """How the lines of the left and of the right operand may lie: one after the other, or side by side.
 There is a function for each, ``product_LEFT_RIGHT``, and one for a team of threads."""
-_SIDES = ("", "2")
-"""There may be two right operands and results: what the left one is packed for once."""
 WORDS = (
-    *("m", "k", "a", "a_step", "scratch", "thread", "threads"),
-    *(f"{name}{side}" for side in _SIDES for name in ("n", "b", "b_step", "c", "c_step")),
+    *("m", "n", "k", "a", "a_step", "b", "b_step", "c", "c_step"),
+    *("scratch", "thread", "threads"),
 )
 """A (M, K), B (K, N) and C (M, N), with the bytes from one line of memory to the next."""
 _ZERO, _ONE = integer("i64", 0), integer("i64", 1)
@@ -69,23 +67,17 @@ class _Product:
         words = {
             name: f.load(_type(name), f.at(args, WORD * at), WORD) for at, name in enumerate(WORDS)
         }
-        self.k, self.a, self.a_step = (words[name] for name in ("k", "a", "a_step"))
-        self.sides = [
-            tuple(words[f"{name}{side}"] for name in ("n", "b", "b_step", "c", "c_step"))
-            for side in _SIDES
-        ]
+        self.m, self.n, self.k, *operands = (words[name] for name in WORDS[:9])
+        self.a, self.a_step, self.b, self.b_step, self.c, self.c_step = operands
         self.panel = f.at(
             words["scratch"], f.mul(thread, integer("i64", scratch_bytes(self.tuning)))
         )
         panel = _panel_bytes(self.tuning)
         self.block = f.at(self.panel, panel)
         self.sizes = f.at(self.block, self.tuning.product_width * panel)
-        rows = _panels(f, words["m"])
-        self.before = _panels(f, self.sides[0][0])
-        columns = f.add(self.before, _panels(f, self.sides[1][0]))
+        rows, columns = (f.parts(count, integer("i64", LINES)) for count in (self.m, self.n))
         tall, wide = f.compare("sge", rows, columns), f.compare("slt", rows, columns)
-        top, bottom = self._share(rows, tall, thread, threads)
-        self.m, self.top, self.bottom = words["m"], top, bottom
+        self.top, self.bottom = self._share(rows, tall, thread, threads)
         first, self.last = self._share(columns, wide, thread, threads)
         mode = denormals.flush(f) if self.x86 else None
         amx.configure(f)
@@ -121,7 +113,7 @@ class _Product:
         return []
 
     def _depth(self, first: Value, end: Value, unit: Value, _: list[Value]) -> list[Value]:
-        """Pack a block of the right operands, and multiply all panels of the left one by it."""
+        """Pack a block of the right operand, and multiply all panels of the left one by it."""
         f = self.f
         depth = f.minimum(f.sub(self.k, unit), integer("i64", self.tuning.product_depth))
         pieces = f.parts(depth, integer("i64", amx.DEPTH))
@@ -129,8 +121,8 @@ class _Product:
 
         def pack(at: Value, carried: list[Value]) -> list[Value]:
             (to,) = carried
-            line, (n, b, b_step, _, _) = self._side(at)
-            self._pack(1, b, b_step, (line, f.sub(n, line)), (unit, depth), to)
+            line = f.mul(at, integer("i64", LINES))
+            self._pack(1, self.b, self.b_step, (line, f.sub(self.n, line)), (unit, depth), to)
             return [f.at(to, bytes_)]
 
         f.loop(end, pack, [self.block], start=first, stem="pack")
@@ -142,11 +134,11 @@ class _Product:
 
             def each(at: Value, carried: list[Value]) -> list[Value]:
                 (b,) = carried
-                column, (n, _, _, c, c_step) = self._side(at)
-                to = f.at(f.at(c, f.mul(row, c_step)), column, LANES.scalar)
+                column = f.mul(at, integer("i64", LINES))
+                to = f.at(f.at(self.c, f.mul(row, self.c_step)), column, LANES.scalar)
                 add = f.compare("sgt", unit, _ZERO)
-                size = lines, f.sub(n, column)
-                self._multiply(size, [self.panel, b, to, c_step, pieces, add])
+                size = lines, f.sub(self.n, column)
+                self._multiply(size, [self.panel, b, to, self.c_step, pieces, add])
                 return [f.at(b, bytes_)]
 
             f.loop(end, each, [self.block], start=first, stem="each")
@@ -154,14 +146,6 @@ class _Product:
 
         f.loop(self.bottom, rows, start=self.top, stem="rows")
         return []
-
-    def _side(self, panel: Value) -> tuple[Value, tuple[Value, ...]]:
-        """A panel's first column in its operand, and the words of that."""
-        f = self.f
-        first = f.compare("slt", panel, self.before)
-        index = f.select(first, panel, f.sub(panel, self.before))
-        words = (f.select(first, word, other) for word, other in zip(*self.sides, strict=True))
-        return f.mul(index, integer("i64", LINES)), tuple(words)
 
     def _pack(
         self,
@@ -200,8 +184,4 @@ class _Product:
 
 
 def _type(word: str) -> str:
-    return "ptr" if word in ("a", "b", "c", "b2", "c2", "scratch") else "i64"
-
-
-def _panels(f: Function, lines: Value) -> Value:
-    return f.parts(lines, integer("i64", LINES))
+    return "ptr" if word in ("a", "b", "c", "scratch") else "i64"
