@@ -318,8 +318,8 @@ def test_knobs_of_vectors_are_measured_on_vectors(monkeypatch):
     assert backend == "llvm on vectors"
     assert usual.amx_rows == off.amx_rows == ablation.NEVER
     assert usual.code.tall_from < off.code.tall_from
-    strip = next(knob for knob in ablation.KNOBS if knob.name == "strips of rows")
-    assert ablation._pair(find("gru"), TINY, strip) is None
+    group = next(knob for knob in ablation.KNOBS if knob.name == "groups of rows")
+    assert ablation._pair(find("gru"), TINY, group) is None
 
 
 def test_without_kernels_there_is_no_ablation(monkeypatch):

@@ -184,7 +184,7 @@ def test_every_part_of_the_spec_counts(folder, change):
         "registers": {"shape": replace(shape, registers=48 - shape.registers)},
         "size": {"shape": replace(shape, hidden_size=9)},
         "x86": {"x86": not spec.x86},
-        "tuning": {"tuning": replace(spec.tuning, strip=5)},
+        "tuning": {"tuning": replace(spec.tuning, row_group=5)},
     }[change]
     assert source_of(spec).key != source_of(replace(spec, **other)).key
 

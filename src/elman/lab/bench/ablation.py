@@ -58,7 +58,6 @@ KNOBS = (
     Knob("groups of rows", _code(row_group=512)),
     Knob("wide groups on AMX", _code(amx_wide_group=NEVER), amx=True),
     Knob("padded rows", _code(padding=0)),
-    Knob("strips of rows", _code(strip=512)),
     Knob(
         "whole tiles",
         _code(

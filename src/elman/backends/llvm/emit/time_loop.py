@@ -14,7 +14,7 @@ from elman.backends.llvm.emit.frame import ZERO, Frame, Place, RowGroup
 from elman.backends.llvm.emit.layout import Layout
 from elman.backends.llvm.emit.phase import PhaseCode
 from elman.backends.llvm.emit.states import StateCopies
-from elman.backends.llvm.emit.vector_loops import elementwise_loops, vector_loops
+from elman.backends.llvm.emit.vector_loops import vector_loops
 from elman.schedule.kernel import State
 
 
@@ -79,7 +79,7 @@ class TimeLoop:
         if not phase.phase.roots:
             return
         if not phase.chunks:
-            elementwise_loops(phase)
+            phase.elementwise((ZERO, integer("i64", phase.shape.blocks)), (ZERO, active), width=1)
         elif self.frame.shape.amx:
             amx_loops(phase)
         else:

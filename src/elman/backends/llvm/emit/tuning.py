@@ -37,8 +37,6 @@ class CodeTuning:
     """Rows of scratch memory that lie a multiple of so many bytes apart are moved apart: they would
     fall on a few sets of the first cache, which repeat every 4096 bytes, and a tile reads all its
     rows at once. 0: they are left as they are."""
-    strip: int = 4
-    """Rows that elementwise work without products does together."""
 
     # Tiles -----------------------------------------------------------------------------------
 

@@ -18,22 +18,6 @@ def vector_loops(phase: PhaseCode) -> None:
         _groups(phase, group)
 
 
-def elementwise_loops(phase: PhaseCode) -> None:
-    """Write the loops of a phase without products: elementwise work on a few rows at a time.
-
-    So memory is read in straight lines, of which the processor follows some dozens by itself.
-    """
-    f = phase.f
-    whole, rows = integer("i64", phase.shape.blocks), phase.frame.layout.tuning.strip
-
-    def strip(start: Value, _: list[Value]) -> list[Value]:
-        end = f.minimum(f.add(start, integer("i64", rows)), phase.active)
-        phase.elementwise((ZERO, whole), (start, end), width=1)
-        return []
-
-    f.loop(phase.active, strip, step=rows, stem="strip")
-
-
 def _groups(phase: PhaseCode, group: BlockGroup) -> None:
     """All groups of so many blocks, each by tiles of rows of nearly the same height."""
     f, rows = phase.f, phase.chunks[0].rows
