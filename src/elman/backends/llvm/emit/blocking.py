@@ -167,14 +167,12 @@ class _Tile(NamedTuple):
 
 def _tile(accumulators: int, shape: Shape, tuning: CodeTuning, *, tall: bool) -> _Tile:
     """How many accumulators, blocks and rows fit the registers."""
-    few = shape.registers == 16
-    limits = tuning.narrow if few else tuning.tall if tall else tuning.wide
+    many = tuning.tall if tall else tuning.wide
+    limits = tuning.narrow if shape.registers == 16 else many
     chunks = -(-accumulators // limits.accumulators)
     widest = -(-accumulators // chunks)
     blocks = max(1, min(shape.blocks, limits.vectors // widest))
-    across = widest * blocks
-    registers = tuning.three_abreast if across == 3 and not few else limits.registers
-    return _Tile(widest, blocks, max(1, registers // across))
+    return _Tile(widest, blocks, max(1, limits.registers // (widest * blocks)))
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,6 @@ class CodeTuning:
     """The same for weights from far away: a tall tile makes more of each vector of them."""
     tall_from: int = 2 << 20
     """Bytes of a phase's weights from which they come from the third cache or from memory."""
-    three_abreast: int = 27
-    """Registers for tiles of three sums a row, where there are 32: 9 rows, 3 vectors of weights and
-    a broadcast are 31."""
 
     # Prefetch of weights ---------------------------------------------------------------------
 
