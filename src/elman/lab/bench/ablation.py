@@ -57,7 +57,6 @@ def _half(limits: TileLimits) -> TileLimits:
 KNOBS = (
     Knob("groups of rows", _code(row_group=512)),
     Knob("wide groups on AMX", _code(amx_wide_group=NEVER), amx=True),
-    Knob("padded rows", _code(padding=0)),
     Knob(
         "whole tiles",
         _code(

@@ -48,7 +48,7 @@ class _PanelLoops:
     def _split(self) -> None:
         """The operands of all rows as panels."""
         f = self.f
-        bytes_ = integer("i64", self.frame.layout.stride * self.frame.lanes.bytes_each)
+        bytes_ = integer("i64", self.shape.whole * self.frame.lanes.bytes_each)
         depth = integer("i64", self.shape.hidden_size)
         for node in dict.fromkeys(sweep.operand for sweep in self.chunk.sweeps):
             source, target = self.phase.operand(node), self.frame.scratch(("panels", node))

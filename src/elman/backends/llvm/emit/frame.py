@@ -113,7 +113,7 @@ class Frame(Entry):
         start = self.scratch(("state", state.name))
         if not state.double:
             return start, start
-        half = self.layout.group * self.layout.stride * self.lanes.bytes_each
+        half = self.layout.group * self.shape.whole * self.lanes.bytes_each
         return start, self.f.at(start, half)
 
     def partial(self, node: Node, row: Value) -> Value:

@@ -100,13 +100,6 @@ class Layout:
     # Scratch memory --------------------------------------------------------------------------
 
     @cached_property
-    def stride(self) -> int:
-        """Numbers from one row of scratch memory to the next."""
-        whole, padding = self.shape.whole, self.tuning.padding
-        conflict = padding and whole * self.lanes.bytes_each % padding == 0
-        return whole + self.lanes.count if conflict else whole
-
-    @cached_property
     def offsets(self) -> Mapping[object, int]:
         """Byte offsets in a thread's scratch memory; behind the last of them ``end``."""
         offsets: dict[object, int] = {}
@@ -118,7 +111,7 @@ class Layout:
 
     def _pieces(self) -> Iterator[tuple[object, int]]:
         """What scratch memory holds, and how many numbers of each."""
-        rows = self.group * self.stride
+        rows = self.group * self.shape.whole
         for state in self.kernel.states:
             yield ("state", state.name), rows * (2 if state.double else 1)
         for node in self.kernel.kept:

@@ -65,7 +65,7 @@ class _Microkernel:
                 f.prefetch(f.at(weights, offset + ahead))
         here = f.at(operand, k, self.lanes.scalar)
         for row in range(self.rows):
-            pointer = f.at(here, row * self.layout.stride * lanes.bytes_each)
+            pointer = f.at(here, row * self.layout.shape.whole * lanes.bytes_each)
             x = f.splat(f.load(self.lanes.scalar, pointer, lanes.bytes_each), lanes.count)
             for block in range(self.blocks):
                 for member, (index, _) in enumerate(sweep.members):

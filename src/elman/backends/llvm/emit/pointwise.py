@@ -184,7 +184,7 @@ class Pointwise:
 
     def _in_scratch(self, start: Value) -> Value:
         """The vector of this row and block, where the rows begin at ``start``."""
-        row = self.f.mul(self.row, integer("i64", self.frame.layout.stride))
+        row = self.f.mul(self.row, integer("i64", self.frame.shape.whole))
         return self.frame.move(start, self.f.add(row, self.unit))
 
     def _outside(self, slot: Slot) -> Value:

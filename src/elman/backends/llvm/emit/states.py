@@ -66,7 +66,7 @@ class StateCopies:
         return self.frame.move(outside, self.f.mul(row, size))
 
     def _inside_row(self, inside: Value, index: Value) -> Value:
-        stride = integer("i64", self.frame.layout.stride)
+        stride = integer("i64", self.frame.shape.whole)
         return self.frame.move(inside, self.f.mul(index, stride))
 
     def _blocks(self, outside_row: Value, inside_row: Value, copy: _Copy) -> None:

@@ -33,10 +33,6 @@ class CodeTuning:
     caches, many enough that a block of weights is read once for several tiles."""
     amx_wide_group: int = 2 << 20
     """Bytes of packed weights from which twice as many rows share them on the matrix unit."""
-    padding: int = 1024
-    """Rows of scratch memory that lie a multiple of so many bytes apart are moved apart: they would
-    fall on a few sets of the first cache, which repeat every 4096 bytes, and a tile reads all its
-    rows at once. 0: they are left as they are."""
 
     # Tiles -----------------------------------------------------------------------------------
 

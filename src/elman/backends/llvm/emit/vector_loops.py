@@ -56,7 +56,7 @@ def _accumulate(phase: PhaseCode, blocks: int, block: Value, start: Value, heigh
         depth = integer("i64", chunk.depth * phase.shape.hidden_size * phase.lanes.bytes)
         weights = f.at(phase.frame.packed, chunk.offset * phase.lanes.bytes_each)
         weights = f.at(weights, f.mul(block, depth))
-        stride = f.mul(start, integer("i64", phase.frame.layout.stride))
+        stride = f.mul(start, integer("i64", phase.shape.whole))
         operands = [
             phase.frame.move(phase.operand(sweep.operand), stride) for sweep in chunk.sweeps
         ]
