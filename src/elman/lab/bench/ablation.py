@@ -83,7 +83,6 @@ KNOBS = (
         amx=True,
     ),
     Knob("transposed products", Tuning(transposed_tokens=NEVER)),
-    Knob("least width of transposed products", Tuning(transposed_columns=0)),
     Knob(
         "one thread for little work",
         Tuning(rows_per_thread=1, work_per_thread=1, products_per_thread=1),

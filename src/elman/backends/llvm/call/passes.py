@@ -360,8 +360,6 @@ def _weight_gradient(columns: Tensor, operand: Tensor) -> Tensor:
     tokens, width = operand.shape
     if by_amx(columns.t(), operand):
         return product(columns.t(), operand)
-    knobs = tuning.current
-    long, broad = knobs.transposed_tokens * width, knobs.transposed_columns * width
-    if tokens >= long and columns.shape[1] >= broad:
+    if tokens >= tuning.current.transposed_tokens * width:
         return (operand.t() @ columns).t().contiguous()
     return columns.t() @ operand

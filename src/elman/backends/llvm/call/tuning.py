@@ -35,10 +35,9 @@ class Tuning:
 
     # Products by torch
     transposed_tokens: int = 4
-    transposed_columns: int = 2
-    """From so many tokens and columns on, as multiples of the operand's width, the gradient of
-    weights is the transposed product and a copy. (Measured with MKL, AVX-512, H = 64..512: with
-    many tokens 5 to 15 % faster, with few slower.)"""
+    """From so many tokens on, as a multiple of the operand's width, the gradient of weights is the
+    transposed product and a copy. (Measured with MKL, AVX-512, H = 64..512: with many tokens 5 to
+    15 % faster, with few slower.)"""
 
     # Threads
     rows_per_thread: int = 4
