@@ -292,7 +292,7 @@ def test_every_knob_is_turned_off_by_some_ablation():
 def test_each_knob_is_measured_where_it_changes_something():
     rows, skipped = measure(works=("ablation",), cells=("gru",), shapes=(lab.Shape(3, 5, 6, 130),))
     names = [row.against.removeprefix("without ") for row in rows]
-    assert {"whole tiles", "borrowed memory"} <= set(names)
+    assert {"whole tiles", "shared output"} <= set(names)
     left = {one.what: one.why for one in skipped}
     assert left["ablation of wide groups on AMX, gru"]
     assert left["ablation of one thread for little work, gru"] == (

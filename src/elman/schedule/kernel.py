@@ -19,6 +19,8 @@ class Array:
     the batch, one in all, or single numbers a token; ``total`` is one in all that each thread has
     for itself."""
     columns: int
+    optional: bool = False
+    """Whether a call may leave it out, so that nothing is written there."""
 
 
 @dataclass(frozen=True)

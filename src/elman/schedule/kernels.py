@@ -131,6 +131,6 @@ def _kept(program: Compilation) -> list[Array]:
     return [
         Array("buffer", "token", program.width),
         Array("scalar", "scalar", len(program.scalars)),
-        *(Array(f"previous.{node.attr}", "token", 1) for node in program.previous),
+        *(Array(f"previous.{node.attr}", "token", 1, optional=True) for node in program.previous),
         Array("output", "token", 1),
     ]

@@ -88,6 +88,7 @@ KNOBS = (
         Tuning(rows_per_thread=1, work_per_thread=1, products_per_thread=1),
         threads=True,
     ),
+    Knob("shared output", Tuning(shared_output=False)),
     Knob("borrowed memory", Tuning(borrow_from=NEVER)),
 )
 """Each is deleted by deleting its field of the tuning, what reads that, and its line here."""

@@ -67,8 +67,13 @@ def _loop(cell: Cell, shape: Shape) -> _Loop | Skipped:
 
 
 def traffic(kernel: Kernel) -> tuple[set[Slot], set[Slot]]:
-    """The columns that a kernel reads, and those that it writes, of arrays with a row a token."""
-    streamed = {array.name for array in kernel.arrays if array.kind == "token"}
+    """The columns that a kernel reads, and those that it writes, of arrays with a row a token.
+
+    What may be left out is: on rows of equal length the output of the step before is not kept.
+    """
+    streamed = {
+        array.name for array in kernel.arrays if array.kind == "token" and not array.optional
+    }
     reads = {slot for node, slot in kernel.leaves.items() if node in kernel.last_read}
     writes = {slot for phase in kernel.phases for _, slot in phase.stores}
     return (

@@ -44,6 +44,7 @@ class Call:
         self.reverse = reverse
         self.rows = rows
         self.tokens = tokens
+        self.dense = batch_sizes.shape[0] * rows == tokens
 
     def threads(self) -> int:
         """No more than there are rows, or than are worth waking for the work."""
@@ -115,13 +116,14 @@ class ForwardResult(NamedTuple):
     saved: Saved | None
 
 
-def forward(call: Call, parts: Tensors, *, keep: bool) -> ForwardResult:
+def forward(call: Call, parts: Tensors, *, keep: bool, share: bool = True) -> ForwardResult:
     """Run the loop from its first step to its last.
 
     Args:
         call: the layer and the batch.
         parts: its tensors.
         keep: whether a backward pass may follow.
+        share: whether what is saved may be the memory of the output.
     """
     _check(call, parts)
     signature, size, tokens = call.signature, call.size, call.tokens
@@ -140,14 +142,24 @@ def forward(call: Call, parts: Tensors, *, keep: bool) -> ForwardResult:
     elif matrices is not None:
         column = program.first_product * size if keep else 0
         product(parts.data, matrices.t(), out=buffer.narrow(1, column, matrices.shape[0]))
-    output, saved = like.new_empty(tokens, size), None
+    shared = (
+        keep and share and call.dense and bool(signature.previous) and tuning.current.shared_output
+    )
+    scalar, saved = None, None
+    if keep and program.scalars:
+        scalar = like.new_empty(tokens, len(program.scalars))
+    if shared:
+        output, before = _shifted(call, like, first[signature.before])
+        saved = Saved(buffer, scalar, before)
+    else:
+        output = like.new_empty(tokens, size)
+        if keep:
+            previous = borrow(tokens, size, like.dtype) if signature.previous else None
+            saved = Saved(buffer, scalar, previous)
     arrays |= {"output": output, "buffer": buffer}
-    if keep:
-        scalar = like.new_empty(tokens, len(program.scalars)) if program.scalars else None
-        previous = borrow(tokens, size, like.dtype) if signature.previous else None
-        saved = Saved(buffer, scalar, previous)
-        arrays["scalar"] = scalar
-        arrays |= dict.fromkeys(signature.previous, previous)
+    if saved is not None:
+        arrays["scalar"] = saved.scalar
+        arrays |= dict.fromkeys(signature.previous, None if shared else saved.previous)
     kind = ("forward" if keep else "inference") + ("_table" if by_table else "")
     call.launch(kind, arrays, first, finals, count=call.threads())
     return ForwardResult(output, finals, saved)
@@ -182,6 +194,22 @@ def _check(call: Call, parts: Tensors) -> None:
             f"the cell {signature.graph.name} adds its input to {size} units, "
             f"and the input has {parts.data.shape[1]}"
         )
+
+
+def _shifted(call: Call, like: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    """Memory for the output, and the same shifted by one step.
+
+    The first state stands before the outputs (behind them, in the other direction), so that the
+    output of the step before is there without being written twice.
+    """
+    rows, tokens = call.rows, call.tokens
+    whole = like.new_empty(rows + tokens, call.size)
+    early, late = whole[:tokens], whole[rows:]
+    if call.reverse:
+        whole[tokens:].copy_(state)
+        return early, late
+    whole[:rows].copy_(state)
+    return late, early
 
 
 class Gradients(NamedTuple):

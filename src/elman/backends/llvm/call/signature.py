@@ -65,6 +65,9 @@ class Signature:
         self.streams = tuple(f"given{at}" for at in range(len(program.given)))
         """What kernels call the other streams."""
         self.previous = tuple(f"previous.{node.attr}" for node in program.previous)
+        nodes = program.graph.states
+        self.before = nodes.index(program.previous[0]) if program.previous else 0
+        """Which state the output of the step before is."""
         self.weight_gradients = tuple(
             (outer, program.slots[outer.operand], self._block(outer.products))
             for outer in program.weight_gradients

@@ -71,7 +71,8 @@ def recurrence(
     RUNS["llvm"] += 1
     call = _call(cell, data, batch_sizes, states, reverse)
     parts = Tensors(data, tuple(weights), tuple(masks), tuple(states), tuple(given))
-    result = forward(call, parts, keep=keep)
+    # What an operator returns must not share memory.
+    result = forward(call, parts, keep=keep, share=False)
     if result.saved is None:
         return [result.output, *result.finals]
     saved = [data.new_empty(0) if part is None else part for part in result.saved]

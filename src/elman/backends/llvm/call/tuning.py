@@ -48,6 +48,8 @@ class Tuning:
     """Products of two numbers that are, in a product of matrices."""
 
     # Memory
+    shared_output: bool = True
+    """Whether the outputs of the step before are kept as the output itself, shifted by a step."""
     borrow_from: int = 4 << 20
     """Bytes from which a piece of memory is lent again rather than freed."""
 

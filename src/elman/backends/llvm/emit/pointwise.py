@@ -149,6 +149,10 @@ class Pointwise:
         if self._kind(slot) == "scalar":
             scalar = f.emit(self.lanes.scalar, f"extractelement {value.typed}, i64 0")
             f.store(scalar, pointer, self.lanes.bytes_each)
+        elif self.layout.arrays[slot.array].optional:
+            base = self.frame.arrays[slot.array]
+            with f.when(f.compare("ne", base, Value("ptr", "null"))):
+                self.frame.store(value, pointer, tail=self.spot.tail)
         else:
             self.frame.store(value, pointer, tail=self.spot.tail)
 
