@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from elman import tasks
+from elman.data.form import AS_TOLD, Form
+from elman.data.source import items_of
 from elman.data.splits import Split
+from elman.data.typed import is_table
 from elman.errors import BundleError, ConfigError
 from elman.training import bundle
-from elman.training.options import RunOptions, declared
+from elman.training.options import ReadOptions, RunOptions, declared
 from elman.training.run import Trained, Watcher, run
 from elman.training.task import Evaluation, Predictor, Task
 
@@ -19,14 +22,14 @@ Fractions = tuple[float, float, float]
 
 
 def train(
-    data: str | Path,
+    data: Any,
     *,
     task: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
-    valid: str | Path | None = None,
-    test: str | Path | None = None,
+    valid: Any = None,
+    test: Any = None,
     fractions: Fractions | None = None,
     watcher: Watcher | None = None,
     **options: Any,
@@ -34,13 +37,15 @@ def train(
     """Train a model and judge it beside its baselines.
 
     Args:
-        data: a file, a folder, ``-`` for stdin, or a built-in data set.
+        data: a file, a folder, ``-`` for stdin, a built-in data set, a list of these; or a table: a
+            data frame of pandas or polars, an Arrow table, a mapping of columns, a list of
+            mappings or of tuples (text, label).
         task: its name; None takes that of the built-in set, or what suits the file.
         out: the folder to write the model to; None writes nothing.
         overwrite: replace the model that stands at ``out``.
         resume: go on with the run of ``out`` that was stopped.
-        valid: a file to validate on, instead of a share of ``data``.
-        test: a file to test on, instead of a share of ``data``.
+        valid: what to validate on, instead of a share of ``data``; likewise a file or a table.
+        test: what to test on, instead of a share of ``data``.
         fractions: shares of the training, validation and test parts (0.8, 0.1, 0.1; of the
             classifier with ``test`` given and 5,000 texts or more 0.98, 0.02, 0).
         watcher: is told of the run as it goes.
@@ -52,23 +57,30 @@ def train(
         TrainingError: the loss was not finite before the first epoch was whole.
         KeyboardInterrupt: stopped before the first epoch was whole.
     """
-    check_paths(data=data, out=out, valid=valid, test=test)
+    check_paths(out=out)
+    check_data(data=data, valid=valid, test=test)
     if resume and out is None:
         raise ConfigError("there is nothing to resume without out, the folder of the model")
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
-    columns, settings = sorted_out(chosen, options)
+    columns, reading, settings = sorted_out(chosen, options)
     asked = make_options(chosen, settings)
     place = None if out is None else Path(out)
     if place is not None:
         bundle.check_destination(place, overwrite=overwrite or resume)
     split = read_split(
-        chosen, data, columns, valid=valid, test=test, fractions=fractions, seed=asked.seed
+        chosen,
+        data,
+        columns,
+        form=reading.form(),
+        valid=valid,
+        test=test,
+        fractions=fractions,
+        seed=asked.seed,
     )
     request = {
-        "data": str(data),
+        **{name: _named(part) for name, part in (("data", data), ("valid", valid), ("test", test))},
         **columns,
-        "valid": None if valid is None else str(valid),
-        "test": None if test is None else str(test),
+        **reading.given(),
         "split": None if fractions is None else ",".join(map(str, fractions)),
     }
     return run(chosen, split, asked, out=place, resume=resume, watcher=watcher, request=request)
@@ -92,15 +104,14 @@ def load(path: str | Path, *, backend: str = "auto") -> Any:
     return task.load(bundle.read(path), backend=backend)
 
 
-def evaluate(
-    model: Predictor | Trained | str | Path, data: str | Path, **columns: str | None
-) -> Evaluation:
+def evaluate(model: Predictor | Trained | str | Path, data: Any, **options: Any) -> Evaluation:
     """Judge a model on all examples of ``data``, as they are.
 
     Args:
         model: a model, what ``train`` returned, or a folder.
-        data: a file, a folder, ``-`` for stdin, or a built-in data set.
-        **columns: the task's columns, such as ``text="review"``.
+        data: as ``train`` takes it.
+        **options: the task's columns, such as ``text="review"``, and how files are read, such as
+            ``encoding="cp1251"``.
 
     Raises:
         BundleError, ConfigError, DataError: the request cannot work.
@@ -111,10 +122,11 @@ def evaluate(
         task, predictor = task_of(model), None
     else:
         task, predictor = tasks.find(model.task), model
-    known, others = sorted_out(task, columns)
+    check_data(data=data)
+    columns, reading, others = sorted_out(task, options)
     if others:
-        raise _unknown(next(iter(others)), [*task.columns])
-    examples = task.read(data, **known)
+        raise _unknown(next(iter(others)), [*task.columns, *reading.__struct_fields__])
+    examples = read_all(task, data, columns, reading.form())
     return (predictor or load(cast("str | Path", model))).evaluate(examples)
 
 
@@ -144,13 +156,49 @@ def check_paths(**paths: Any) -> None:
             raise ConfigError(f"{name} is {path!r}; it must be a path, as a string or a Path")
 
 
+def check_data(**parts: Any) -> None:
+    """Refuse what is neither the name of a file nor a table nor a list of these.
+
+    Raises:
+        ConfigError: which argument it is.
+    """
+    for name, part in parts.items():
+        if part is None and name != "data":
+            continue
+        for item in items_of(part):
+            if not isinstance(item, str | Path) and not is_table(item):
+                raise ConfigError(
+                    f"{name} is {item!r:.80}; give a path, as a string or a Path, a data frame, "
+                    "or a list of (text, label)"
+                )
+
+
+def read_all(task: Task, data: Any, columns: Mapping[str, str | None], form: Form = AS_TOLD) -> Any:
+    """Read the examples of all files that ``data`` names.
+
+    Raises:
+        DataError: one cannot be read.
+    """
+    parts = [task.read(item, form=form, **columns) for item in items_of(data)]
+    return parts[0] if len(parts) == 1 else task.join(parts)
+
+
+def _named(data: Any) -> str | list[str] | None:
+    """Return how ``data`` can be named in a file of options; tables in memory cannot."""
+    names = [] if data is None else items_of(data)
+    if not names or not all(isinstance(name, str | Path) for name in names):
+        return None
+    return str(names[0]) if len(names) == 1 else [str(name) for name in names]
+
+
 def read_split(
     task: Task,
-    data: str | Path,
+    data: Any,
     columns: Mapping[str, str | None],
     *,
-    valid: str | Path | None = None,
-    test: str | Path | None = None,
+    form: Form = AS_TOLD,
+    valid: Any = None,
+    test: Any = None,
     fractions: Fractions | None = None,
     seed: int = 0,
 ) -> Split[Any]:
@@ -163,10 +211,11 @@ def read_split(
     if not isinstance(fractions, tuple | list | None):
         raise ConfigError(f"fractions is {fractions!r}; give three shares, as (0.8, 0.1, 0.1)")
     given = {
-        name: None if part is None else task.read(part, **columns)
+        name: None if part is None else read_all(task, part, columns, form)
         for name, part in (("valid", valid), ("test", test))
     }
-    return task.split(task.read(data, **columns), fractions=fractions, seed=seed, **given)
+    examples = read_all(task, data, columns, form)
+    return task.split(examples, fractions=fractions, seed=seed, **given)
 
 
 def make_options(task: Task, settings: Mapping[str, Any]) -> RunOptions:
@@ -179,7 +228,8 @@ def make_options(task: Task, settings: Mapping[str, Any]) -> RunOptions:
     names = [one.name for one in declared(task.options)]
     for name in settings:
         if name not in names:
-            raise _unknown(name, [*task.columns, *names])
+            reading = [one.name for one in declared(ReadOptions)]
+            raise _unknown(name, [*task.columns, *reading, *names])
     options = task.options(**settings)
     options.cells()
     return options
@@ -187,11 +237,11 @@ def make_options(task: Task, settings: Mapping[str, Any]) -> RunOptions:
 
 def sorted_out(
     task: Task, options: Mapping[str, Any]
-) -> tuple[dict[str, str | None], dict[str, Any]]:
-    """Return what names columns, and the other options.
+) -> tuple[dict[str, str | None], ReadOptions, dict[str, Any]]:
+    """Return what names columns, what says how files are read, and the other options.
 
     Raises:
-        ConfigError: a column is neither a name nor a number.
+        ConfigError: a column is neither a name nor a number, or the way to read cannot be.
     """
     columns: dict[str, str | None] = {}
     for name in task.columns:
@@ -200,8 +250,9 @@ def sorted_out(
             raise ConfigError(f"{name} is {value!r}; it must be a column's name or number from 1")
         if value is not None:
             columns[name] = str(value)
-    settings = {name: value for name, value in options.items() if name not in task.columns}
-    return columns, settings
+    rest = {name: value for name, value in options.items() if name not in task.columns}
+    reading = {one.name: rest.pop(one.name) for one in declared(ReadOptions) if one.name in rest}
+    return columns, ReadOptions(**reading), rest
 
 
 def _unknown(name: str, known: list[str]) -> ConfigError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -58,13 +57,13 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(
-    data: str | Path,
+    data: Any,
     *,
     task: str | None = None,
     cells: str | Sequence[str | Cell] = ("elman", "lstm", "gru"),
     seeds: int = 3,
-    valid: str | Path | None = None,
-    test: str | Path | None = None,
+    valid: Any = None,
+    test: Any = None,
     fractions: tuple[float, float, float] | None = None,
     on_run: Callable[[Task, Run], None] | None = None,
     **options: Any,
@@ -86,12 +85,12 @@ def compare(
         ConfigError, DataError, CellError: the request cannot work.
         KeyboardInterrupt: stopped; what was trained is lost.
     """
-    api.check_paths(data=data, valid=valid, test=test)
+    api.check_data(data=data, valid=valid, test=test)
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
     names = _distinct(cells)
     if not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"seeds is {seeds!r}; it must be a whole number of 1 or more")
-    columns, settings = api.sorted_out(chosen, options)
+    columns, reading, settings = api.sorted_out(chosen, options)
     own = cell_options(chosen.options)
     for name in (*own, "seed"):
         if name in settings:
@@ -99,7 +98,14 @@ def compare(
     asked = [api.make_options(chosen, {**settings, **dict.fromkeys(own, cell)}) for cell in names]
     _refuse_same_names([cell_name(one) for one in asked])
     split = api.read_split(
-        chosen, data, columns, valid=valid, test=test, fractions=fractions, seed=0
+        chosen,
+        data,
+        columns,
+        form=reading.form(),
+        valid=valid,
+        test=test,
+        fractions=fractions,
+        seed=0,
     )
     return compare_split(chosen, split, asked, seeds=seeds, on_run=on_run)
 
