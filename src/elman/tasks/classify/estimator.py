@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from elman.cell import Cell
 from elman.data.examples import Examples
+from elman.data.inputs import texts_of
 from elman.errors import TrainingError
 from elman.tasks.classify import task
 from elman.tasks.classify.options import ClassifyOptions
@@ -100,11 +101,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         """Train on ``texts`` and their labels.
 
         Raises:
-            TypeError: ``X`` holds something that is not a string.
+            InputError: ``X`` holds something that is missing or no string.
             TrainingError: the loss was not finite before the first epoch was whole.
             ValueError: lengths differ, there is one class only, or an option cannot work.
         """
-        texts = _texts(X)
+        texts = texts_of(X, "X")
         targets = column_or_1d(np.asarray(y), warn=True)
         check_classification_targets(targets)
         if len(texts) != len(targets):
@@ -138,7 +139,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: Iterable[str]) -> NDArray[np.float32]:  # noqa: N803
         """Return the probabilities (texts, C) in the order of ``classes_``."""
         check_is_fitted(self)
-        texts = _texts(X)
+        texts = texts_of(X, "X")
         result = np.zeros((len(texts), len(self.classes_)), dtype=np.float32)
         result[:, self._columns] = self.model_.predict_proba(texts)
         return result
@@ -163,13 +164,3 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.input_tags.one_d_array = True
         return tags
-
-
-def _texts(values: Iterable[str]) -> list[str]:
-    if isinstance(values, str):
-        raise TypeError("X is one string; pass a list of strings")
-    texts: Sequence[Any] = list(values)
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"text {i} is a {type(text).__name__}; every text must be a str")
-    return [str(text) for text in texts]
