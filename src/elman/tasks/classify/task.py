@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elman.data import splits
 from elman.data.examples import Examples
@@ -150,7 +150,7 @@ def baselines(split: Split[Examples], options: ClassifyOptions) -> list[Baseline
     ]
 
 
-def files(name: str, learner: ClassifierLearner, report: Report) -> dict[str, bytes]:
+def files(name: str, learner: ClassifierLearner, report: Report[Any]) -> dict[str, bytes]:
     """Return the model card and the pictures of the confusion matrix."""
     from elman.tasks.classify.card import model_card
     from elman.tasks.classify.figures import confusion_pictures
