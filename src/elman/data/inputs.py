@@ -106,7 +106,7 @@ def _listed(values: Any, name: str) -> list[Any]:
 
 
 def _reason(position: int, text: Any) -> str:
-    if _is_missing(text):
+    if is_missing(text):
         return (
             f"text {position} is missing ({text}); drop or fill what is missing first, as "
             'df["text"].dropna() or .fillna("")'
@@ -116,7 +116,8 @@ def _reason(position: int, text: Any) -> str:
     return f"text {position} is {_a(text)}; every text must be a string"
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, NaN, pandas' NA and NaT."""
     is_nan = isinstance(value, float | np.floating) and bool(np.isnan(value))
     return value is None or is_nan or type(value).__name__ in _MISSING
 
