@@ -3,37 +3,76 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack, cast, get_type_hints
 
 from elman import tasks
+from elman.callbacks import Callbacks
 from elman.data.form import AS_TOLD, Form
 from elman.data.source import items_of
 from elman.data.splits import Split
 from elman.data.typed import is_table
 from elman.errors import BundleError, ConfigError
+from elman.keywords import DataOptions, TrainOptions
 from elman.training import bundle
 from elman.training.options import ReadOptions, RunOptions, declared
-from elman.training.run import Trained, Watcher, run
-from elman.training.task import Evaluation, Predictor, Task
+from elman.training.progress import TrainingProgress, asked_for
+from elman.training.run import Trained, run
+from elman.training.task import Predictor, Task
+
+if TYPE_CHECKING:
+    from elman.tasks.classify.metrics import Classification
+    from elman.tasks.classify.predictor import TextClassifierModel
+
+    # Those of every task: of one now, a union once there are several.
+    Model: TypeAlias = TextClassifierModel
+    Scores: TypeAlias = Classification
 
 Fractions = tuple[float, float, float]
+Called = TypeVar("Called", bound=Callable[..., Any])
 
 
+def shows(keywords: type) -> Callable[[Called], Called]:
+    """Return a decorator that shows each of the ``keywords`` in the signature, for the tab key.
+
+    A function's ``**options`` are named and typed for editors by ``elman.keywords``; `help` and
+    notebooks see the signature of the function as it runs.
+    """
+    hints = get_type_hints(keywords)
+    structs = [ReadOptions, *(tasks.find(name).options for name in tasks.TASKS)]
+    defaults = {one.name: one.default for struct in structs for one in declared(struct)}
+
+    def decorate(function: Called) -> Called:
+        signature = inspect.signature(function)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        shown = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        shown += [
+            inspect.Parameter(name, kind, default=defaults.get(name), annotation=hint)
+            for name, hint in hints.items()
+        ]
+        vars(function)["__signature__"] = signature.replace(parameters=shown)
+        return function
+
+    return decorate
+
+
+@shows(TrainOptions)
 def train(
     data: Any,
     *,
     task: str | None = None,
     out: str | Path | None = None,
-    overwrite: bool = False,
+    force: bool = False,
     resume: bool = False,
     valid: Any = None,
     test: Any = None,
-    fractions: Fractions | None = None,
-    watcher: Watcher | None = None,
-    **options: Any,
-) -> Trained:
+    split: Fractions | None = None,
+    progress: bool | None = None,
+    callbacks: Iterable[object] = (),
+    **options: Unpack[TrainOptions],
+) -> Trained[Model, Scores]:
     """Train a model and judge it beside its baselines.
 
     Args:
@@ -42,13 +81,15 @@ def train(
             mappings or of tuples (text, label).
         task: its name; None takes that of the built-in set, or what suits the file.
         out: the folder to write the model to; None writes nothing.
-        overwrite: replace the model that stands at ``out``.
+        force: replace the model that stands at ``out``.
         resume: go on with the run of ``out`` that was stopped.
         valid: what to validate on, instead of a share of ``data``; likewise a file or a table.
         test: what to test on, instead of a share of ``data``.
-        fractions: shares of the training, validation and test parts (0.8, 0.1, 0.1; of the
+        split: shares of the training, validation and test parts (0.8, 0.1, 0.1; of the
             classifier with ``test`` given and 5,000 texts or more 0.98, 0.02, 0).
-        watcher: is told of the run as it goes.
+        progress: show how it goes; None shows it in a notebook and on a terminal.
+        callbacks: functions, called with each epoch, or objects as ``elman.callbacks`` tells; what
+            one raises ends the run.
         **options: the task's columns (``text="review"``) and options (``cell="gru"``,
             ``epochs=3``), as ``elman train --task NAME --help`` lists them.
 
@@ -63,30 +104,36 @@ def train(
         raise ConfigError("there is nothing to resume without out, the folder of the model")
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
     columns, reading, settings = sorted_out(chosen, options)
-    asked = make_options(chosen, settings)
+    asked = make_options(chosen, settings, beside=train.__kwdefaults__ or ())
+    told = Callbacks(callbacks)
     place = None if out is None else Path(out)
     if place is not None:
-        bundle.check_destination(place, overwrite=overwrite or resume)
-    split = read_split(
+        bundle.check_destination(place, overwrite=force or resume)
+    parts = read_split(
         chosen,
         data,
         columns,
         form=reading.form(),
         valid=valid,
         test=test,
-        fractions=fractions,
+        fractions=split,
         seed=asked.seed,
     )
     request = {
         **{name: _named(part) for name, part in (("data", data), ("valid", valid), ("test", test))},
         **columns,
         **reading.given(),
-        "split": None if fractions is None else ",".join(map(str, fractions)),
+        "split": None if split is None else ",".join(map(str, split)),
     }
-    return run(chosen, split, asked, out=place, resume=resume, watcher=watcher, request=request)
+    shown = [TrainingProgress()] if asked_for(progress) else []
+    with Callbacks([*shown, told]) as watcher:
+        trained = run(
+            chosen, parts, asked, out=place, resume=resume, watcher=watcher, request=request
+        )
+    return cast("Trained[Model, Scores]", trained)
 
 
-def load(path: str | Path, *, backend: str = "auto") -> Any:
+def load(path: str | Path, *, backend: str = "auto") -> Model:
     """Read a model that `train` or a model's ``save`` wrote.
 
     Args:
@@ -101,10 +148,13 @@ def load(path: str | Path, *, backend: str = "auto") -> Any:
     """
     check_paths(data=path)
     task = task_of(path)
-    return task.load(bundle.read(path), backend=backend)
+    return cast("Model", task.load(bundle.read(path), backend=backend))
 
 
-def evaluate(model: Predictor | Trained | str | Path, data: Any, **options: Any) -> Evaluation:
+@shows(DataOptions)
+def evaluate(
+    model: Predictor | Trained[Any, Any] | str | Path, data: Any, **options: Unpack[DataOptions]
+) -> Scores:
     """Judge a model on all examples of ``data``, as they are.
 
     Args:
@@ -117,7 +167,7 @@ def evaluate(model: Predictor | Trained | str | Path, data: Any, **options: Any)
         BundleError, ConfigError, DataError: the request cannot work.
     """
     if isinstance(model, Trained):
-        model = model.model
+        return evaluate(model.model, data, **options)
     if isinstance(model, str | Path):
         task, predictor = task_of(model), None
     else:
@@ -127,7 +177,8 @@ def evaluate(model: Predictor | Trained | str | Path, data: Any, **options: Any)
     if others:
         raise _unknown(next(iter(others)), [*task.columns, *reading.__struct_fields__])
     examples = read_all(task, data, columns, reading.form())
-    return (predictor or load(cast("str | Path", model))).evaluate(examples)
+    judged = (predictor or load(cast("str | Path", model))).evaluate(examples)
+    return cast("Scores", judged)
 
 
 def task_of(path: str | Path) -> Task:
@@ -205,11 +256,11 @@ def read_split(
     """Read ``data`` and the parts that are given, and cut the others from ``data``.
 
     Raises:
-        ConfigError: ``fractions`` are no three shares.
+        ConfigError: ``split`` is no three shares.
         DataError: a part cannot be read.
     """
     if not isinstance(fractions, tuple | list | None):
-        raise ConfigError(f"fractions is {fractions!r}; give three shares, as (0.8, 0.1, 0.1)")
+        raise ConfigError(f"split is {fractions!r}; give three shares, as (0.8, 0.1, 0.1)")
     given = {
         name: None if part is None else read_all(task, part, columns, form)
         for name, part in (("valid", valid), ("test", test))
@@ -218,8 +269,15 @@ def read_split(
     return task.split(examples, fractions=fractions, seed=seed, **given)
 
 
-def make_options(task: Task, settings: Mapping[str, Any]) -> RunOptions:
+def make_options(
+    task: Task, settings: Mapping[str, Any], *, beside: Iterable[str] = ()
+) -> RunOptions:
     """Return a task's options, each checked, its cells found.
+
+    Args:
+        task: whose they are.
+        settings: those that are given.
+        beside: what else the caller takes, for who misspells it.
 
     Raises:
         ConfigError: there is no such option, or its value cannot work.
@@ -229,7 +287,7 @@ def make_options(task: Task, settings: Mapping[str, Any]) -> RunOptions:
     for name in settings:
         if name not in names:
             reading = [one.name for one in declared(ReadOptions)]
-            raise _unknown(name, [*task.columns, *reading, *names])
+            raise _unknown(name, [*beside, *task.columns, *reading, *names])
     options = task.options(**settings)
     options.cells()
     return options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from elman.cli import options
@@ -78,8 +79,9 @@ def _compare(
         task=task.name,
         cells=cells,
         seeds=seeds,
-        fractions=fractions,
-        on_run=None if json else screen.print_run,
+        split=fractions,
+        progress=False,
+        callbacks=[] if json else [SimpleNamespace(on_run=screen.print_run)],
         **given,
     )
     if json:

@@ -104,10 +104,11 @@ def _train(
                 data,
                 task=task.name,
                 out=place,
-                overwrite=force,
+                force=force,
                 resume=resume,
-                fractions=fractions,
-                watcher=watcher,
+                split=fractions,
+                progress=False,
+                callbacks=[watcher],
                 **given,
             )
     except KeyboardInterrupt:

@@ -166,7 +166,7 @@ def baselines(split: Split[Examples], options: ClassifyOptions) -> list[Baseline
     ]
 
 
-def files(name: str, learner: ClassifierLearner, report: Report) -> dict[str, bytes]:
+def files(name: str, learner: ClassifierLearner, report: Report[Any]) -> dict[str, bytes]:
     """Return the model card and the pictures of the confusion matrix."""
     from elman.tasks.classify.card import model_card
     from elman.tasks.classify.figures import confusion_pictures
