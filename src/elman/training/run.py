@@ -177,7 +177,7 @@ def run(
         files = {
             "metrics.json": msgspec.json.format(msgspec.json.encode(report), indent=1),
             "history.jsonl": history.to_lines(fitted.history),
-            "train.toml": train_toml(task, settled, request or {}),
+            bundle.TRAIN_OPTIONS: train_toml(task, settled, request or {}),
             **task.files(out.name, learner, report),
         }
         bundle.save(out, predictor, training=settled, files=files)
