@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -16,6 +16,8 @@ from elman.cells import find, split_names
 from elman.data.splits import Split
 from elman.errors import ConfigError
 from elman.keywords import CompareOptions
+from elman.text.summary import Summary, Table
+from elman.text.terminal import counted
 from elman.training.options import RunOptions, declared
 from elman.training.progress import ComparisonProgress, asked_for
 from elman.training.run import fit
@@ -48,7 +50,7 @@ class Row(msgspec.Struct, frozen=True):
     seconds_spread: float
 
 
-class Comparison(msgspec.Struct, frozen=True):
+class Comparison(Summary, msgspec.Struct, frozen=True):
     """What `elman compare` prints."""
 
     task: str
@@ -58,6 +60,28 @@ class Comparison(msgspec.Struct, frozen=True):
     rows: list[Row]
     runs: list[Run]
     baselines: list[Baseline]
+
+    def summary(self) -> Iterator[str | Table]:
+        """Say how good each cell is: means and standard deviations over the seeds."""
+        metrics = self.rows[0].mean
+        seeds = len(self.runs) // len(self.rows)
+        yield (
+            f"{self.data}: {counted(self.test_count, 'test example')}, {counted(seeds, 'seed')}; "
+            "mean ± standard deviation"
+        )
+        rows = [
+            [
+                row.cell,
+                *(f"{row.mean[name]:.4f} ± {row.spread[name]:.4f}" for name in metrics),
+                f"{row.seconds:.1f}",
+            ]
+            for row in self.rows
+        ]
+        rows += [
+            [one.name, *(f"{one.test.metrics[name]:.4f}" for name in metrics), f"{one.seconds:.1f}"]
+            for one in self.baselines
+        ]
+        yield Table(["", *metrics, "seconds"], rows)
 
 
 @api.shows(CompareOptions)

@@ -10,14 +10,17 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from elman.training.history import Epoch
 from elman.training.task import Metric
+
+if TYPE_CHECKING:
+    from elman.training.history import Epoch
 
 PIXELS_PER_INCH = 150
 

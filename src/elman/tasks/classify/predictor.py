@@ -23,6 +23,7 @@ from elman.nn.batches import batches
 from elman.tasks.classify.metrics import Classification, evaluate
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyAnswers
+from elman.text.summary import Table
 from elman.text.tokenizer import Encoded, Tokenizer, load_tokenizer
 from elman.training import bundle
 
@@ -76,6 +77,18 @@ class TextClassifierModel:
         return (
             f"<{cell} classifier, {len(self.classes)} classes, {self.num_parameters:,} parameters>"
         )
+
+    def _repr_html_(self) -> str:
+        config = self.module.config
+        classes = ", ".join(self.classes[:10]) + (", …" if len(self.classes) > 10 else "")
+        directions = "two directions" if config.bidirectional else "one direction"
+        rows = {
+            "cell": f"{self.module.recurrent.cell.name}, {config.hidden_size} units, {directions}",
+            f"{len(self.classes)} classes": classes,
+            "reads": f"{self.tokenizer.vocab_size:,} {self.tokenizer.level}",
+            "parameters": f"{self.num_parameters:,}",
+        }
+        return Table(["classifier", ""], [*rows.items()]).html()
 
     @property
     def num_parameters(self) -> int:
