@@ -65,14 +65,16 @@ class Comparison(Summary, msgspec.Struct, frozen=True):
         """Say how good each cell is: means and standard deviations over the seeds."""
         metrics = self.rows[0].mean
         seeds = len(self.runs) // len(self.rows)
-        yield (
-            f"{self.data}: {counted(self.test_count, 'test example')}, {counted(seeds, 'seed')}; "
-            "mean ± standard deviation"
-        )
+        spread = "; mean ± standard deviation" if seeds > 1 else ""
+        count = counted(self.test_count, "test example")
+        yield f"{self.data}: {count}, {counted(seeds, 'seed')}{spread}"
         rows = [
             [
                 row.cell,
-                *(f"{row.mean[name]:.4f} ± {row.spread[name]:.4f}" for name in metrics),
+                *(
+                    f"{row.mean[name]:.4f}" + f" ± {row.spread[name]:.3f}" * (seeds > 1)
+                    for name in metrics
+                ),
                 f"{row.seconds:.1f}",
             ]
             for row in self.rows
@@ -130,10 +132,10 @@ def compare(
     beside = compare.__kwdefaults__ or ()
     asked = [api.make_options(chosen, one, beside=beside) for one in given]
     _refuse_same_names([cell_name(one) for one in asked])
-    told = Callbacks(callbacks)
-    parts = api.read_split(chosen, data, columns, valid=valid, test=test, fractions=split, seed=0)
     shown = [ComparisonProgress(len(asked) * seeds)] if asked_for(progress) else []
-    with Callbacks([*shown, told]) as watcher:
+    watcher = Callbacks(callbacks, first=shown)
+    parts = api.read_split(chosen, data, columns, valid=valid, test=test, fractions=split, seed=0)
+    with watcher:
         return compare_split(chosen, parts, asked, seeds=seeds, watcher=watcher)
 
 

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from elman.training.history import Epoch
 
 PIXELS_PER_INCH = 150
+HEIGHT = 700
+"""Pixels that a picture may be high in a notebook, so that it fits a screen."""
 
 
 class Picture(Figure):
     """A matplotlib figure that a notebook shows by itself, without pyplot."""
 
     def _repr_png_(self) -> bytes:
-        return render(self, "png", dpi=100)
+        return render(self, "png", dpi=int(min(100, HEIGHT / self.get_figheight())))
 
 
 def render(figure: Figure, kind: str, *, dpi: int = PIXELS_PER_INCH) -> bytes:

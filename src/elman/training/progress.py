@@ -105,16 +105,15 @@ class Notebook:
     """One output of a cell, drawn anew."""
 
     def __init__(self) -> None:
-        from IPython.display import display
-
         self._said: list[str] = []
         self._rows: list[str] = []
+        self._said_after: list[str] = []
         self._bar = ""
-        self._handle: Any = display(self._html(), display_id=True)  # type: ignore[no-untyped-call]
+        self._handle: Any = None
 
     def say(self, text: str) -> None:
-        """Add a line."""
-        self._said.append(f"<div>{escape(text)}</div>")
+        """Add a line, above the table or below its rows."""
+        (self._said_after if self._rows else self._said).append(f"<div>{escape(text)}</div>")
         self._draw()
 
     def row(self, cells: Sequence[str]) -> None:
@@ -138,11 +137,16 @@ class Notebook:
 
         rows = "".join(f"<tr>{row}</tr>" for row in self._rows)
         table = f'<div style="max-height:20em;overflow:auto"><table>{rows}</table></div>'
-        parts = (*self._said, table if rows else "", self._bar)
+        parts = (*self._said, table if rows else "", *self._said_after, self._bar)
         return HTML("".join(parts))  # type: ignore[no-untyped-call]
 
     def _draw(self) -> None:
-        self._handle.update(self._html())
+        from IPython.display import display
+
+        if self._handle is None:
+            self._handle = display(self._html(), display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(self._html())
 
 
 class Paced:

@@ -219,13 +219,13 @@ class TextClassifierModel:
         cell = ir_text.write(self.module.recurrent.cell.graph)
         return config, {TOKENIZER: self.tokenizer.to_json(), CELL: cell.encode()}
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the model to the folder ``path``, from which ``elman.load`` reads it.
 
         Raises:
-            BundleError: ``path`` exists and ``overwrite`` is false, or it cannot be written.
+            BundleError: ``path`` exists and ``force`` is false, or it cannot be written.
         """
-        bundle.check_destination(Path(path), overwrite=overwrite)
+        bundle.check_destination(Path(path), force=force)
         bundle.save(Path(path), self, training={}, files={})
 
     def _run(self, tokens: PackedSequence) -> Tensor:
