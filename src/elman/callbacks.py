@@ -73,10 +73,6 @@ class Callbacks:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Tell all that all is over."""
         with ExitStack() as stack:  # all are closed, even if one raises
             while self._begun:
                 known = self._begun.pop(0)
