@@ -267,7 +267,7 @@ def test_a_model_is_judged_on_one_class_and_on_few_texts(call, here, model):
 BAD_COMMANDS = {
     "unknown command": (["trian"], 'Unknown command "trian". Did you mean "train"?'),
     "unknown option": (["train", "names.tsv", "--epoch", "3"], "--epoch"),
-    "no data": (["train"], "requires an argument"),
+    "no data": (["train"], "DATA is missing: name a file"),
     "no number": (["train", "names.tsv", "--epochs", "many"], "--epochs"),
     "unknown cell": (["train", "names.tsv", "--cell", "lstn"], "did you mean lstm?"),
     "unknown cells": (["compare", "names.tsv", "--cells", "lstm,grv"], "did you mean gru?"),

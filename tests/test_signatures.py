@@ -18,7 +18,7 @@ import pytest
 import elman
 from elman import keywords, tasks
 from elman.errors import ConfigError
-from elman.training.options import declared
+from elman.training.options import ReadOptions, declared
 
 FILE = Path(keywords.__file__)
 RENEW = bool(os.environ.get("ELMAN_RENEW_KEYWORDS"))
@@ -27,10 +27,12 @@ HOW = "ELMAN_RENEW_KEYWORDS=1 python -m pytest tests/test_signatures.py"
 
 def written():
     """The text of `elman/keywords.py` for the tasks that there are."""
-    columns, others, runs = {}, {}, {}
+    reading, others, runs = {}, {}, {}
+    for one in declared(ReadOptions):
+        add(reading, one.name, spelt(one), one.option.text)
     for task in map(tasks.find, tasks.TASKS):
         for name, text in task.columns.items():
-            add(columns, name, "str | int | None", text)
+            add(reading, name, "str | int | None", text)
         for one in declared(task.options):
             own = one.takes_cell or one.name == "seed"
             add(runs if own else others, one.name, spelt(one), one.option.text)
@@ -38,8 +40,8 @@ def written():
         f'"""{keywords.__doc__}"""\n',
         "from typing import Literal, TypedDict\n",
         "from elman.cell import Cell\n",
-        *fields("Columns(TypedDict, total=False)", "Where in a table the data stand.", columns),
-        *fields("CompareOptions(Columns, total=False)", "Of all runs of a comparison.", others),
+        *fields("Reading(TypedDict, total=False)", "How data are read.", reading),
+        *fields("CompareOptions(Reading, total=False)", "Of all runs of a comparison.", others),
         *fields("TrainOptions(CompareOptions, total=False)", "Of one run.", runs),
     ]
     return "\n".join(lines)
@@ -79,7 +81,7 @@ def test_every_option_stands_in_the_signature_with_its_default(function):
     for task in map(tasks.find, tasks.TASKS):
         for name in task.columns:
             assert shown[name].default is None
-        for one in declared(task.options):
+        for one in (*declared(ReadOptions), *declared(task.options)):
             if function is elman.compare and (one.takes_cell or one.name == "seed"):
                 assert one.name not in shown
             else:

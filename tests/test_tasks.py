@@ -298,7 +298,7 @@ def test_empty_input_is_one_sentence(task, data, call):
         ("epochs = ", "--config a.toml is not TOML: Invalid value"),
         ('force = "no"', "--config: force is 'no'; it must be true or false"),
         ("split = 2026-01-02", "--config: split is datetime.date(2026, 1, 2); it must be text"),
-        ("data = ['a']", "--config: data is ['a']; it must be text"),
+        ("data = [3]", "--config: data is [3]; it must be text"),
         ("out = 3", "--config: out is 3; it must be text"),
         ("backend = 'cuda'", "--config: backend is 'cuda'; it must be one of auto, llvm"),
         ("config = 'b.toml'", "--config names config, which is no option of this command"),
@@ -327,7 +327,7 @@ def test_an_option_that_is_not_there_is_refused_with_the_nearest(task, data):
 @pytest.mark.parametrize(
     ("call_", "said"),
     [
-        (lambda data: elman.train(None), "data is None; it must be a path"),
+        (lambda data: elman.train(None), "data is None; give a path"),
         (lambda data: elman.train(data, out=3), "out is 3; it must be a path"),
         (lambda data: elman.train(data, split=0.1), "split is 0.1; give three shares"),
         (lambda data: elman.train(data, task=3), "there is no task 3"),

@@ -8,16 +8,26 @@ from typing import Literal, TypedDict
 from elman.cell import Cell
 
 
-class Columns(TypedDict, total=False):
-    """Where in a table the data stand."""
+class Reading(TypedDict, total=False):
+    """How data are read."""
 
+    bad_rows: Literal["refuse", "skip"]
+    """What to do with a row that cannot be read."""
+    delimiter: str | None
+    """Of tables: one character, or tab, space."""
+    drop_unlabelled: bool
+    """Leave out examples without a label, refused otherwise."""
+    encoding: str | None
+    """Of text files: utf-8, cp1251, koi8-r, gbk ..."""
+    header: bool | None
+    """Whether the first row of a table names the columns."""
     label: str | int | None
     """Column that holds the class, by name or by number from 1."""
     text: str | int | None
     """Column that holds the text, by name or by number from 1."""
 
 
-class CompareOptions(Columns, total=False):
+class CompareOptions(Reading, total=False):
     """Of all runs of a comparison."""
 
     backend: Literal["auto", "llvm", "builtin", "eager"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Unpack
 
 import msgspec
@@ -88,13 +87,13 @@ class Comparison(Summary, msgspec.Struct, frozen=True):
 
 @api.shows(CompareOptions)
 def compare(
-    data: str | Path,
+    data: Any,
     *,
     task: str | None = None,
     cells: str | Sequence[str | Cell] = ("elman", "lstm", "gru"),
     seeds: int = 3,
-    valid: str | Path | None = None,
-    test: str | Path | None = None,
+    valid: Any = None,
+    test: Any = None,
     split: api.Fractions | None = None,
     progress: bool | None = None,
     callbacks: Iterable[object] = (),
@@ -118,12 +117,12 @@ def compare(
         ConfigError, DataError, CellError: the request cannot work.
         KeyboardInterrupt: stopped; what was trained is lost.
     """
-    api.check_paths(data=data, valid=valid, test=test)
+    api.check_data(data=data, valid=valid, test=test)
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
     names = _distinct(cells)
     if not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"seeds is {seeds!r}; it must be a whole number of 1 or more")
-    columns, settings = api.sorted_out(chosen, options)
+    columns, reading, settings = api.sorted_out(chosen, options)
     own = cell_options(chosen.options)
     for name in (*own, "seed"):
         if name in settings:
@@ -134,7 +133,16 @@ def compare(
     _refuse_same_names([cell_name(one) for one in asked])
     shown = [ComparisonProgress(len(asked) * seeds)] if asked_for(progress) else []
     watcher = Callbacks(callbacks, first=shown)
-    parts = api.read_split(chosen, data, columns, valid=valid, test=test, fractions=split, seed=0)
+    parts = api.read_split(
+        chosen,
+        data,
+        columns,
+        form=reading.form(),
+        valid=valid,
+        test=test,
+        fractions=split,
+        seed=0,
+    )
     with watcher:
         return compare_split(chosen, parts, asked, seeds=seeds, watcher=watcher)
 

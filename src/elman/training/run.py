@@ -223,6 +223,12 @@ def judge(
     )
 
 
+def _without_folders(names: str | list[str]) -> str | list[str]:
+    if isinstance(names, str):
+        return Path(names).name if Path(names).is_absolute() else names
+    return [Path(name).name if Path(name).is_absolute() else name for name in names]
+
+
 def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any]) -> bytes:
     """Return the options that repeat a run: `elman train --config train.toml`.
 
@@ -230,8 +236,8 @@ def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any
     """
     given = {name: value for name, value in request.items() if value not in (None, "-")}
     for name in ("data", "valid", "test"):
-        if name in given and Path(given[name]).is_absolute():
-            given[name] = Path(given[name]).name
+        if name in given:
+            given[name] = _without_folders(given[name])
     return toml(
         {"task": task.name, **given, **settled},
         comments=["Repeats this run: elman train --config train.toml, where the data are."],

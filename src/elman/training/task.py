@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from elman.data.examples import Inputs
+from elman.data.form import Form
 from elman.data.splits import Part, Split
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
@@ -218,11 +219,21 @@ class Task(Protocol):
     """The columns that ``read`` can be told, each with a sentence for ``--help``."""
     metrics: Mapping[str, Metric]
 
-    def claims(self, data: str | Path) -> bool:
+    def claims(self, data: Any) -> bool:
         """Whether a file is plainly this task's, by its name or beginning."""
 
-    def read(self, data: str | Path, **columns: str | None) -> Any:
-        """Read examples from a file, a folder, ``-`` or a built-in data set.
+    def read(self, data: Any, *, form: Form, **columns: str | None) -> Any:
+        """Read examples from a file, a folder, ``-``, a built-in data set or a table in memory.
+
+        Raises:
+            DataError: it is not what it was given for.
+        """
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Return the examples of several files as one."""
+
+    def read_inputs(self, data: Any, *, form: Form, **columns: str | None) -> Inputs:
+        """Read what ``Predictor.answer`` takes, with the columns beside it.
 
         Raises:
             DataError: it is not what it was given for.
