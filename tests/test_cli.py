@@ -204,7 +204,7 @@ BAD_DATA = {
     ),
     "one class": ("a.csv", "text,label\na,x\nb,x\nc,x\n", "a.csv has one class only, 'x'; add"),
     "label missing": ("a.csv", "text,label\na,x\nb,\n", "a.csv line 3: label column 'label' is"),
-    "binary": ("a.csv", b"text\0label", "a.csv is a binary file; give text"),
+    "binary": ("a.csv", b"text\0label", "a.csv line 1 has a NUL byte"),
     "quote": ("a.csv", 'text,label\na,x\n"b,y\n', "a.csv line 3: a quotation mark opens"),
     "JSON": (
         "a.jsonl",

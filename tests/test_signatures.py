@@ -27,12 +27,12 @@ HOW = "ELMAN_RENEW_KEYWORDS=1 python -m pytest tests/test_signatures.py"
 
 def written():
     """The text of `elman/keywords.py` for the tasks that there are."""
-    reading, others, runs = {}, {}, {}
+    columns, others, runs = {}, {}, {}
     for one in declared(ReadOptions):
-        add(reading, one.name, spelt(one), one.option.text)
+        add(columns, one.name, spelt(one), one.option.text)
     for task in map(tasks.find, tasks.TASKS):
         for name, text in task.columns.items():
-            add(reading, name, "str | int | None", text)
+            add(columns, name, "str | int | None", text)
         for one in declared(task.options):
             own = one.takes_cell or one.name == "seed"
             add(runs if own else others, one.name, spelt(one), one.option.text)
@@ -40,8 +40,8 @@ def written():
         f'"""{keywords.__doc__}"""\n',
         "from typing import Literal, TypedDict\n",
         "from elman.cell import Cell\n",
-        *fields("Reading(TypedDict, total=False)", "How data are read.", reading),
-        *fields("CompareOptions(Reading, total=False)", "Of all runs of a comparison.", others),
+        *fields("DataOptions(TypedDict, total=False)", "How data are read.", columns),
+        *fields("CompareOptions(DataOptions, total=False)", "Of all runs of a comparison.", others),
         *fields("TrainOptions(CompareOptions, total=False)", "Of one run.", runs),
     ]
     return "\n".join(lines)
@@ -81,7 +81,9 @@ def test_every_option_stands_in_the_signature_with_its_default(function):
     for task in map(tasks.find, tasks.TASKS):
         for name in task.columns:
             assert shown[name].default is None
-        for one in (*declared(ReadOptions), *declared(task.options)):
+        for one in declared(ReadOptions):
+            assert shown[one.name].default == one.default
+        for one in declared(task.options):
             if function is elman.compare and (one.takes_cell or one.name == "seed"):
                 assert one.name not in shown
             else:

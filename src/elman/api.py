@@ -15,7 +15,7 @@ from elman.data.source import items_of
 from elman.data.splits import Split
 from elman.data.typed import is_table
 from elman.errors import BundleError, ConfigError
-from elman.keywords import Reading, TrainOptions
+from elman.keywords import DataOptions, TrainOptions
 from elman.training import bundle
 from elman.training.options import ReadOptions, RunOptions, declared
 from elman.training.progress import TrainingProgress, asked_for
@@ -151,9 +151,9 @@ def load(path: str | Path, *, backend: str = "auto") -> Model:
     return cast("Model", task.load(bundle.read(path), backend=backend))
 
 
-@shows(Reading)
+@shows(DataOptions)
 def evaluate(
-    model: Predictor | Trained[Any, Any] | str | Path, data: Any, **options: Unpack[Reading]
+    model: Predictor | Trained[Any, Any] | str | Path, data: Any, **options: Unpack[DataOptions]
 ) -> Scores:
     """Judge a model on all examples of ``data``, as they are.
 

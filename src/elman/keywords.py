@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 from elman.cell import Cell
 
 
-class Reading(TypedDict, total=False):
+class DataOptions(TypedDict, total=False):
     """How data are read."""
 
     bad_rows: Literal["refuse", "skip"]
@@ -27,7 +27,7 @@ class Reading(TypedDict, total=False):
     """Column that holds the text, by name or by number from 1."""
 
 
-class CompareOptions(Reading, total=False):
+class CompareOptions(DataOptions, total=False):
     """Of all runs of a comparison."""
 
     backend: Literal["auto", "llvm", "builtin", "eager"]

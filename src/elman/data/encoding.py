@@ -222,7 +222,7 @@ def _wide_without_mark(data: bytes) -> str | None:
     first, second = int(zeros[::2].sum()), int(zeros[1::2].sum())
     most, least = max(first, second), min(first, second)
     # A tenth of the characters: even Chinese prose has its commas in a table.
-    if most * 20 < len(head) or least * 5 > most:
+    if most < 2 or most * 20 < len(head) or least * 5 > most:
         return None
     encoding = "utf-16-be" if first > second else "utf-16-le"
     try:

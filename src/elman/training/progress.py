@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from html import escape
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from elman.text.terminal import counted, plain
@@ -101,6 +102,11 @@ class Terminal:
             self._bar = None
 
 
+def _ipython() -> Any:
+    """Return IPython's display; a notebook has it, and nothing else needs it."""
+    return import_module("IPython.display")
+
+
 class Notebook:
     """One output of a cell, drawn anew."""
 
@@ -133,18 +139,14 @@ class Notebook:
         self._draw()
 
     def _html(self) -> Any:
-        from IPython.display import HTML
-
         rows = "".join(f"<tr>{row}</tr>" for row in self._rows)
         table = f'<div style="max-height:20em;overflow:auto"><table>{rows}</table></div>'
         parts = (*self._said, table if rows else "", *self._said_after, self._bar)
-        return HTML("".join(parts))  # type: ignore[no-untyped-call]
+        return _ipython().HTML("".join(parts))
 
     def _draw(self) -> None:
-        from IPython.display import display
-
         if self._handle is None:
-            self._handle = display(self._html(), display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = _ipython().display(self._html(), display_id=True)
         else:
             self._handle.update(self._html())
 
