@@ -305,7 +305,7 @@ BAD_COMMANDS = {
     "no classes shown": (["predict", "model", "--top", "0", "a"], "top is 0; it must be 1"),
     "steps as tsv": (
         ["predict", "model", "--steps", "--format", "tsv", "a"],
-        "--steps cannot be shown as tsv; use --json",
+        "--steps cannot be shown in a table; use --json",
     ),
     "unknown format": (["predict", "model", "--format", "xml", "a"], "xml"),
     "option as text": (["predict", "model", "-x"], "-x"),

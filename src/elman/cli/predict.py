@@ -167,7 +167,7 @@ def _files_among(inputs: Sequence[str]) -> list[str]:
 
 def _exists(word: str) -> bool:
     try:
-        return Path(word).exists()
+        return word != "" and Path(word).exists()  # the path "" is this folder
     except (OSError, ValueError):
         return False
 
