@@ -329,6 +329,6 @@ def test_a_part_of_unknown_labels_is_refused(call, names_file, part):
 
 def test_evaluate_on_unknown_labels_is_refused(call, model):
     write("p.csv", "text,label\nkamoto,9\nBaumann,8\n")
-    code, out, err = call("evaluate", model, "p.csv")
+    code, _, err = call("evaluate", model, "p.csv")
     assert code == 2
     assert "none of its labels" in err
