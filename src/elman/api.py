@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +10,7 @@ from elman import tasks
 from elman.data.splits import Split
 from elman.errors import BundleError, ConfigError
 from elman.training import bundle
-from elman.training.options import RunOptions, declared
+from elman.training.options import RunOptions, declared, meant, shorts
 from elman.training.run import Trained, Watcher, run
 from elman.training.task import Evaluation, Predictor, Task
 
@@ -179,7 +178,7 @@ def make_options(task: Task, settings: Mapping[str, Any]) -> RunOptions:
     names = [one.name for one in declared(task.options)]
     for name in settings:
         if name not in names:
-            raise _unknown(name, [*task.columns, *names])
+            raise _unknown(name, [*task.columns, *names], shorts(task.options))
     options = task.options(**settings)
     options.cells()
     return options
@@ -204,7 +203,9 @@ def sorted_out(
     return columns, settings
 
 
-def _unknown(name: str, known: list[str]) -> ConfigError:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+def _unknown(
+    name: str, known: list[str], shorts: Mapping[str, str] | None = None
+) -> ConfigError:
+    near = meant(name, known, shorts)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
     return ConfigError(f"there is no option {name}; {hint}")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
 from elman import tasks
-from elman.text.terminal import counted, plain
+from elman.text.terminal import UNBOUNDED, counted, plain, width_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,17 +25,36 @@ if TYPE_CHECKING:
     from elman.training.trainer import Progress
 
 REFRESH = 0.1  # seconds between two changes of the progress bar
+_TRAILING = re.compile(r" +$", re.MULTILINE)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that marks nothing up but what is asked for."""
+    """Return a console that marks nothing up but what is asked for, and wraps in terminals alone."""
     from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    unbounded = width_of(stream) == UNBOUNDED
+    size: dict[str, Any] = {"width": UNBOUNDED, "height": 25} if unbounded else {}
 
     class Screen(Console):
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # `elman ... | head` is no failure: `run` knows what to do
 
-    return Screen(stderr=stderr, highlight=False, soft_wrap=False)
+    file: Any = _Trimmed(stream)
+    return Screen(file=file, highlight=False, soft_wrap=False, **size)
+
+
+class _Trimmed:
+    """A stream without the blanks with which Rich fills lines up."""
+
+    def __init__(self, stream: IO[str]):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        self._stream.write(_TRAILING.sub("", text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def print_json(value: Any, **more: Any) -> None:

@@ -55,6 +55,7 @@ _OUTPUT = [
         "Folder of the model.",
         panel="output",
         rule="models/NAME, or models/NAME-2 and so on",
+        short="-o",
     ),
     option(
         "force",
@@ -63,6 +64,7 @@ _OUTPUT = [
         "Replace the model or the stopped run that stands at --out.",
         panel="output",
         flag=True,
+        short="-f",
     ),
     option(
         "resume",
