@@ -182,7 +182,7 @@ def test_completion_knows_every_command_and_option(call, shell):
 def completed(*words: str) -> list[str]:
     """What bash offers after the last of ``words``."""
     program = (
-        f"eval \"$({shlex.join(ELMAN)} completion bash)\"; COMP_WORDS=({shlex.join(words)});"
+        f'eval "$({shlex.join(ELMAN)} completion bash)"; COMP_WORDS=({shlex.join(words)});'
         'COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 )); _elman; printf "%s\\n" "${COMPREPLY[@]}"'
     )
     ran = subprocess.run(["bash", "-c", program], capture_output=True, text=True)

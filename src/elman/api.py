@@ -203,9 +203,7 @@ def sorted_out(
     return columns, settings
 
 
-def _unknown(
-    name: str, known: list[str], shorts: Mapping[str, str] | None = None
-) -> ConfigError:
+def _unknown(name: str, known: list[str], shorts: Mapping[str, str] | None = None) -> ConfigError:
     near = meant(name, known, shorts)
     hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
     return ConfigError(f"there is no option {name}; {hint}")

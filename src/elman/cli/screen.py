@@ -29,7 +29,7 @@ _TRAILING = re.compile(r" +$", re.MULTILINE)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that marks nothing up but what is asked for, and wraps in terminals alone."""
+    """Return a console that marks up what is asked for alone, and wraps in terminals alone."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout

@@ -319,9 +319,7 @@ def meant(name: str, known: Iterable[str], shorts: Mapping[str, str] | None = No
 
 def shorts(struct: type[msgspec.Struct]) -> dict[str, str]:
     """Return the options that have a second name, by that name without its dashes."""
-    return {
-        one.option.short.lstrip("-"): one.name for one in declared(struct) if one.option.short
-    }
+    return {one.option.short.lstrip("-"): one.name for one in declared(struct) if one.option.short}
 
 
 def table(struct: type[msgspec.Struct]) -> str:
