@@ -246,6 +246,18 @@ def test_train_says_what_it_did_and_saves(call, names_file):
     assert elman.load("m").predict(["kamoto"]) in (["ja"], ["de"])
 
 
+def test_a_log_is_plain_lines(names_file):
+    argv = [*ELMAN, "train", "names.tsv", "--out", "m", *SMALL]
+    environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
+    ran = subprocess.run(argv, capture_output=True, env=environment, cwd=names_file.parent)
+    assert ran.returncode == 0
+    said = (ran.stdout + ran.stderr).decode()
+    assert not {*"\r\x1b│"} & {*said}
+    assert all(line == line.rstrip() for line in said.split("\n"))
+    [network] = [line for line in said.splitlines() if line.startswith("lstm: ")]
+    assert network.endswith("; at most 3 epochs")
+
+
 def test_train_json_is_one_document_and_nothing_else(call, names_file):
     code, out, err = call("train", names_file, "--out", "m", "--json", *SMALL)
     assert (code, err) == (0, "")
@@ -283,7 +295,14 @@ def test_train_reads_stdin_folders_and_parts(call, stdin, here):
     code, out, err = call("train", "folder", "--test", "test.csv", "--out", "m", *SMALL)
     assert code == 0, err
     assert "Test: 2 texts" in out
-    assert "1 of 2 texts of test.csv also occur in the training part" in err
+    said = "1 of 2 texts of test.csv also occur in the training part; left as they are"
+    assert said in err
+    # Again beside the scores that it makes too good, and wherever these are told.
+    lines = out.splitlines()
+    scores = next(i for i, line in enumerate(lines) if line.split()[:2] == ["this", "network"])
+    assert f"  · {said}" in lines[scores : scores + 5]
+    assert f"**{said}.**" in Path("m/README.md").read_text()
+    assert json.loads(Path("m/metrics.json").read_bytes())["test_notes"] == [said]
 
 
 def test_labels_and_texts_with_markup_are_printed_as_they_stand(call, here):

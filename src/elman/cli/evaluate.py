@@ -9,8 +9,9 @@ from typing import Any
 
 from elman import api, tasks
 from elman.cli import options
-from elman.cli.options import DATA_TEXT, Data
-from elman.training.task import Task
+from elman.cli.options import DATA_TEXT, Data, option
+from elman.data import output
+from elman.training.task import Predictor, Task
 
 _TEXT = f"""Score a trained model on labelled examples.
 
@@ -38,21 +39,65 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         inspect.Parameter("model", positional, annotation=Path),
         inspect.Parameter("data", positional, annotation=Data),
         *options.column_options(task),
+        *_OUTPUT,
         options.json_option(),
     ]
     return options.with_signature(evaluate, parameters, text=_TEXT)
 
 
-def _evaluate(task: Task, model: Path, data: str, *, json: bool, **columns: str | None) -> None:
-    from elman.cli import screen
-    from elman.text.terminal import plain
+_OUTPUT = [
+    option(
+        "out",
+        Path | None,
+        None,
+        "A file for the answer to each example: .csv, .tsv or .jsonl.",
+        panel="output",
+        rule="none",
+        short="-o",
+    ),
+    option(
+        "force",
+        bool,
+        False,
+        "Replace the file that stands at --out.",
+        panel="output",
+        flag=True,
+        short="-f",
+    ),
+]
 
+
+def _evaluate(
+    task: Task,
+    model: Path,
+    data: str,
+    *,
+    out: Path | None,
+    force: bool,
+    json: bool,
+    **columns: str | None,
+) -> None:
+    from elman.cli import screen
+
+    if out is not None:
+        output.check_place(out, "--out", overwrite=force, sources=[data])
     examples = task.read(data, **columns)
     predictor = api.load(model)
     scores = predictor.evaluate(examples)
     if json:
         screen.print_json(scores, data=data, model=str(model))
-        return
+    else:
+        _print(task, examples, scores, predictor)
+    if out is not None:
+        output.write_rows(out, predictor.predictions(examples))
+        if not json:
+            screen.print_written(out)
+
+
+def _print(task: Task, examples: Any, scores: Any, predictor: Predictor) -> None:
+    from elman.cli import screen
+    from elman.text.terminal import plain
+
     terminal = screen.console()
     terminal.print(f"{plain(examples.source)}: {scores.count:,} judged")
     for note in examples.notes:

@@ -51,6 +51,8 @@ class Split(Generic[PartT]):
     valid: PartT
     test: PartT
     notes: tuple[str, ...]
+    test_notes: tuple[str, ...] = ()
+    """Those of the notes without which scores on the test part would be misread."""
 
     def digest(self) -> str:
         """Return a hash of all three parts."""
@@ -127,8 +129,9 @@ def split(
         keys: What two examples must share to count as equal; ``keys_of`` for texts.
         strata: What each part is to have its share of: a class for each example, or nothing but
             equal strings.
-        fractions: Shares of the training, validation and test parts; they sum to 1 or to 100. With
-            ``test`` given, the validation part gets its share of the first two, and likewise with ``valid``.
+        fractions: Shares of the training, validation and test parts; they sum to 1 or to 100.
+            With ``test`` given, the validation part gets its share of the first two, and likewise
+            with ``valid``.
         seed: Of the shuffling.
         valid: A validation part from elsewhere.
         test: A test part from elsewhere.
@@ -149,10 +152,16 @@ def split(
     train, cut_valid, cut_test = (examples.take(rows[part == p]) for p in range(3))
     notes = _notes_on_groups(grouped, noun, kept=keep_duplicates)
     train_keys = {own[row] for row in rows[part == _TRAIN].tolist()}
-    for given in (valid, test):
-        notes += () if given is None else _notes_on_overlap(given, keys(given), train_keys, noun)
+    overlaps = [
+        () if given is None else _notes_on_overlap(given, keys(given), train_keys, noun)
+        for given in (valid, test)
+    ]
     return Split(
-        train, cut_valid if valid is None else valid, cut_test if test is None else test, notes
+        train,
+        cut_valid if valid is None else valid,
+        cut_test if test is None else test,
+        (*notes, *overlaps[0], *overlaps[1]),
+        overlaps[1],
     )
 
 

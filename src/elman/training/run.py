@@ -11,14 +11,16 @@ import msgspec
 
 from elman.data.splits import Split
 from elman.errors import TrainingError
-from elman.training import bundle, history
+from elman.text.terminal import counted
+from elman.training import bundle, history, provenance
 from elman.training.checkpoint import Checkpoint
+from elman.training.figures import learning_curve, rendered
 from elman.training.history import Epoch
-from elman.training.options import RunOptions, toml
+from elman.training.options import RunOptions
 from elman.training.task import Learner, Predictor, Report, Task
 
 if TYPE_CHECKING:
-    from elman.training.trainer import Progress
+    from elman.training.trainer import Progress, Trainer
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,13 @@ class Fitted:
         stopped: ``""``, or why training was cut short, one sentence.
         failed: whether it was cut short by a loss that was not finite; if that was before the end
             of the first epoch, the history is empty and the weights are the first ones.
+        ended: ``""``, or why training ended by itself, as the end of "training ended".
     """
 
     history: list[Epoch]
     stopped: str = ""
     failed: bool = False
+    ended: str = ""
 
     @property
     def interrupted(self) -> bool:
@@ -55,12 +59,14 @@ class Trained:
         model: ready to use.
         report: test scores, baselines, sizes and notes.
         history: what happened in each epoch.
+        split: the parts that it was trained, tuned and judged on.
         failed: whether training was cut short by a loss that was not finite.
     """
 
     model: Predictor
     report: Report
     history: list[Epoch]
+    split: Split[Any]
     failed: bool = False
 
 
@@ -123,7 +129,14 @@ def fit(
         return Fitted(epochs, f"stopped by Ctrl-C after epoch {len(epochs)}")
     except TrainingError as error:
         return Fitted(epochs, str(error), failed=True)
-    return Fitted(epochs)
+    return Fitted(epochs, ended=_ended(trainer))
+
+
+def _ended(trainer: Trainer) -> str:
+    schedule, done = trainer.schedule, len(trainer.state.history)
+    if done < schedule.epochs:
+        return f"as no score was higher for {counted(schedule.patience, 'epoch')} (--patience)"
+    return f"with the last of {counted(done, 'epoch')} (--epochs)"
 
 
 def run(
@@ -169,26 +182,31 @@ def run(
     predictor = task.predictor(learner)
     report = judge(task, split, learner, predictor, fitted)
     if out is not None and checkpoint is not None:
-        settled = learner.options.to_dict()
+        settled = provenance.shareable(learner.options)
+        recipe = provenance.train_toml(task, settled, request or {})
+        told = task.files(out.name, learner, report)
+        told["README.md"] += provenance.section(report, split, recipe).encode("utf-8", "replace")
         files = {
+            **told,
             "metrics.json": msgspec.json.format(msgspec.json.encode(report), indent=1),
             "history.jsonl": history.to_lines(fitted.history),
-            "train.toml": train_toml(task, settled, request or {}),
-            **task.files(out.name, learner, report),
+            "learning-curve.png": rendered(learning_curve(fitted.history), "png"),
+            "train.toml": recipe,
         }
         bundle.save(out, predictor, training=settled, files=files)
         if not fitted.stopped:
             checkpoint.remove()
-    return Trained(predictor, report, fitted.history, fitted.failed)
+    return Trained(predictor, report, fitted.history, split, fitted.failed)
 
 
 def judge(
     task: Task, split: Split[Any], learner: Learner, predictor: Predictor, fitted: Fitted
 ) -> Report:
     """Judge a trained model on the test part, beside its baselines."""
+    best = history.kept(fitted.history)
     return Report(
         task=task.name,
-        data=split.train.source,
+        data=provenance.name_of(split.train.source),
         test=predictor.evaluate(split.test),
         # Who stops a run wants the model now, not after a baseline.
         baselines=[] if fitted.stopped else task.baselines(split, learner.options),
@@ -196,22 +214,10 @@ def judge(
         parameters=predictor.num_parameters,
         seconds=fitted.seconds,
         epochs=len(fitted.history),
-        best_epoch=next((epoch.epoch for epoch in reversed(fitted.history) if epoch.best), 0),
+        best_epoch=0 if best is None else best.epoch,
         stopped=fitted.stopped,
-        notes=list(learner.notes),
-    )
-
-
-def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any]) -> bytes:
-    """Return the options that repeat a run: `elman train --config train.toml`.
-
-    A bundle may be given to others, so of files in other places it holds the name alone.
-    """
-    given = {name: value for name, value in request.items() if value not in (None, "-")}
-    for name in ("data", "valid", "test"):
-        if name in given and Path(given[name]).is_absolute():
-            given[name] = Path(given[name]).name
-    return toml(
-        {"task": task.name, **given, **settled},
-        comments=["Repeats this run: elman train --config train.toml, where the data are."],
+        notes=provenance.told_by_name(learner.notes, split),
+        ended=fitted.ended,
+        test_notes=provenance.told_by_name(split.test_notes, split),
+        digest=split.digest(),
     )

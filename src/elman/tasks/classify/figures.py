@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 
 from elman.tasks.classify.metrics import Classification
+from elman.training.figures import rendered
 
 # Beyond this many classes numbers in the cells can no longer be read.
 MOST_NUMBERED = 30
@@ -15,11 +15,12 @@ MOST_NUMBERED = 30
 
 def confusion_pictures(evaluation: Classification) -> dict[str, bytes]:
     """Return ``confusion.png`` and ``confusion.svg``: rows are true classes, shares by row."""
-    figure = _confusion_figure(evaluation)
-    return {f"confusion.{kind}": _render(figure, kind) for kind in ("png", "svg")}
+    figure = confusion(evaluation)
+    return {f"confusion.{kind}": rendered(figure, kind) for kind in ("png", "svg")}
 
 
-def _confusion_figure(evaluation: Classification) -> Any:
+def confusion(evaluation: Classification) -> Any:
+    """Return a figure of matplotlib: rows are true classes, shares by row."""
     from matplotlib.figure import Figure
 
     names = [c.label if len(c.label) <= 24 else c.label[:23] + "…" for c in evaluation.classes]
@@ -42,23 +43,3 @@ def _confusion_figure(evaluation: Classification) -> Any:
             colour = "white" if shares[i, j] > 0.5 else "black"
             axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=colour, fontsize=7)
     return figure
-
-
-def _render(figure: Any, kind: str) -> bytes:
-    import logging
-    import warnings
-
-    stream = io.BytesIO()
-    # No date in the file: equal runs give equal bundles.
-    metadata = {"Date": None} if kind == "svg" else {"Software": None}
-    logger = logging.getLogger("matplotlib")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            # A class name in a script that the font lacks is drawn as boxes; that is no failure.
-            warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")
-            figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
-    finally:
-        logger.setLevel(level)
-    return stream.getvalue()

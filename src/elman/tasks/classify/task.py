@@ -91,13 +91,14 @@ def split(
         valid=valid,
         test=test,
     )
+    unseen = _notes_on_unseen(parts.train, parts.test, "test")
     notes = (
         *parts.notes,
         *_notes_on_small(examples),
         *_notes_on_unseen(parts.train, parts.valid, "validation"),
-        *_notes_on_unseen(parts.train, parts.test, "test"),
+        *unseen,
     )
-    return Split(parts.train, parts.valid, parts.test, notes)
+    return Split(parts.train, parts.valid, parts.test, notes, (*parts.test_notes, *unseen))
 
 
 def default_fractions(count: int, *, test_given: bool) -> tuple[float, float, float]:
