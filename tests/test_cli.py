@@ -114,9 +114,11 @@ def test_help_fits_its_terminal_and_says_what_is_read(call, monkeypatch, columns
     for command in COMMANDS:
         code, out, _ = call(command, "--help")
         assert code == 0
+        assert "--empty" not in out
         assert max(len(line) for line in out.splitlines()[1:]) <= columns
     said = " ".join(call("train", "--help")[1].split())
-    assert "Reads CSV, TSV, JSON lines, Parquet" in said
+    assert "Reads CSV, TSV, JSON" in said
+    assert said.startswith("Usage: elman train [OPTIONS] [DATA...] Train a classifier: ")
 
 
 def test_only_the_first_page_says_how_to_begin(call):
@@ -156,7 +158,8 @@ def test_python_and_files_have_one_spelling(call, names_file):
         ("train x.csv --epohcs 3", "Did you mean --epochs? (see `elman train --help`)"),
         ("train --epohcs=3 x.csv", "Did you mean --epochs? (see `elman train --help`)"),
         ("train -z x.csv", "Unknown option: -z (see `elman train --help`)"),
-        ("train", "requires an argument (see `elman train --help`)"),
+        ("train", "DATA is missing: name a file, a folder or a built-in data set"),
+        ("completion", "requires an argument (see `elman completion --help`)"),
         ("evaluate model --txt 1 x.csv", "Did you mean --text? (see `elman evaluate --help`)"),
         ("compare --sedes 1 x.csv", "Did you mean --seeds? (see `elman compare --help`)"),
         ("cells --hidden 3", "Did you mean --hidden-size? (see `elman cells --help`)"),
@@ -336,7 +339,7 @@ BAD_DATA = {
     ),
     "one class": ("a.csv", "text,label\na,x\nb,x\nc,x\n", "a.csv has one class only, 'x'; add"),
     "label missing": ("a.csv", "text,label\na,x\nb,\n", "a.csv line 3: label column 'label' is"),
-    "binary": ("a.csv", b"text\0label", "a.csv is a binary file; give text"),
+    "binary": ("a.csv", b"text\0label", "a.csv line 1 has a NUL byte"),
     "quote": ("a.csv", 'text,label\na,x\n"b,y\n', "a.csv line 3: a quotation mark opens"),
     "JSON": (
         "a.jsonl",
@@ -399,7 +402,7 @@ def test_a_model_is_judged_on_one_class_and_on_few_texts(call, here, model):
 BAD_COMMANDS = {
     "unknown command": (["trian"], 'Unknown command "trian". Did you mean "train"?'),
     "unknown option": (["train", "names.tsv", "--epoch", "3"], "--epoch"),
-    "no data": (["train"], "requires an argument"),
+    "no data": (["train"], "DATA is missing: name a file"),
     "no number": (["train", "names.tsv", "--epochs", "many"], "--epochs"),
     "unknown cell": (["train", "names.tsv", "--cell", "lstn"], "did you mean lstm?"),
     "unknown cells": (["compare", "names.tsv", "--cells", "lstm,grv"], "did you mean gru?"),

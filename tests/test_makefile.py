@@ -84,6 +84,6 @@ def test_where_the_builds_for_cpus_cannot_be_fetched_it_is_said_and_nothing_is_p
 def test_every_installation_chooses_first():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     rules = [line for line in text.splitlines() if "-installed: pyproject" in line]
-    assert len(rules) == 3
+    assert len(rules) >= 3
     assert all(rule.endswith("| .venv/torch-chosen") for rule in rules)
     assert INDEX in (ROOT / "README.md").read_text(encoding="utf-8")

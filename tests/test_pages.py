@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from elman.tasks.classify import figures, pages
+from elman.tasks.classify import pages
 from elman.tasks.classify.metrics import evaluate
 from elman.text.terminal import UNBOUNDED, columns
 from elman.training.task import Baseline, Report
@@ -162,11 +162,3 @@ def test_the_verdict_names_who_is_better_and_by_what():
     assert [*pages.verdict(report(0.9, 0.8, {"n-grams": (0.89, 0.82)}))] == [
         "n-grams does better here than the network: macro-F1 0.8200 against 0.8000"
     ]
-
-
-@pytest.mark.parametrize("kind", CLASSES)
-def test_the_confusion_matrix_is_drawn_for_any_classes(kind):
-    judged = scores(CLASSES[kind])
-    first, second = (figures.confusion_pictures(judged) for _ in range(2))
-    assert first == second
-    assert first["confusion.png"].startswith(b"\x89PNG")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from cyclopts import App, CycloptsError, UnknownOptionError, ValidationError
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, ValidationError
 
 from elman._version import __version__
 from elman.errors import ElmanError
@@ -45,18 +45,31 @@ def build(argv: Sequence[str], *, whole: bool = False) -> App:
         help="Train, understand and ship recurrent networks for text.",
         version=f"elman {__version__}",
         help_epilogue=None if _help_of(named) else "Begin with: elman train surnames",
+        default_parameter=Parameter(negative_iterable=()),  # no --empty-NAME
         suppress_keyboard_interrupt=False,  # `run` says it
         **_as_help(argv),
     )
     for name, text in OF_TASKS.items():
         if whole or named == [name]:
             make = import_module(f"elman.cli.{name}").command
-            app.command(make(argv[1:]), name=name)
+            command = make(argv[1:])
+            app.command(command, name=name, usage=_usage(name, command))
         else:
             app.command(_not_called, name=name, help=text)
     for name, text in OTHERS.items():
         app.command(f"elman.cli.{name}:{name}", name=name, help=text)
     return app
+
+
+def _usage(name: str, command: Callable[..., Any]) -> str:
+    """Return the first line of a command's help: Cyclopts has no names for several words."""
+    words = []
+    for one in inspect.signature(command).parameters.values():
+        if one.kind is one.POSITIONAL_ONLY:
+            words.append(one.name.upper())
+        elif one.kind is one.VAR_POSITIONAL:
+            words.append(f"[{one.name.upper()}...]")
+    return f"Usage: elman {name} [OPTIONS] {' '.join(words)}"
 
 
 def _not_called() -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 from elman import api, tasks
 from elman.cli import options
-from elman.cli.options import DATA_TEXT, Data, option
+from elman.cli.options import DATA_TEXT, option
 from elman.data import output
+from elman.data.source import items_of
+from elman.training.options import ReadOptions
 from elman.training.task import Predictor, Task
 
 _TEXT = f"""Score a trained model on labelled examples.
@@ -31,14 +33,14 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
     """Return the command with the options of the model that ``argv`` names."""
     task = options.task_of_model(argv)
 
-    def evaluate(model: Path, data: str, **given: Any) -> None:
-        _evaluate(api.task_of(model), model, data, **given)
+    def evaluate(model: Path, *data: str, **given: Any) -> None:
+        _evaluate(api.task_of(model), model, options.data_given(data), **given)
 
-    positional = inspect.Parameter.POSITIONAL_ONLY
     parameters = [
-        inspect.Parameter("model", positional, annotation=Path),
-        inspect.Parameter("data", positional, annotation=Data),
+        inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
+        options.DATA,
         *options.column_options(task),
+        *options.options_of(ReadOptions),
         *_OUTPUT,
         options.json_option(),
     ]
@@ -70,18 +72,19 @@ _OUTPUT = [
 def _evaluate(
     task: Task,
     model: Path,
-    data: str,
+    data: str | list[str],
     *,
     out: Path | None,
     force: bool,
     json: bool,
-    **columns: str | None,
+    **given: Any,
 ) -> None:
     from elman.cli import screen
 
     if out is not None:
-        output.check_place(out, "--out", overwrite=force, sources=[data])
-    examples = task.read(data, **columns)
+        output.check_place(out, "--out", overwrite=force, sources=map(str, items_of(data)))
+    columns, reading, _ = api.sorted_out(task, given)
+    examples = api.read_all(task, data, columns, reading.form())
     predictor = api.load(model)
     scores = predictor.evaluate(examples)
     if json:

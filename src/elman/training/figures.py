@@ -1,66 +1,107 @@
-"""Pictures for a bundle: the learning curve of any task, and how a figure becomes a file."""
+"""Pictures of a run, for the model's folder, a notebook and a script.
+
+Imported where a picture is drawn: matplotlib takes a moment to load.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
-from typing import Any
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
-from elman.training.history import Epoch, kept
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
+from elman.training.history import Epoch
+from elman.training.task import Metric
 
-def learning_curve(history: Sequence[Epoch]) -> Any:
-    """Return a figure of matplotlib: loss and score by epoch, and which epoch is kept."""
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    loss = figure.add_subplot()
-    epochs = [epoch.epoch for epoch in history]
-    lines = loss.plot(epochs, [epoch.loss for epoch in history], "o-", ms=3, label="loss, training")
-    losses = [epoch.metrics["loss"] for epoch in history if "loss" in epoch.metrics]
-    if len(losses) == len(epochs):
-        lines += loss.plot(
-            epochs, losses, "s--", ms=3, color="C0", alpha=0.6, label="loss, validation"
-        )
-    loss.set_xlabel("epoch")
-    loss.set_ylabel("loss (nats)")
-    loss.xaxis.set_major_locator(MaxNLocator(integer=True))
-    scores = [epoch.score for epoch in history if epoch.score is not None]
-    if len(scores) == len(epochs):
-        score = loss.twinx()
-        score.set_ylabel("score on the validation part (higher is better)", color="C1")
-        lines += score.plot(epochs, scores, "^-", ms=3, color="C1", label="score, validation")
-    best = kept(history)
-    if best is not None:
-        line = loss.axvline(
-            best.epoch, color="grey", lw=1, ls=":", label=f"kept: epoch {best.epoch}"
-        )
-        lines.append(line)
-    loss.legend(
-        handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False
-    )
-    return figure
+PIXELS_PER_INCH = 150
 
 
-def rendered(figure: Any, kind: str) -> bytes:
-    """Return a figure of matplotlib as the bytes of a file, equal for equal figures."""
-    import logging
-    import warnings
+class Picture(Figure):
+    """A matplotlib figure that a notebook shows by itself, without pyplot."""
 
-    from matplotlib import rc_context
+    def _repr_png_(self) -> bytes:
+        return render(self, "png", dpi=100)
 
+
+def render(figure: Figure, kind: str, *, dpi: int = PIXELS_PER_INCH) -> bytes:
+    """Return a figure as a file of the ``kind`` png or svg; equal figures give equal files."""
     stream = io.BytesIO()
-    # Neither a date nor a random name in the file: equal runs give equal bundles.
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    with _any_script(), rc_context({"svg.hashsalt": "elman"}):
+        figure.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
+    return stream.getvalue()
+
+
+@contextmanager
+def _any_script() -> Iterator[None]:
+    """A label in a script that the font lacks is drawn as boxes; that is no failure."""
     logger = logging.getLogger("matplotlib")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), rc_context({"svg.hashsalt": "elman"}):
-            # A class name in a script that the font lacks is drawn as boxes; that is no failure.
+        with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")
-            figure.savefig(stream, format=kind, dpi=150, metadata=metadata)
+            yield
     finally:
         logger.setLevel(level)
-    return stream.getvalue()
+
+
+def learning_curve(history: Sequence[Epoch], metrics: Mapping[str, Metric] | None = None) -> Figure:
+    """Draw what happened epoch by epoch: losses on the left, what should rise on the right.
+
+    Args:
+        history: the epochs of one run.
+        metrics: the task's, for their titles and whether higher is better; without them a metric is
+            called by its name, and ``loss`` alone falls.
+
+    Returns:
+        A figure of one panel, or of two where the validation part has scores that should rise. A
+        dotted line marks the epoch whose weights were kept.
+    """
+    known = metrics or {"loss": Metric("valid loss", higher_is_better=False)}
+    names = [*history[0].metrics] if history else []
+    table = {name: known.get(name, Metric(name)) for name in names}
+    rising = {name: one for name, one in table.items() if one.higher_is_better}
+    falling = {name: one for name, one in table.items() if not one.higher_is_better}
+    panels = 2 if rising else 1
+    figure = Picture(figsize=(4.6 * panels, 3.4), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    _line(axes[0], history, [epoch.loss for epoch in history], "training loss")
+    _lines(axes[0], history, falling)
+    axes[0].set_ylabel("loss")
+    if rising:
+        _lines(axes[1], history, rising)
+        scores = [epoch.score for epoch in history if epoch.score is not None]
+        if len(scores) == len(history):
+            _line(axes[1], history, scores, "score")
+        axes[1].set_ylabel("validation part")
+    for panel in axes:
+        _finish(panel, history)
+    return figure
+
+
+def _lines(axes: Axes, history: Sequence[Epoch], metrics: Mapping[str, Metric]) -> None:
+    for name, metric in metrics.items():
+        _line(axes, history, [epoch.metrics[name] for epoch in history], metric.title)
+
+
+def _line(axes: Axes, history: Sequence[Epoch], values: Sequence[float], title: str) -> None:
+    epochs = [epoch.epoch for epoch in history]
+    axes.plot(epochs, values, marker="o" if len(epochs) <= 30 else "", markersize=3, label=title)
+
+
+def _finish(axes: Axes, history: Sequence[Epoch]) -> None:
+    kept = [epoch.epoch for epoch in history if epoch.best]
+    if kept:
+        axes.axvline(kept[-1], color="grey", linestyle=":", label=f"kept: epoch {kept[-1]}")
+    axes.set_xlabel("epoch")
+    axes.set_xlim(0.5, max(len(history), 1) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)

@@ -31,7 +31,7 @@ To repeat it, with the data beside: `elman train --config train.toml --out again
 """
 
 
-def section(report: Report, split: Split[Any], recipe: bytes) -> str:
+def section(report: Report[Any], split: Split[Any], recipe: bytes) -> str:
     """Return the end of a model card in Markdown: from what, with what and how it was trained."""
     import torch
 

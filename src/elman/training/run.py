@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -14,10 +14,9 @@ from elman.errors import TrainingError
 from elman.text.terminal import counted
 from elman.training import bundle, history, provenance
 from elman.training.checkpoint import Checkpoint
-from elman.training.figures import learning_curve, rendered
 from elman.training.history import Epoch
 from elman.training.options import RunOptions
-from elman.training.task import Learner, Predictor, Report, Task
+from elman.training.task import Evaluation, Learner, Predictor, Report, Task
 
 if TYPE_CHECKING:
     from elman.training.trainer import Progress, Trainer
@@ -51,8 +50,12 @@ class Fitted:
         return sum(epoch.seconds for epoch in self.history)
 
 
+ModelT = TypeVar("ModelT", bound=Predictor)
+ScoresT = TypeVar("ScoresT", bound=Evaluation)
+
+
 @dataclass(frozen=True)
-class Trained:
+class Trained(Generic[ModelT, ScoresT]):
     """What a run gives.
 
     Attributes:
@@ -63,8 +66,8 @@ class Trained:
         failed: whether training was cut short by a loss that was not finite.
     """
 
-    model: Predictor
-    report: Report
+    model: ModelT
+    report: Report[ScoresT]
     history: list[Epoch]
     split: Split[Any]
     failed: bool = False
@@ -148,7 +151,7 @@ def run(
     resume: bool = False,
     watcher: Watcher | None = None,
     request: Mapping[str, Any] | None = None,
-) -> Trained:
+) -> Trained[Predictor, Evaluation]:
     """Train on the parts of ``split``, judge, and write the bundle to ``out``.
 
     While it goes, the state after each epoch is kept in ``<out>.training``; it stays there if the
@@ -182,6 +185,9 @@ def run(
     predictor = task.predictor(learner)
     report = judge(task, split, learner, predictor, fitted)
     if out is not None and checkpoint is not None:
+        from elman.training import figures
+
+        curve = figures.learning_curve(fitted.history, task.metrics)
         settled = provenance.shareable(learner.options)
         recipe = provenance.train_toml(task, settled, request or {})
         told = task.files(out.name, learner, report)
@@ -190,7 +196,7 @@ def run(
             **told,
             "metrics.json": msgspec.json.format(msgspec.json.encode(report), indent=1),
             "history.jsonl": history.to_lines(fitted.history),
-            "learning-curve.png": rendered(learning_curve(fitted.history), "png"),
+            "learning-curve.png": figures.render(curve, "png"),
             "train.toml": recipe,
         }
         bundle.save(out, predictor, training=settled, files=files)
@@ -201,7 +207,7 @@ def run(
 
 def judge(
     task: Task, split: Split[Any], learner: Learner, predictor: Predictor, fitted: Fitted
-) -> Report:
+) -> Report[Evaluation]:
     """Judge a trained model on the test part, beside its baselines."""
     best = history.kept(fitted.history)
     return Report(

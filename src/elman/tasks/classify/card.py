@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from elman.tasks.classify import pages
 from elman.tasks.classify.learner import ClassifierLearner
@@ -50,7 +51,7 @@ also for a text that belongs to none of them. Texts longer than {max_length} {le
 """
 
 
-def model_card(name: str, learner: ClassifierLearner, report: Report) -> str:
+def model_card(name: str, learner: ClassifierLearner, report: Report[Any]) -> str:
     """Return the card in Markdown: what the model is, how good, how to use, where it ends."""
     scores = report.test
     assert isinstance(scores, Classification)
@@ -86,7 +87,7 @@ def model_card(name: str, learner: ClassifierLearner, report: Report) -> str:
     )
 
 
-def _warnings(report: Report) -> Iterator[str]:
+def _warnings(report: Report[Any]) -> Iterator[str]:
     """Say without what the scores would be misread."""
     if report.stopped:
         yield f"Training was cut short: {report.stopped}"

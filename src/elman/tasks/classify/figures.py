@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from matplotlib.figure import Figure
 
 from elman.tasks.classify.metrics import Classification
-from elman.training.figures import rendered
+from elman.text.terminal import shortened, visible
+from elman.training.figures import Picture, render
 
 # Beyond this many classes numbers in the cells can no longer be read.
 MOST_NUMBERED = 30
@@ -15,24 +15,23 @@ MOST_NUMBERED = 30
 
 def confusion_pictures(evaluation: Classification) -> dict[str, bytes]:
     """Return ``confusion.png`` and ``confusion.svg``: rows are true classes, shares by row."""
-    figure = confusion(evaluation)
-    return {f"confusion.{kind}": rendered(figure, kind) for kind in ("png", "svg")}
+    figure = confusion_matrix(evaluation)
+    return {f"confusion.{kind}": render(figure, kind) for kind in ("png", "svg")}
 
 
-def confusion(evaluation: Classification) -> Any:
-    """Return a figure of matplotlib: rows are true classes, shares by row."""
-    from matplotlib.figure import Figure
-
-    names = [c.label if len(c.label) <= 24 else c.label[:23] + "…" for c in evaluation.classes]
+def confusion_matrix(evaluation: Classification) -> Figure:
+    """Draw the confusion matrix: rows are true classes, colours are shares of a row."""
+    names = [visible(shortened(row.label, 24)) for row in evaluation.classes]
     counts = np.asarray(evaluation.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(max(4.6, 0.46 * len(names) + 1.8), 24)
-    figure = Figure(figsize=(side, side), layout="constrained")
+    figure = Picture(figsize=(side, side), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, label="share of the true class")
-    axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(names)), names)
+    # A label may hold dollar signs, and is no formula.
+    axes.set_xticks(range(len(names)), names, rotation=90, parse_math=False)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(

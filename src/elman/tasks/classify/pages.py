@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elman.errors import ConfigError
+from elman.tasks.classify.metrics import METRICS
 from elman.text.terminal import bar, columns, counted, padded, plain, shortened, visible
 from elman.training.task import Report, outdone
 
@@ -54,18 +55,16 @@ def network_line(learner: ClassifierLearner) -> str:
     )
 
 
-def verdict(report: Report) -> Iterator[str]:
+def verdict(report: Report[Any]) -> Iterator[str]:
     """Say whether the network was worth it, and what the baselines did not see."""
-    from elman.tasks.classify.task import metrics
-
-    yield from outdone(report, metrics)
+    yield from outdone(report, METRICS)
     total = sum(sizes["train"] for sizes in report.sizes.values())
     for one in report.baselines:
         if one.trained_on < total:
             yield f"{one.name} learned from {one.trained_on:,} of {total:,} texts"
 
 
-def suggestion(report: Report) -> str:
+def suggestion(report: Report[Any]) -> str:
     """Return what to try next with the model, as the rest of a command."""
     mistakes: Sequence[Any] = getattr(report.test, "mistakes", ())
     text = mistakes[0].text if mistakes else "some text"
