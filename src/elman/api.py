@@ -195,6 +195,12 @@ def task_of(path: str | Path) -> Task:
     return tasks.find(name)
 
 
+def columns_of(task: Task, path: str | Path) -> dict[str, str]:
+    """Return the columns that a model was trained on, where they were given."""
+    options = bundle.train_options(Path(path))
+    return {name: str(options[name]) for name in task.columns if name in options}
+
+
 def check_paths(**paths: Any) -> None:
     """Refuse what cannot name a file.
 

@@ -17,6 +17,7 @@ import os
 import shutil
 import struct
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,6 +36,7 @@ ModuleT = TypeVar("ModuleT", bound="nn.Module")
 
 FORMAT_VERSION = 2
 CONFIG = "config.json"
+TRAIN_OPTIONS = "train.toml"
 WEIGHTS = "model.safetensors"
 SUMS = "SHA256SUMS"
 
@@ -179,6 +181,14 @@ def read_config(folder: Path) -> BundleConfig:
         raise BundleError(_other_version(folder, version, raw.get("elman_version")))
     config: BundleConfig = _decode(file, BundleConfig)
     return config
+
+
+def train_options(folder: Path) -> dict[str, Any]:
+    """Return the options of a model's ``train.toml``; none where there is no such file."""
+    try:
+        return tomllib.loads((folder / TRAIN_OPTIONS).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}  # a hint for a person; nothing depends on it
 
 
 def _other_version(folder: Path, version: int, writer: Any) -> str:

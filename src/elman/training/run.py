@@ -197,7 +197,7 @@ def run(
             "metrics.json": msgspec.json.format(msgspec.json.encode(report), indent=1),
             "history.jsonl": history.to_lines(fitted.history),
             "learning-curve.png": figures.render(curve, "png"),
-            "train.toml": recipe,
+            bundle.TRAIN_OPTIONS: recipe,
         }
         bundle.save(out, predictor, training=settled, files=files)
         if not fitted.stopped:

@@ -71,6 +71,15 @@ class Evaluation(msgspec.Struct, frozen=True):
 ScoresT = TypeVar("ScoresT", bound=Evaluation)
 
 
+class Findings(msgspec.Struct, frozen=True):
+    """What ``elman check`` says of data; a task adds its own fields."""
+
+    rows: int
+    """Examples that would be used."""
+    notes: list[str]
+    """What looks wrong or was changed, one sentence each."""
+
+
 class Baseline(msgspec.Struct, frozen=True):
     """One simple model's scores on the same test part."""
 
@@ -210,6 +219,8 @@ class Task(Protocol):
     """The options of ``Predictor.answer``."""
     columns: Mapping[str, str]
     """The columns that ``read`` can be told, each with a sentence for ``--help``."""
+    input_columns: Sequence[str]
+    """Those of them that ``read_inputs`` takes, too."""
     metrics: Mapping[str, Metric]
 
     def claims(self, data: Any) -> bool:
@@ -225,12 +236,23 @@ class Task(Protocol):
     def join(self, parts: Sequence[Any]) -> Any:
         """Return the examples of several files as one."""
 
-    def read_inputs(self, data: Any, *, form: Form, **columns: str | None) -> Inputs:
+    def read_inputs(
+        self, data: Any, *, form: Form, likely: Mapping[str, str], **columns: str | None
+    ) -> Inputs:
         """Read what ``Predictor.answer`` takes, with the columns beside it.
+
+        Args:
+            data: as for ``read``.
+            form: what was said about the form of the files.
+            likely: the columns of the training data, to be looked for first.
+            **columns: those that were given.
 
         Raises:
             DataError: it is not what it was given for.
         """
+
+    def inspect(self, examples: Any, others: Mapping[str, Any]) -> Findings:
+        """Look at examples before any training, and at the parts that are given besides."""
 
     def split(
         self,
@@ -289,6 +311,9 @@ class Pages(Protocol):
     def network_line(self, learner: Any) -> str:
         """Say in a few plain words what is trained."""
 
+    def findings(self, findings: Any, *, width: int) -> Iterable[Any]:
+        """Show what ``Task.inspect`` found, but for the notes."""
+
     def verdict(self, report: Report[Any]) -> Iterable[str]:
         """Say in plain sentences whether the network was worth it."""
 
@@ -308,8 +333,12 @@ class Pages(Protocol):
     def answer(self, row: Mapping[str, Any], model: Any, *, width: int) -> Iterable[Any]:
         """Show one row of ``Predictor.answer``."""
 
-    def tsv(self, row: Mapping[str, Any]) -> list[str]:
-        """Return the fields of one row.
+    def fields(self, row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
+        """Return one row of ``Predictor.answer`` as columns of a table, the same for every row.
+
+        Args:
+            row: the answer.
+            inputs: whether the input itself is a column, the first.
 
         Raises:
             ConfigError: what was asked for cannot be shown in one line.

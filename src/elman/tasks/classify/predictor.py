@@ -20,6 +20,7 @@ from elman.data.inputs import texts_of
 from elman.errors import BundleError, DataError
 from elman.ir import text as ir_text
 from elman.nn.batches import batches
+from elman.tasks.classify.inspection import refuse_unknown
 from elman.tasks.classify.metrics import Classification, evaluate
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyAnswers
@@ -187,6 +188,7 @@ class TextClassifierModel:
         if not len(rows):
             raise DataError(f"{examples.source}: there is no text to judge on")
         kept = examples.take(rows)
+        refuse_unknown(kept, self.classes)
         return evaluate(
             self.probabilities(encoded)[rows],
             kept.labels,
