@@ -105,7 +105,7 @@ def test_steps_are_the_answers_to_beginnings(bundle_made_once):
     np.testing.assert_array_equal([step.probabilities for step in steps], beginnings)
 
 
-@pytest.mark.parametrize(("texts", "said"), [("one", "one string"), (["a", 1], "not int")])
+@pytest.mark.parametrize(("texts", "said"), [("one", "one string"), (["a", 1], "an int")])
 def test_what_is_no_list_of_strings_is_refused(bundle_made_once, texts, said):
     with pytest.raises(TypeError, match=said):
         elman.load(bundle_made_once).predict(texts)

@@ -440,7 +440,7 @@ BAD_COMMANDS = {
     "no classes shown": (["predict", "model", "--top", "0", "a"], "top is 0; it must be 1"),
     "steps as tsv": (
         ["predict", "model", "--steps", "--format", "tsv", "a"],
-        "--steps cannot be shown as tsv; use --json",
+        "--steps cannot be shown in a table; use --json",
     ),
     "unknown format": (["predict", "model", "--format", "xml", "a"], "xml"),
     "option as text": (["predict", "model", "-x"], "-x"),
@@ -549,7 +549,7 @@ def test_predict_tsv(call, model):
     code, out, err = call("predict", model, "a\tb\nc", "", "--format", "tsv", "--top", "2")
     assert (code, err) == (0, "")
     first, second = (line.split("\t") for line in out.splitlines())
-    assert first[0] == "a b c"
+    assert first[0] == r"a\tb\nc"
     assert {first[1], first[3]} == {"de", "ja"}
     assert float(first[2]) + float(first[4]) == pytest.approx(1, abs=1e-5)
     assert first[5] == ""

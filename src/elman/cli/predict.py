@@ -169,7 +169,7 @@ def _files_among(inputs: Sequence[str]) -> list[str]:
 
 def _exists(word: str) -> bool:
     try:
-        return Path(word).exists()
+        return bool(word) and Path(word).exists()  # "" would be this folder
     except (OSError, ValueError):
         return False
 
