@@ -169,7 +169,7 @@ def _files_among(inputs: Sequence[str]) -> list[str]:
 
 def _exists(word: str) -> bool:
     try:
-        return bool(word) and Path(word).exists()  # "" would be this folder
+        return word != "" and Path(word).exists()  # the path "" is this folder
     except (OSError, ValueError):
         return False
 

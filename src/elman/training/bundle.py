@@ -312,18 +312,18 @@ def is_bundle(path: Path) -> bool:
 # The folder
 
 
-def check_destination(path: Path, *, overwrite: bool) -> None:
+def check_destination(path: Path, *, force: bool) -> None:
     """Refuse a place that a bundle cannot or must not be written to, before any work is done.
 
     Raises:
-        BundleError: it exists and ``overwrite`` is false, it is no model, or cannot be written.
+        BundleError: it exists and ``force`` is false, it is no model, or cannot be written.
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         if not is_bundle(path):
             raise BundleError(
                 f"{path} exists and is no Elman model, so it is left alone; choose another --out"
             )
-        if not overwrite:
+        if not force:
             raise BundleError(f"{path} exists; add --force to replace it or choose another --out")
     with writing(path):
         nearest = next(folder for folder in path.absolute().parents if folder.exists())
@@ -336,7 +336,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         BundleError: the disk is full, the place is read-only, or holds something else.
     """
-    check_destination(path, overwrite=True)
+    check_destination(path, force=True)
     with writing(path):
         place = path.resolve()  # a link to a model stays a link
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -11,19 +11,22 @@ import msgspec
 
 from elman.data.splits import Split
 from elman.errors import TrainingError
+from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 from elman.training import bundle, history, provenance
 from elman.training.checkpoint import Checkpoint
-from elman.training.history import Epoch
+from elman.training.history import Epoch, History
 from elman.training.options import RunOptions
 from elman.training.task import Evaluation, Learner, Predictor, Report, Task
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from elman.training.trainer import Progress, Trainer
 
 
-@dataclass(frozen=True)
-class Fitted:
+@dataclass(frozen=True, repr=False)
+class Fitted(Summary):
     """How training went.
 
     Attributes:
@@ -49,13 +52,17 @@ class Fitted:
         """Of training alone."""
         return sum(epoch.seconds for epoch in self.history)
 
+    def summary(self) -> Iterator[str | Table]:
+        """Say how long it took and how it ended."""
+        yield f"{counted(len(self.history), 'epoch')} in {self.seconds:.1f} s {self.stopped}"
+
 
 ModelT = TypeVar("ModelT", bound=Predictor)
 ScoresT = TypeVar("ScoresT", bound=Evaluation)
 
 
-@dataclass(frozen=True)
-class Trained(Generic[ModelT, ScoresT]):
+@dataclass(frozen=True, repr=False)
+class Trained(Summary, Generic[ModelT, ScoresT]):
     """What a run gives.
 
     Attributes:
@@ -68,9 +75,18 @@ class Trained(Generic[ModelT, ScoresT]):
 
     model: ModelT
     report: Report[ScoresT]
-    history: list[Epoch]
+    history: History
     split: Split[Any]
     failed: bool = False
+
+    def plot(self) -> Figure:
+        """Draw the learning curve; returns a figure of matplotlib, which notebooks show."""
+        return self.history.plot()
+
+    def summary(self) -> Iterator[str | Table]:
+        """Say what the report says, and what the model is."""
+        yield from self.report.summary()
+        yield f"{self.model!r} in .model; .history, .report, .plot()"
 
 
 class Watcher(Protocol):
@@ -202,14 +218,14 @@ def run(
         bundle.save(out, predictor, training=settled, files=files)
         if not fitted.stopped:
             checkpoint.remove()
-    return Trained(predictor, report, fitted.history, split, fitted.failed)
+    epochs = History(fitted.history, task.metrics)
+    return Trained(predictor, report, epochs, split, fitted.failed)
 
 
 def judge(
     task: Task, split: Split[Any], learner: Learner, predictor: Predictor, fitted: Fitted
 ) -> Report[Evaluation]:
     """Judge a trained model on the test part, beside its baselines."""
-    best = history.kept(fitted.history)
     return Report(
         task=task.name,
         data=provenance.name_of(split.train.source),
@@ -220,7 +236,7 @@ def judge(
         parameters=predictor.num_parameters,
         seconds=fitted.seconds,
         epochs=len(fitted.history),
-        best_epoch=0 if best is None else best.epoch,
+        best_epoch=History(fitted.history).kept,
         stopped=fitted.stopped,
         notes=provenance.told_by_name(learner.notes, split),
         ended=fitted.ended,

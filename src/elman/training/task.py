@@ -15,6 +15,8 @@ import msgspec
 from elman.data.examples import Inputs
 from elman.data.form import Form
 from elman.data.splits import Part, Split
+from elman.text.summary import Summary, Table
+from elman.text.terminal import counted
 from elman.training.options import Options, RunOptions, Schedule
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Metric(msgspec.Struct, frozen=True):
     """Whether it stands in the short tables; the first such decides who won."""
 
 
-class Evaluation(msgspec.Struct, frozen=True):
+class Evaluation(Summary, msgspec.Struct, frozen=True):
     """Scores of one model on one part of the data; a task adds its own fields."""
 
     count: int
@@ -67,11 +69,16 @@ class Evaluation(msgspec.Struct, frozen=True):
         names = (field.name for field in msgspec.structs.fields(self) if field.type is float)
         return {name: float(getattr(self, name)) for name in names}
 
+    def summary(self) -> Iterable[str | Table]:
+        """Say how many examples were judged, and how well."""
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+        yield f"{counted(self.count, 'example')}: {scores}"
+
 
 ScoresT = TypeVar("ScoresT", bound=Evaluation)
 
 
-class Findings(msgspec.Struct, frozen=True):
+class Findings(Summary, msgspec.Struct, frozen=True):
     """What ``elman check`` says of data; a task adds its own fields."""
 
     rows: int
@@ -80,7 +87,7 @@ class Findings(msgspec.Struct, frozen=True):
     """What looks wrong or was changed, one sentence each."""
 
 
-class Baseline(msgspec.Struct, frozen=True):
+class Baseline(Summary, msgspec.Struct, frozen=True):
     """One simple model's scores on the same test part."""
 
     name: str
@@ -90,8 +97,13 @@ class Baseline(msgspec.Struct, frozen=True):
     trained_on: int
     """Training examples used; fewer than all only where their size would take gigabytes."""
 
+    def summary(self) -> Iterable[str | Table]:
+        """Say what it is and how good."""
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.test.metrics.items())
+        yield f"{self.name}: {scores}"
 
-class Report(msgspec.Struct, Generic[ScoresT], frozen=True):
+
+class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
     """What is known of a finished run: metrics.json, and what ``train --json`` prints."""
 
     task: str
@@ -114,6 +126,29 @@ class Report(msgspec.Struct, Generic[ScoresT], frozen=True):
     """Those of the notes without which the scores would be misread."""
     digest: str = ""
     """A hash of all examples of the three parts."""
+
+    def summary(self) -> Iterable[str | Table]:
+        """Say how good the network is beside its baselines, and how it was trained."""
+        metrics = self.test.metrics
+        yield f"{self.data}: {counted(self.test.count, 'test example')}"
+        judged = [("this network", metrics, self.seconds)]
+        judged += [(one.name, one.test.metrics, one.seconds) for one in self.baselines]
+        yield Table(
+            ["", *metrics, "seconds"],
+            [
+                [name, *(f"{scores[one]:.4f}" for one in metrics), f"{seconds:.1f}"]
+                for name, scores, seconds in judged
+            ],
+        )
+        yield (
+            f"{counted(self.epochs, 'epoch')}, the weights of epoch {self.best_epoch} kept; "
+            f"{self.parameters:,} parameters"
+        )
+        yield from self.test_notes
+        if self.stopped:
+            yield self.stopped
+        if self.notes:
+            yield f"{counted(len(self.notes), 'note')} about the data in .notes"
 
 
 def outdone(report: Report[Any], metrics: Mapping[str, Metric]) -> Iterator[str]:
