@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -17,7 +16,7 @@ from elman.data.typed import is_table
 from elman.errors import BundleError, ConfigError
 from elman.keywords import DataOptions, TrainOptions
 from elman.training import bundle
-from elman.training.options import ReadOptions, RunOptions, declared
+from elman.training.options import ReadOptions, RunOptions, declared, meant, shorts
 from elman.training.progress import TrainingProgress, asked_for
 from elman.training.run import Trained, run
 from elman.training.task import Predictor, Task
@@ -293,7 +292,8 @@ def make_options(
     for name in settings:
         if name not in names:
             reading = [one.name for one in declared(ReadOptions)]
-            raise _unknown(name, [*beside, *task.columns, *reading, *names])
+            known = [*beside, *task.columns, *reading, *names]
+            raise _unknown(name, known, shorts(task.options))
     options = task.options(**settings)
     options.cells()
     return options
@@ -319,7 +319,7 @@ def sorted_out(
     return columns, ReadOptions(**reading), rest
 
 
-def _unknown(name: str, known: list[str]) -> ConfigError:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+def _unknown(name: str, known: list[str], shorts: Mapping[str, str] | None = None) -> ConfigError:
+    near = meant(name, known, shorts)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
     return ConfigError(f"there is no option {name}; {hint}")

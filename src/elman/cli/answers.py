@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ import msgspec
 from elman import tasks
 from elman.data import output
 from elman.data.examples import Inputs
-from elman.text.terminal import counted
+from elman.text.terminal import counted, width_of
 from elman.training.task import Predictor, Task
 
 
@@ -110,7 +109,7 @@ def _escaped(value: Any) -> str:
 
 def _write_text(answered: Iterator[Answered], task: Task, model: Predictor) -> None:
     answer, terminal = tasks.pages(task).answer, None
-    width = shutil.get_terminal_size().columns
+    width = width_of(sys.stdout)
     for rows, _ in answered:
         for row in rows:
             for line in answer(row, model, width=width):

@@ -59,6 +59,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
             "A file for the answers: .csv, .tsv or .jsonl; the columns of FILES are kept.",
             panel="output",
             rule="stdout",
+            short="-o",
         ),
         option(
             "force",
@@ -67,6 +68,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
             "Replace the file that stands at --out.",
             panel="output",
             flag=True,
+            short="-f",
         ),
         options.json_option(
             "Print one JSON document on stdout: an array with an object for each input."

@@ -10,6 +10,8 @@ from typing import Any
 from elman import api
 from elman.cli import options
 from elman.cli.options import DATA_TEXT, option
+from elman.data import output
+from elman.data.source import items_of
 from elman.data.splits import parse_fractions
 from elman.errors import ConfigError
 from elman.training.task import Task
@@ -54,14 +56,16 @@ _OUTPUT = [
         "Folder of the model.",
         panel="output",
         rule="models/NAME, or models/NAME-2 and so on",
+        short="-o",
     ),
     option(
         "force",
         bool,
         False,
-        "Replace the model or the stopped run that stands at --out.",
+        "Replace what stands at --out, be it a stopped run, and at --predictions.",
         panel="output",
         flag=True,
+        short="-f",
     ),
     option(
         "resume",
@@ -70,6 +74,14 @@ _OUTPUT = [
         "Go on with a run of the same command that was stopped.",
         panel="output",
         flag=True,
+    ),
+    option(
+        "predictions",
+        Path | None,
+        None,
+        "A file for the answers to the test part: .csv, .tsv or .jsonl.",
+        panel="output",
+        rule="none",
     ),
     options.json_option(),
 ]
@@ -82,6 +94,7 @@ def _train(
     out: Path | None,
     force: bool,
     resume: bool,
+    predictions: Path | None,
     json: bool,
     split: str | None,
     config: Path | None,
@@ -98,6 +111,10 @@ def _train(
             f"a stopped run stands in {training_folder(place)}; add --resume to go on with it, "
             "--force to begin anew, or choose another --out"
         )
+    if predictions is not None:
+        parts = (data, given["valid"], given["test"])
+        sources = [str(item) for part in parts if part is not None for item in items_of(part)]
+        output.check_place(predictions, "--predictions", overwrite=force, sources=sources)
     try:
         with screen.TrainingScreen(quiet=json) as watcher:
             trained = api.train(
@@ -120,6 +137,11 @@ def _train(
         screen.print_json(trained.report, out=str(place))
     else:
         screen.print_report(trained.report, out=place, failed=trained.failed)
+    if predictions is not None:
+        rows = trained.model.predictions(trained.split.test)
+        output.write_rows(predictions, rows, option="--predictions")
+        if not json:
+            screen.print_written(predictions)
     if trained.failed:
         return 1
     return STOPPED if trained.report.stopped else 0

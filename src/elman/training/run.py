@@ -13,16 +13,16 @@ from elman.data.splits import Split
 from elman.errors import TrainingError
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
-from elman.training import bundle, history
+from elman.training import bundle, history, provenance
 from elman.training.checkpoint import Checkpoint
 from elman.training.history import Epoch, History
-from elman.training.options import RunOptions, toml
+from elman.training.options import RunOptions
 from elman.training.task import Evaluation, Learner, Predictor, Report, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from elman.training.trainer import Progress
+    from elman.training.trainer import Progress, Trainer
 
 
 @dataclass(frozen=True, repr=False)
@@ -34,11 +34,13 @@ class Fitted(Summary):
         stopped: ``""``, or why training was cut short, one sentence.
         failed: whether it was cut short by a loss that was not finite; if that was before the end
             of the first epoch, the history is empty and the weights are the first ones.
+        ended: ``""``, or why training ended by itself, as the end of "training ended".
     """
 
     history: list[Epoch]
     stopped: str = ""
     failed: bool = False
+    ended: str = ""
 
     @property
     def interrupted(self) -> bool:
@@ -67,12 +69,14 @@ class Trained(Summary, Generic[ModelT, ScoresT]):
         model: ready to use.
         report: test scores, baselines, sizes and notes.
         history: what happened in each epoch.
+        split: the parts that it was trained, tuned and judged on.
         failed: whether training was cut short by a loss that was not finite.
     """
 
     model: ModelT
     report: Report[ScoresT]
     history: History
+    split: Split[Any]
     failed: bool = False
 
     def plot(self) -> Figure:
@@ -144,7 +148,14 @@ def fit(
         return Fitted(epochs, f"stopped by Ctrl-C after epoch {len(epochs)}")
     except TrainingError as error:
         return Fitted(epochs, str(error), failed=True)
-    return Fitted(epochs)
+    return Fitted(epochs, ended=_ended(trainer))
+
+
+def _ended(trainer: Trainer) -> str:
+    schedule, done = trainer.schedule, len(trainer.state.history)
+    if done < schedule.epochs:
+        return f"as no score was higher for {counted(schedule.patience, 'epoch')} (--patience)"
+    return f"with the last of {counted(done, 'epoch')} (--epochs)"
 
 
 def run(
@@ -190,17 +201,25 @@ def run(
     predictor = task.predictor(learner)
     report = judge(task, split, learner, predictor, fitted)
     if out is not None and checkpoint is not None:
-        settled = learner.options.to_dict()
+        from elman.training import figures
+
+        curve = figures.learning_curve(fitted.history, task.metrics)
+        settled = provenance.shareable(learner.options)
+        recipe = provenance.train_toml(task, settled, request or {})
+        told = task.files(out.name, learner, report)
+        told["README.md"] += provenance.section(report, split, recipe).encode("utf-8", "replace")
         files = {
+            **told,
             "metrics.json": msgspec.json.format(msgspec.json.encode(report), indent=1),
             "history.jsonl": history.to_lines(fitted.history),
-            bundle.TRAIN_OPTIONS: train_toml(task, settled, request or {}),
-            **task.files(out.name, learner, report),
+            "learning-curve.png": figures.render(curve, "png"),
+            bundle.TRAIN_OPTIONS: recipe,
         }
         bundle.save(out, predictor, training=settled, files=files)
         if not fitted.stopped:
             checkpoint.remove()
-    return Trained(predictor, report, History(fitted.history, task.metrics), fitted.failed)
+    epochs = History(fitted.history, task.metrics)
+    return Trained(predictor, report, epochs, split, fitted.failed)
 
 
 def judge(
@@ -209,7 +228,7 @@ def judge(
     """Judge a trained model on the test part, beside its baselines."""
     return Report(
         task=task.name,
-        data=split.train.source,
+        data=provenance.name_of(split.train.source),
         test=predictor.evaluate(split.test),
         # Who stops a run wants the model now, not after a baseline.
         baselines=[] if fitted.stopped else task.baselines(split, learner.options),
@@ -219,26 +238,8 @@ def judge(
         epochs=len(fitted.history),
         best_epoch=History(fitted.history).kept,
         stopped=fitted.stopped,
-        notes=list(learner.notes),
-    )
-
-
-def _without_folders(names: str | list[str]) -> str | list[str]:
-    if isinstance(names, str):
-        return Path(names).name if Path(names).is_absolute() else names
-    return [Path(name).name if Path(name).is_absolute() else name for name in names]
-
-
-def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any]) -> bytes:
-    """Return the options that repeat a run: `elman train --config train.toml`.
-
-    A bundle may be given to others, so of files in other places it holds the name alone.
-    """
-    given = {name: value for name, value in request.items() if value not in (None, "-")}
-    for name in ("data", "valid", "test"):
-        if name in given:
-            given[name] = _without_folders(given[name])
-    return toml(
-        {"task": task.name, **given, **settled},
-        comments=["Repeats this run: elman train --config train.toml, where the data are."],
+        notes=provenance.told_by_name(learner.notes, split),
+        ended=fitted.ended,
+        test_notes=provenance.told_by_name(split.test_notes, split),
+        digest=split.digest(),
     )
