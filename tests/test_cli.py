@@ -204,7 +204,7 @@ BAD_DATA = {
     ),
     "one class": ("a.csv", "text,label\na,x\nb,x\nc,x\n", "a.csv has one class only, 'x'; add"),
     "label missing": ("a.csv", "text,label\na,x\nb,\n", "a.csv line 3: label column 'label' is"),
-    "binary": ("a.csv", b"text\0label", "a.csv is a binary file; give text"),
+    "binary": ("a.csv", b"text\0label", "a.csv line 1 has a NUL byte"),
     "quote": ("a.csv", 'text,label\na,x\n"b,y\n', "a.csv line 3: a quotation mark opens"),
     "JSON": (
         "a.jsonl",
@@ -267,7 +267,7 @@ def test_a_model_is_judged_on_one_class_and_on_few_texts(call, here, model):
 BAD_COMMANDS = {
     "unknown command": (["trian"], 'Unknown command "trian". Did you mean "train"?'),
     "unknown option": (["train", "names.tsv", "--epoch", "3"], "--epoch"),
-    "no data": (["train"], "requires an argument"),
+    "no data": (["train"], "DATA is missing: name a file"),
     "no number": (["train", "names.tsv", "--epochs", "many"], "--epochs"),
     "unknown cell": (["train", "names.tsv", "--cell", "lstn"], "did you mean lstm?"),
     "unknown cells": (["compare", "names.tsv", "--cells", "lstm,grv"], "did you mean gru?"),

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import numpy as np
 
+from elman.data import readers
+from elman.data.form import AS_TOLD
 from elman.data.splits import Split
 from elman.errors import DataError
 from elman.training.options import NetworkOptions, Option, Options
@@ -59,14 +61,22 @@ class Lines:
 
 
 def claims(data):
-    return Path(data).suffix == ".toy"
+    return isinstance(data, str | Path) and Path(data).suffix == ".toy"
 
 
-def read(data):
+def read(data, *, form=AS_TOLD):
     lines = Path(data).read_text(encoding="utf-8").split()
     if not lines:
         raise DataError(f"{data} is empty; give lines of text")
     return Lines(lines, str(data))
+
+
+def join(parts):
+    return Lines([line for part in parts for line in part.lines], parts[0].source)
+
+
+def read_inputs(data, *, form=AS_TOLD):
+    return readers.read_inputs(data, form=form)
 
 
 def split(examples, *, fractions=None, seed=0, valid=None, test=None):

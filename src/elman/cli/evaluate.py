@@ -9,7 +9,8 @@ from typing import Any
 
 from elman import api, tasks
 from elman.cli import options
-from elman.cli.options import DATA_TEXT, Data
+from elman.cli.options import DATA_TEXT
+from elman.training.options import ReadOptions
 from elman.training.task import Task
 
 _TEXT = f"""Score a trained model on labelled examples.
@@ -30,24 +31,25 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
     """Return the command with the options of the model that ``argv`` names."""
     task = options.task_of_model(argv)
 
-    def evaluate(model: Path, data: str, **given: Any) -> None:
-        _evaluate(api.task_of(model), model, data, **given)
+    def evaluate(model: Path, *data: str, **given: Any) -> None:
+        _evaluate(api.task_of(model), model, options.data_given(data), **given)
 
-    positional = inspect.Parameter.POSITIONAL_ONLY
     parameters = [
-        inspect.Parameter("model", positional, annotation=Path),
-        inspect.Parameter("data", positional, annotation=Data),
+        inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
+        options.DATA,
         *options.column_options(task),
+        *options.options_of(ReadOptions),
         options.json_option(),
     ]
     return options.with_signature(evaluate, parameters, text=_TEXT)
 
 
-def _evaluate(task: Task, model: Path, data: str, *, json: bool, **columns: str | None) -> None:
+def _evaluate(task: Task, model: Path, data: str | list[str], *, json: bool, **given: Any) -> None:
     from elman.cli import screen
     from elman.text.terminal import plain
 
-    examples = task.read(data, **columns)
+    columns, reading, _ = api.sorted_out(task, given)
+    examples = api.read_all(task, data, columns, reading.form())
     predictor = api.load(model)
     scores = predictor.evaluate(examples)
     if json:

@@ -132,11 +132,11 @@ _WRITERS: dict[str, Writer] = {
 
 
 def _stdin() -> Iterator[str]:
-    from elman.data.readers import read_texts
+    from elman.data.readers import read_lines
 
     if sys.stdin.isatty():
         print("elman: one text a line; Ctrl-D ends", file=sys.stderr)
-    return read_texts("-")
+    return read_lines("-")
 
 
 def _chunks(lines: Iterator[str]) -> Iterator[list[str]]:

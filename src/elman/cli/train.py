@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from elman import api
 from elman.cli import options
-from elman.cli.options import DATA_TEXT, Data, option
+from elman.cli.options import DATA_TEXT, option
 from elman.data.splits import parse_fractions
 from elman.errors import ConfigError
 from elman.training.task import Task
@@ -28,11 +27,11 @@ def command(argv: Sequence[str]) -> Callable[..., int]:
     config = options.read_config(argv)
     task = options.task_for(argv, config)
 
-    def train(data: str, **given: Any) -> int:
-        return _train(data, **{**given, "task": task})
+    def train(*data: str, **given: Any) -> int:
+        return _train(options.data_given(data), **{**given, "task": task})
 
     parameters = [
-        inspect.Parameter("data", inspect.Parameter.POSITIONAL_ONLY, annotation=Data),
+        options.DATA,
         *options.task_options(),
         *options.data_options(task),
         *options.options_of(task.options),
@@ -77,7 +76,7 @@ _OUTPUT = [
 
 
 def _train(
-    data: str,
+    data: str | list[str],
     *,
     task: Task,
     out: Path | None,
@@ -92,7 +91,8 @@ def _train(
     from elman.training.checkpoint import training_folder
 
     fractions = None if split is None else parse_fractions(split)
-    place = _destination(None if out is None else Path(out), data, resume=resume)
+    first = data if isinstance(data, str) else data[0]
+    place = _destination(None if out is None else Path(out), first, resume=resume)
     if training_folder(place).exists() and not (force or resume):
         raise ConfigError(
             f"a stopped run stands in {training_folder(place)}; add --resume to go on with it, "
@@ -104,10 +104,11 @@ def _train(
                 data,
                 task=task.name,
                 out=place,
-                overwrite=force,
+                force=force,
                 resume=resume,
-                fractions=fractions,
-                watcher=watcher,
+                split=fractions,
+                progress=False,
+                callbacks=[watcher],
                 **given,
             )
     except KeyboardInterrupt:

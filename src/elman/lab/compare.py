@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Unpack
 
 import msgspec
 
 from elman import api, tasks
+from elman.callbacks import Callbacks
 from elman.cell import Cell
 from elman.cells import find, split_names
 from elman.data.splits import Split
 from elman.errors import ConfigError
+from elman.keywords import CompareOptions
 from elman.training.options import RunOptions, declared
+from elman.training.progress import ComparisonProgress, asked_for
 from elman.training.run import fit
 from elman.training.task import Baseline, Task
 
@@ -57,17 +59,19 @@ class Comparison(msgspec.Struct, frozen=True):
     baselines: list[Baseline]
 
 
+@api.shows(CompareOptions)
 def compare(
-    data: str | Path,
+    data: Any,
     *,
     task: str | None = None,
     cells: str | Sequence[str | Cell] = ("elman", "lstm", "gru"),
     seeds: int = 3,
-    valid: str | Path | None = None,
-    test: str | Path | None = None,
-    fractions: tuple[float, float, float] | None = None,
-    on_run: Callable[[Task, Run], None] | None = None,
-    **options: Any,
+    valid: Any = None,
+    test: Any = None,
+    split: api.Fractions | None = None,
+    progress: bool | None = None,
+    callbacks: Iterable[object] = (),
+    **options: Unpack[CompareOptions],
 ) -> Comparison:
     """Train several cells on the same split from several seeds, and judge each on the test part.
 
@@ -78,30 +82,43 @@ def compare(
         seeds: how many runs of each cell, from seeds 0, 1, ...
         valid: as in ``elman.train``.
         test: as there.
-        fractions: as there.
+        split: as there.
+        progress: as there; shows the runs.
+        callbacks: as there; told of every run.
         **options: as there, but for ``cell`` and ``seed``.
-        on_run: told of each run when it has ended.
 
     Raises:
         ConfigError, DataError, CellError: the request cannot work.
         KeyboardInterrupt: stopped; what was trained is lost.
     """
-    api.check_paths(data=data, valid=valid, test=test)
+    api.check_data(data=data, valid=valid, test=test)
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
     names = _distinct(cells)
     if not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"seeds is {seeds!r}; it must be a whole number of 1 or more")
-    columns, settings = api.sorted_out(chosen, options)
+    columns, reading, settings = api.sorted_out(chosen, options)
     own = cell_options(chosen.options)
     for name in (*own, "seed"):
         if name in settings:
             raise ConfigError(f"compare takes cells and seeds, not {name}")
-    asked = [api.make_options(chosen, {**settings, **dict.fromkeys(own, cell)}) for cell in names]
+    given = [{**settings, **dict.fromkeys(own, cell)} for cell in names]
+    beside = compare.__kwdefaults__ or ()
+    asked = [api.make_options(chosen, one, beside=beside) for one in given]
     _refuse_same_names([cell_name(one) for one in asked])
-    split = api.read_split(
-        chosen, data, columns, valid=valid, test=test, fractions=fractions, seed=0
+    told = Callbacks(callbacks)
+    parts = api.read_split(
+        chosen,
+        data,
+        columns,
+        form=reading.form(),
+        valid=valid,
+        test=test,
+        fractions=split,
+        seed=0,
     )
-    return compare_split(chosen, split, asked, seeds=seeds, on_run=on_run)
+    shown = [ComparisonProgress(len(asked) * seeds)] if asked_for(progress) else []
+    with Callbacks([*shown, told]) as watcher:
+        return compare_split(chosen, parts, asked, seeds=seeds, watcher=watcher)
 
 
 def compare_split(
@@ -110,7 +127,7 @@ def compare_split(
     options: Sequence[RunOptions],
     *,
     seeds: int,
-    on_run: Callable[[Task, Run], None] | None = None,
+    watcher: Callbacks | None = None,
 ) -> Comparison:
     """Train with each of ``options``, which differ in their cells, from seeds 0, 1, ...
 
@@ -118,13 +135,16 @@ def compare_split(
     fall on one cell alone.
     """
     split.require_test()
+    watcher = watcher or Callbacks(())
     runs: list[Run] = []
     settled = options[0]
     for seed in range(seeds):
         for asked in options:
             learner = task.prepare(split, msgspec.structs.replace(asked, seed=seed))
             settled = learner.options
-            fitted = fit(learner)
+            watcher.begin(task, split, learner)
+            fitted = fit(learner, on_batch=watcher.on_batch, on_epoch=watcher.on_epoch)
+            watcher.end(fitted)
             if fitted.interrupted:
                 raise KeyboardInterrupt
             predictor = task.predictor(learner)
@@ -139,8 +159,7 @@ def compare_split(
                     failed=fitted.stopped,
                 )
             )
-            if on_run is not None:
-                on_run(task, runs[-1])
+            watcher.on_run(task, runs[-1])
     names = [cell_name(asked) for asked in options]
     return Comparison(
         task=task.name,

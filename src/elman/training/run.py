@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -15,7 +15,7 @@ from elman.training import bundle, history
 from elman.training.checkpoint import Checkpoint
 from elman.training.history import Epoch
 from elman.training.options import RunOptions, toml
-from elman.training.task import Learner, Predictor, Report, Task
+from elman.training.task import Evaluation, Learner, Predictor, Report, Task
 
 if TYPE_CHECKING:
     from elman.training.trainer import Progress
@@ -47,8 +47,12 @@ class Fitted:
         return sum(epoch.seconds for epoch in self.history)
 
 
+ModelT = TypeVar("ModelT", bound=Predictor)
+ScoresT = TypeVar("ScoresT", bound=Evaluation)
+
+
 @dataclass(frozen=True)
-class Trained:
+class Trained(Generic[ModelT, ScoresT]):
     """What a run gives.
 
     Attributes:
@@ -58,8 +62,8 @@ class Trained:
         failed: whether training was cut short by a loss that was not finite.
     """
 
-    model: Predictor
-    report: Report
+    model: ModelT
+    report: Report[ScoresT]
     history: list[Epoch]
     failed: bool = False
 
@@ -135,7 +139,7 @@ def run(
     resume: bool = False,
     watcher: Watcher | None = None,
     request: Mapping[str, Any] | None = None,
-) -> Trained:
+) -> Trained[Predictor, Evaluation]:
     """Train on the parts of ``split``, judge, and write the bundle to ``out``.
 
     While it goes, the state after each epoch is kept in ``<out>.training``; it stays there if the
@@ -184,7 +188,7 @@ def run(
 
 def judge(
     task: Task, split: Split[Any], learner: Learner, predictor: Predictor, fitted: Fitted
-) -> Report:
+) -> Report[Evaluation]:
     """Judge a trained model on the test part, beside its baselines."""
     return Report(
         task=task.name,
@@ -202,6 +206,12 @@ def judge(
     )
 
 
+def _without_folders(names: str | list[str]) -> str | list[str]:
+    if isinstance(names, str):
+        return Path(names).name if Path(names).is_absolute() else names
+    return [Path(name).name if Path(name).is_absolute() else name for name in names]
+
+
 def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any]) -> bytes:
     """Return the options that repeat a run: `elman train --config train.toml`.
 
@@ -209,8 +219,8 @@ def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any
     """
     given = {name: value for name, value in request.items() if value not in (None, "-")}
     for name in ("data", "valid", "test"):
-        if name in given and Path(given[name]).is_absolute():
-            given[name] = Path(given[name]).name
+        if name in given:
+            given[name] = _without_folders(given[name])
     return toml(
         {"task": task.name, **given, **settled},
         comments=["Repeats this run: elman train --config train.toml, where the data are."],

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from elman.data.examples import Inputs
+from elman.data.form import Form
 from elman.data.splits import Part, Split
 from elman.training.options import Options, RunOptions, Schedule
 
@@ -67,6 +68,9 @@ class Evaluation(msgspec.Struct, frozen=True):
         return {name: float(getattr(self, name)) for name in names}
 
 
+ScoresT = TypeVar("ScoresT", bound=Evaluation)
+
+
 class Baseline(msgspec.Struct, frozen=True):
     """One simple model's scores on the same test part."""
 
@@ -78,12 +82,12 @@ class Baseline(msgspec.Struct, frozen=True):
     """Training examples used; fewer than all only where their size would take gigabytes."""
 
 
-class Report(msgspec.Struct, frozen=True):
+class Report(msgspec.Struct, Generic[ScoresT], frozen=True):
     """What is known of a finished run: metrics.json, and what ``train --json`` prints."""
 
     task: str
     data: str
-    test: Evaluation
+    test: ScoresT
     baselines: list[Baseline]
     sizes: dict[str, dict[str, int]]
     """Examples of each kind (class, tag) in each part of the split."""
@@ -181,11 +185,21 @@ class Task(Protocol):
     """The columns that ``read`` can be told, each with a sentence for ``--help``."""
     metrics: Mapping[str, Metric]
 
-    def claims(self, data: str | Path) -> bool:
+    def claims(self, data: Any) -> bool:
         """Whether a file is plainly this task's, by its name or beginning."""
 
-    def read(self, data: str | Path, **columns: str | None) -> Any:
-        """Read examples from a file, a folder, ``-`` or a built-in data set.
+    def read(self, data: Any, *, form: Form, **columns: str | None) -> Any:
+        """Read examples from a file, a folder, ``-``, a built-in data set or a table in memory.
+
+        Raises:
+            DataError: it is not what it was given for.
+        """
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Return the examples of several files as one."""
+
+    def read_inputs(self, data: Any, *, form: Form, **columns: str | None) -> Inputs:
+        """Read what ``Predictor.answer`` takes, with the columns beside it.
 
         Raises:
             DataError: it is not what it was given for.
@@ -218,7 +232,7 @@ class Task(Protocol):
     def baselines(self, split: Split[Any], options: Any) -> list[Baseline]:
         """Train and judge simple models on the same parts; ``options`` are settled."""
 
-    def files(self, name: str, learner: Any, report: Report) -> dict[str, bytes]:
+    def files(self, name: str, learner: Any, report: Report[Any]) -> dict[str, bytes]:
         """Return the files that tell of a model: its card, pictures."""
 
     def load(self, stored: Stored, *, backend: str) -> Predictor:
@@ -245,10 +259,10 @@ class Pages(Protocol):
     def network_line(self, learner: Any) -> str:
         """Say in a few plain words what is trained."""
 
-    def verdict(self, report: Report) -> Iterable[str]:
+    def verdict(self, report: Report[Any]) -> Iterable[str]:
         """Say in plain sentences whether the network was worth it."""
 
-    def suggestion(self, report: Report) -> str:
+    def suggestion(self, report: Report[Any]) -> str:
         """Return what to give `elman predict MODEL` first."""
 
     def evaluation(

@@ -55,7 +55,7 @@ def network_line(learner: ClassifierLearner) -> str:
     )
 
 
-def verdict(report: Report) -> Iterator[str]:
+def verdict(report: Report[Any]) -> Iterator[str]:
     """Say whether the network was worth it, and what the baselines did not see."""
     if any(
         one.test.metrics["accuracy"] > report.test.metrics["accuracy"] for one in report.baselines
@@ -67,7 +67,7 @@ def verdict(report: Report) -> Iterator[str]:
             yield f"{one.name} learned from {one.trained_on:,} of {total:,} texts"
 
 
-def suggestion(report: Report) -> str:
+def suggestion(report: Report[Any]) -> str:
     """Return what to try next with the model, as the rest of a command."""
     mistakes: Sequence[Any] = getattr(report.test, "mistakes", ())
     text = mistakes[0].text if mistakes else "some text"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from elman.data import splits
-from elman.data.examples import Examples
+from elman.data import readers, splits
+from elman.data.examples import Examples, Inputs
+from elman.data.form import AS_TOLD, Form
+from elman.data.readers import joined
 from elman.data.source import read_data
 from elman.data.splits import Split
 from elman.errors import DataError
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 name = "classify"
 summary = "Train a classifier: one label for a whole text."
 formats = (
-    "Reads CSV, TSV, JSON lines, Parquet, a folder with one `<Label>.txt` a class, or lines "
-    "`text<TAB>label`, each also gzipped, and `-` for stdin."
+    "Reads CSV, TSV, JSON, JSON lines, Parquet, lines `text<TAB>label`, `label text` or "
+    "`__label__x text`, a folder with one `<Label>.txt` or one folder of texts a class, each also "
+    "gzipped, and `-` for stdin; several files are read as one."
 )
 options = ClassifyOptions
 answers = ClassifyAnswers
@@ -47,18 +49,32 @@ LARGE = 5_000
 _SHOWN = 10
 
 
-def claims(data: str | Path) -> bool:
+def claims(data: Any) -> bool:
     """Texts with labels are what is read where nothing speaks for another task."""
     return False
 
 
-def read(data: str | Path, *, text: str | None = None, label: str | None = None) -> Examples:
-    """Read labelled texts.
+def read(data: Any, *, form: Form = AS_TOLD, **columns: str | None) -> Examples:
+    """Read labelled texts of one file, data set or table.
 
     Raises:
         DataError: as ``elman.data.source.read_data``.
     """
-    return read_data(data, text=text, label=label)
+    return read_data(data, form=form, **columns)
+
+
+def join(parts: Sequence[Examples]) -> Examples:
+    """Return the labelled texts of several files as one."""
+    return joined(parts)
+
+
+def read_inputs(data: Any, *, form: Form = AS_TOLD, **columns: str | None) -> Inputs:
+    """Read texts to classify, with the columns beside them.
+
+    Raises:
+        DataError: as ``elman.data.readers.read_inputs``.
+    """
+    return readers.read_inputs(data, form=form, column=columns.get("text"))
 
 
 def split(
@@ -150,7 +166,7 @@ def baselines(split: Split[Examples], options: ClassifyOptions) -> list[Baseline
     ]
 
 
-def files(name: str, learner: ClassifierLearner, report: Report) -> dict[str, bytes]:
+def files(name: str, learner: ClassifierLearner, report: Report[Any]) -> dict[str, bytes]:
     """Return the model card and the pictures of the confusion matrix."""
     from elman.tasks.classify.card import model_card
     from elman.tasks.classify.figures import confusion_pictures
