@@ -22,6 +22,7 @@ SCOTLAND = "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
         ("می\u200cخواهم", "می\u200cخواهم"),
         ("क्\u200dष", "क्ष"),
         ("👩‍❤️‍👨 👍🏽 1️⃣", "👩‍❤️‍👨 👍🏽 1️⃣"),
+        ("\u200da\u200d👍\u200d 👍\u200d\u202e", r"a👍 👍\u202e"),
         (f"{SCOTLAND}\u202e", f"{SCOTLAND}\\u202e"),
         ("\U0001fae9", "\U0001fae9"),  # of 2024: not "printable" for an older Python
     ],
@@ -48,6 +49,11 @@ def test_a_token_alone_is_seen(token, shown):
     assert columns(shown) > 0
 
 
+@given(st.text(min_size=1, max_size=3))
+def test_any_token_is_seen(token):
+    assert columns(visible_token(token)) > 0
+
+
 @pytest.mark.parametrize(
     ("text", "count"),
     [
@@ -70,7 +76,12 @@ def test_columns(text, count):
     assert columns(visible(text)) == count
 
 
-@given(st.text(max_size=30), st.integers(2, 20))
+ODD = st.text(
+    st.sampled_from("a漢 \u0301\u200d\u200c\u202e\ufe0f\u20e3👍🏽👩❤🇷1🏴\U000e0067क\n"), max_size=12
+)
+
+
+@given(st.text(max_size=30) | ODD, st.integers(2, 20))
 def test_padded_and_shortened_fit(text, width):
     assert columns(padded(text, width)) == width
     assert columns(shortened(text, width)) <= width

@@ -7,6 +7,8 @@ import unicodedata
 
 # A flag such as Scotland's is a black one with unseen letters; any other character by itself.
 _SHOWN_AT_ONCE = re.compile("\U0001f3f4[\U000e0020-\U000e007f]+|.", re.DOTALL)
+_EMOJI = "[\u2190-\u2bff\U0001f000-\U0001faff]"
+_JOINS_NO_EMOJI = re.compile(rf"(?<!{_EMOJI})(?<!{_EMOJI}\ufe0f)\u200d|\u200d(?!{_EMOJI})")
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -14,13 +16,12 @@ def visible(text: str) -> str:
     """Return ``text`` with escapes for what could drive the terminal or hides in a text.
 
     Those are ESC, CSI, direction marks, soft hyphens and the like. A joiner of emoji, a non-joiner
-    of Persian and the tags of a flag stay; a joiner before a letter is dropped, as a terminal's
-    count of columns takes what is behind it for a part of an emoji.
+    of Persian and the tags of a flag stay; a joiner elsewhere is dropped, as who counts columns
+    takes what is behind it for a part of an emoji.
     """
     if text.isprintable():
         return text
-    text = re.sub(r"\u200d(?=\w)", "", text)
-    return "".join(map(_harmless, _SHOWN_AT_ONCE.findall(text)))
+    return "".join(map(_harmless, _SHOWN_AT_ONCE.findall(_JOINS_NO_EMOJI.sub("", text))))
 
 
 def _harmless(shown: str) -> str:
@@ -43,7 +44,7 @@ def visible_token(token: str) -> str:
     if columns(shown):
         return shown
     # An accent alone would change what stands before it.
-    return f"◌{shown}" if unicodedata.category(shown[0]).startswith("M") else _escaped(token)
+    return f"◌{shown}" if unicodedata.category(token[0]).startswith("M") else _escaped(token)
 
 
 def plain(text: str) -> str:
