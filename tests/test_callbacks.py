@@ -109,6 +109,19 @@ def test_an_error_of_close_comes_after_all_are_closed(names_file):
     assert first.told[-1] == second.told[-1] == "close"
 
 
+def test_who_was_not_begun_is_not_closed(names_file, tmp_path):
+    """So that ``close`` finds what ``begin`` made, and hides no error."""
+    tiny.train(names_file, out=tmp_path / "model", callbacks=[Notes(fails="nothing")])
+    first, fails, last = Notes(), Notes(fails="begin classify 8"), Notes()
+    with pytest.raises(RuntimeError, match="no begin"):
+        tiny.train(names_file, callbacks=[first, fails, last])
+    assert first.told == ["begin classify 8", "close"]
+    assert (fails.told, last.told) == (["begin classify 8"], [])
+    with pytest.raises(ConfigError, match="resume"):
+        tiny.train(names_file, out=tmp_path / "new", resume=True, callbacks=[last])
+    assert last.told == []
+
+
 def test_one_can_stop_the_training_as_ctrl_c_does(names_file, tmp_path):
     def enough(epoch):
         if epoch.epoch == 2:

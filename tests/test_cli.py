@@ -305,7 +305,7 @@ BAD_COMMANDS = {
     "no classes shown": (["predict", "model", "--top", "0", "a"], "top is 0; it must be 1"),
     "steps as tsv": (
         ["predict", "model", "--steps", "--format", "tsv", "a"],
-        "--steps cannot be shown as tsv; use --json",
+        "--steps cannot be shown in a table; use --json",
     ),
     "unknown format": (["predict", "model", "--format", "xml", "a"], "xml"),
     "option as text": (["predict", "model", "-x"], "-x"),
@@ -411,10 +411,11 @@ def test_predict_json_steps(call, model):
 
 
 def test_predict_tsv(call, model):
-    code, out, err = call("predict", model, "a\tb\nc", "", "--format", "tsv", "--top", "2")
+    text = "a\tb\nc  d\u00a0\\"
+    code, out, err = call("predict", model, text, "", "--format", "tsv", "--top", "2")
     assert (code, err) == (0, "")
     first, second = (line.split("\t") for line in out.splitlines())
-    assert first[0] == "a b c"
+    assert first[0] == "a\\tb\\nc  d\u00a0\\\\"  # as given, with \t, \n and \\ for what cuts a line
     assert {first[1], first[3]} == {"de", "ja"}
     assert float(first[2]) + float(first[4]) == pytest.approx(1, abs=1e-5)
     assert first[5] == ""

@@ -105,10 +105,11 @@ def train(
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
     columns, reading, settings = sorted_out(chosen, options)
     asked = make_options(chosen, settings, beside=train.__kwdefaults__ or ())
-    told = Callbacks(callbacks)
+    shown = [TrainingProgress()] if asked_for(progress) else []
+    watcher = Callbacks(callbacks, first=shown)
     place = None if out is None else Path(out)
     if place is not None:
-        bundle.check_destination(place, overwrite=force or resume)
+        bundle.check_destination(place, force=force or resume)
     parts = read_split(
         chosen,
         data,
@@ -125,8 +126,7 @@ def train(
         **reading.given(),
         "split": None if split is None else ",".join(map(str, split)),
     }
-    shown = [TrainingProgress()] if asked_for(progress) else []
-    with Callbacks([*shown, told]) as watcher:
+    with watcher:
         trained = run(
             chosen, parts, asked, out=place, resume=resume, watcher=watcher, request=request
         )
@@ -194,6 +194,12 @@ def task_of(path: str | Path) -> Task:
             "upgrade with `pip install -U elman`"
         )
     return tasks.find(name)
+
+
+def columns_of(task: Task, path: str | Path) -> dict[str, str]:
+    """Return the columns that a model was trained on, where they were given."""
+    options = bundle.train_options(Path(path))
+    return {name: str(options[name]) for name in task.columns if name in options}
 
 
 def check_paths(**paths: Any) -> None:

@@ -47,35 +47,35 @@ class Callback:
         """One of the runs of ``elman.compare`` is trained and judged."""
 
     def close(self) -> None:
-        """All is over, however it ended."""
+        """All is over, however it ended; told to who got past ``begin``."""
 
 
+Methods = dict[str, Callable[..., object]]
 METHODS = tuple(name for name in vars(Callback) if not name.startswith("_"))
 
 
 class Callbacks:
     """Several callbacks as one, each told in turn; a context that closes them."""
 
-    def __init__(self, callbacks: Iterable[object]):
-        """Check each callback.
+    def __init__(self, callbacks: Iterable[object], *, first: Iterable[object] = ()):
+        """Check each callback; ``first`` are told before them.
 
         Raises:
             ConfigError: one is neither a function nor has any of the methods.
         """
         if not isinstance(callbacks, Iterable) or isinstance(callbacks, str):
             raise ConfigError(f"callbacks is {callbacks!r}; give a list of callbacks")
-        self._known = [_checked(one, f"callbacks[{i}]") for i, one in enumerate(callbacks)]
+        self._known = [_checked(one, "first") for one in first]
+        self._known += [_checked(one, f"callbacks[{i}]") for i, one in enumerate(callbacks)]
+        self._begun: list[Methods] = []
 
     def __enter__(self) -> Callbacks:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Tell all that all is over."""
         with ExitStack() as stack:  # all are closed, even if one raises
-            for known in reversed(self._known):
+            while self._begun:
+                known = self._begun.pop(0)
                 if "close" in known:
                     stack.callback(known["close"])
 
@@ -86,7 +86,11 @@ class Callbacks:
 
     def begin(self, task: Task, split: Split[Any], learner: Learner) -> None:
         """Tell all that training begins."""
-        self._tell("begin", task, split, learner)
+        for known in self._known:
+            if "begin" in known:
+                known["begin"](task, split, learner)
+            if known not in self._begun:
+                self._begun.append(known)
 
     def on_batch(self, progress: Progress) -> None:
         """Tell all of an update."""
@@ -105,7 +109,7 @@ class Callbacks:
         self._tell("on_run", task, run)
 
 
-def _checked(callback: Any, name: str) -> dict[str, Callable[..., object]]:
+def _checked(callback: Any, name: str) -> Methods:
     """Return the methods of one callback; those of a function are ``on_epoch`` alone."""
     if isinstance(callback, type):
         raise ConfigError(f"{name} is the class {callback.__name__}; give one of its objects")

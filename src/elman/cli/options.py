@@ -115,6 +115,11 @@ def column_options(task: Task) -> list[inspect.Parameter]:
     ]
 
 
+def input_options(task: Task) -> list[inspect.Parameter]:
+    """Return an option for each column that is answered."""
+    return [one for one in column_options(task) if one.name in task.input_columns]
+
+
 def data_options(task: Task) -> list[inspect.Parameter]:
     """Return the options that say how data are read and cut."""
     share = "a share of DATA"

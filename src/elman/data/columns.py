@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from types import MappingProxyType
 
 from elman.errors import DataError
 
@@ -14,8 +15,8 @@ TEXT_NAMES = (
     *("текст", "предложение", "твит", "отзыв", "фамилия", "имя"),
 )
 LABEL_NAMES = (
-    *("label", "class", "sentiment", "target", "lang", "language"),
-    *("метка", "класс", "тональность", "язык"),
+    *("label", "labels", "class", "category", "sentiment", "target", "lang", "language"),
+    *("метка", "класс", "категория", "тональность", "язык"),
 )
 # Words that stand in headers and hardly in data: with them a first row is a header, though which
 # column is for what has to be said.
@@ -47,6 +48,14 @@ class Role:
     repeats: bool = False
     """Whether its values come again and again, as labels do."""
 
+    def preferring(self, name: str | None) -> Role:
+        """Return the role with one more name, which goes before the others."""
+        if name is None or name.isdecimal():
+            return self
+        return replace(self, names=(name.strip().casefold(), *self.names))
+
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 TEXT = Role("text", TEXT_NAMES)
 LABEL = Role("label", LABEL_NAMES, repeats=True)

@@ -69,7 +69,8 @@ LEGACY = {
 }
 _SAMPLE = 1 << 14  # bytes that are not UTF-8, to tell what else they are
 _FEW = 8  # of these bytes say too little for a guess by letters
-_UNSURE = 0.01
+_MANY = 64
+_UNSURE, _UNSURE_OF_MANY = 0.01, 0.03
 # Latin letters beside those of another script: an accented one was taken for it.
 _MIXED = re.compile(r"[A-Za-z](?=[^\W\x00-\u02ff])|(?<=[^\W\x00-\u02ff])[A-Za-z]")
 _WORD = re.compile(r"[^\W\d_]{2,}")
@@ -306,7 +307,7 @@ def guess(lines: Iterable[bytes]) -> str | None:
             break
     data = bytes(sample)
     likelihood, best = max(((_likelihood(data, one), one) for one in LEGACY), key=lambda x: x[0])
-    if likelihood < _UNSURE:
+    if likelihood < (_UNSURE_OF_MANY if _high(data) >= _MANY else _UNSURE):
         if _high(data) >= _FEW:
             return None
         best = _guess_of_few(data)

@@ -62,10 +62,10 @@ def read_fasttext(data: bytes, wanted: Wanted, source: str, form: Form) -> RawCo
     def split(line: str) -> tuple[str | None, str, str]:
         label = None
         while line.startswith(_FASTTEXT):
-            first, _, line = line.partition(" ")
+            first, *rest = line.split(maxsplit=1)
             if label is not None:
                 return None, line, " has several labels; a text has one: keep one of them"
-            label, line = first.removeprefix(_FASTTEXT), line.lstrip()
+            label, line = first.removeprefix(_FASTTEXT), "".join(rest)
         return label, line, ""
 
     return _read(data, wanted, source, form, split, "fastText's lines")
@@ -84,7 +84,7 @@ def has_label_first(data: bytes, wanted: Wanted, form: Form) -> bool:
     if len(found) < 2 or any("\t" in line for line in found[:100]):
         return False
     firsts = Counter(line.split(maxsplit=1)[0] for line in found)
-    if any(" " not in line for line in found) or len(firsts) < 2:
+    if sum(" " not in line for line in found) * 100 > len(found) or len(firsts) < 2:
         return False
     if recognise(re.split(r"[,;|]", found[0]), (*TEXT.names, *LABEL.names)):
         return False

@@ -78,7 +78,7 @@ class Dialect:
         inside = inside.replace('""', '"')
         if self.escapes and "\\" in inside:
             inside = _ESCAPED.sub(r"\1", inside)
-        return inside.replace("\r\n", "\n").replace("\r", " ") if "\r" in inside else inside
+        return inside
 
 
 _ESCAPED = re.compile(r'\\(["\\])')
@@ -326,8 +326,7 @@ def records(text: str, dialect: Dialect, first_line: int = 1) -> Iterator[Record
 
 
 def _plain(row: str, dialect: Dialect) -> list[str]:
-    row = row.removesuffix("\r")
-    fields = (row.replace("\r", " ") if "\r" in row else row).split(dialect.delimiter)
+    fields = row.removesuffix("\r").split(dialect.delimiter)
     if '"' in row:
         return [_QUOTED_FIELD.sub(_inside, cell) if cell[:1] == '"' else cell for cell in fields]
     return fields
@@ -363,7 +362,7 @@ def _quoted(text: str, position: int, dialect: Dialect) -> tuple[list[str], str,
             end = len(text) if end < 0 else end
             stop = text.find(delimiter, position, end)
             cell = text[position : end if stop < 0 else stop]
-            fields.append(cell.removesuffix("\r").replace("\r", " "))
+            fields.append(cell.removesuffix("\r") if stop < 0 else cell)
             position, ending = (end, "\n") if stop < 0 else (stop, delimiter)
         if ending == delimiter:
             position += 1
@@ -598,6 +597,9 @@ def _names_columns(sample: list[list[str]], wanted: Wanted) -> bool:
         for place in (numbers[role.name], *known[role.name][:1], len(first) - 1)
         if place is not None
     ][:1]
+    if len(wanted.roles) == 1:  # of which no column need be labels
+        own = known[wanted.roles[0].name]
+        repeats = [i for i, name in enumerate(first) if name and i not in own]
     if any(first[i] == row[i] for i in repeats for row in below if len(row) > i):
         return False
     if _numbers_below_a_word(sample):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Unpack
 
 import msgspec
@@ -15,6 +15,8 @@ from elman.cells import find, split_names
 from elman.data.splits import Split
 from elman.errors import ConfigError
 from elman.keywords import CompareOptions
+from elman.text.summary import Summary, Table
+from elman.text.terminal import counted
 from elman.training.options import RunOptions, declared
 from elman.training.progress import ComparisonProgress, asked_for
 from elman.training.run import fit
@@ -47,7 +49,7 @@ class Row(msgspec.Struct, frozen=True):
     seconds_spread: float
 
 
-class Comparison(msgspec.Struct, frozen=True):
+class Comparison(Summary, msgspec.Struct, frozen=True):
     """What `elman compare` prints."""
 
     task: str
@@ -57,6 +59,30 @@ class Comparison(msgspec.Struct, frozen=True):
     rows: list[Row]
     runs: list[Run]
     baselines: list[Baseline]
+
+    def summary(self) -> Iterator[str | Table]:
+        """Say how good each cell is: means and standard deviations over the seeds."""
+        metrics = self.rows[0].mean
+        seeds = len(self.runs) // len(self.rows)
+        spread = "; mean ± standard deviation" if seeds > 1 else ""
+        count = counted(self.test_count, "test example")
+        yield f"{self.data}: {count}, {counted(seeds, 'seed')}{spread}"
+        rows = [
+            [
+                row.cell,
+                *(
+                    f"{row.mean[name]:.4f}" + f" ± {row.spread[name]:.3f}" * (seeds > 1)
+                    for name in metrics
+                ),
+                f"{row.seconds:.1f}",
+            ]
+            for row in self.rows
+        ]
+        rows += [
+            [one.name, *(f"{one.test.metrics[name]:.4f}" for name in metrics), f"{one.seconds:.1f}"]
+            for one in self.baselines
+        ]
+        yield Table(["", *metrics, "seconds"], rows)
 
 
 @api.shows(CompareOptions)
@@ -105,7 +131,8 @@ def compare(
     beside = compare.__kwdefaults__ or ()
     asked = [api.make_options(chosen, one, beside=beside) for one in given]
     _refuse_same_names([cell_name(one) for one in asked])
-    told = Callbacks(callbacks)
+    shown = [ComparisonProgress(len(asked) * seeds)] if asked_for(progress) else []
+    watcher = Callbacks(callbacks, first=shown)
     parts = api.read_split(
         chosen,
         data,
@@ -116,8 +143,7 @@ def compare(
         fractions=split,
         seed=0,
     )
-    shown = [ComparisonProgress(len(asked) * seeds)] if asked_for(progress) else []
-    with Callbacks([*shown, told]) as watcher:
+    with watcher:
         return compare_split(chosen, parts, asked, seeds=seeds, watcher=watcher)
 
 

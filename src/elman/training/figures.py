@@ -10,23 +10,28 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from elman.training.history import Epoch
 from elman.training.task import Metric
 
+if TYPE_CHECKING:
+    from elman.training.history import Epoch
+
 PIXELS_PER_INCH = 150
+HEIGHT = 700
+"""Pixels that a picture may be high in a notebook, so that it fits a screen."""
 
 
 class Picture(Figure):
     """A matplotlib figure that a notebook shows by itself, without pyplot."""
 
     def _repr_png_(self) -> bytes:
-        return render(self, "png", dpi=100)
+        return render(self, "png", dpi=int(min(100, HEIGHT / self.get_figheight())))
 
 
 def render(figure: Figure, kind: str, *, dpi: int = PIXELS_PER_INCH) -> bytes:

@@ -113,12 +113,13 @@ class Notebook:
     def __init__(self) -> None:
         self._said: list[str] = []
         self._rows: list[str] = []
+        self._said_after: list[str] = []
         self._bar = ""
-        self._handle: Any = _ipython().display(self._html(), display_id=True)
+        self._handle: Any = None
 
     def say(self, text: str) -> None:
-        """Add a line."""
-        self._said.append(f"<div>{escape(text)}</div>")
+        """Add a line, above the table or below its rows."""
+        (self._said_after if self._rows else self._said).append(f"<div>{escape(text)}</div>")
         self._draw()
 
     def row(self, cells: Sequence[str]) -> None:
@@ -140,11 +141,14 @@ class Notebook:
     def _html(self) -> Any:
         rows = "".join(f"<tr>{row}</tr>" for row in self._rows)
         table = f'<div style="max-height:20em;overflow:auto"><table>{rows}</table></div>'
-        parts = (*self._said, table if rows else "", self._bar)
+        parts = (*self._said, table if rows else "", *self._said_after, self._bar)
         return _ipython().HTML("".join(parts))
 
     def _draw(self) -> None:
-        self._handle.update(self._html())
+        if self._handle is None:
+            self._handle = _ipython().display(self._html(), display_id=True)
+        else:
+            self._handle.update(self._html())
 
 
 class Paced:

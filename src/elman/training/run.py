@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -11,18 +11,22 @@ import msgspec
 
 from elman.data.splits import Split
 from elman.errors import TrainingError
+from elman.text.summary import Summary, Table
+from elman.text.terminal import counted
 from elman.training import bundle, history
 from elman.training.checkpoint import Checkpoint
-from elman.training.history import Epoch
+from elman.training.history import Epoch, History
 from elman.training.options import RunOptions, toml
 from elman.training.task import Evaluation, Learner, Predictor, Report, Task
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from elman.training.trainer import Progress
 
 
-@dataclass(frozen=True)
-class Fitted:
+@dataclass(frozen=True, repr=False)
+class Fitted(Summary):
     """How training went.
 
     Attributes:
@@ -46,13 +50,17 @@ class Fitted:
         """Of training alone."""
         return sum(epoch.seconds for epoch in self.history)
 
+    def summary(self) -> Iterator[str | Table]:
+        """Say how long it took and how it ended."""
+        yield f"{counted(len(self.history), 'epoch')} in {self.seconds:.1f} s {self.stopped}"
+
 
 ModelT = TypeVar("ModelT", bound=Predictor)
 ScoresT = TypeVar("ScoresT", bound=Evaluation)
 
 
-@dataclass(frozen=True)
-class Trained(Generic[ModelT, ScoresT]):
+@dataclass(frozen=True, repr=False)
+class Trained(Summary, Generic[ModelT, ScoresT]):
     """What a run gives.
 
     Attributes:
@@ -64,8 +72,17 @@ class Trained(Generic[ModelT, ScoresT]):
 
     model: ModelT
     report: Report[ScoresT]
-    history: list[Epoch]
+    history: History
     failed: bool = False
+
+    def plot(self) -> Figure:
+        """Draw the learning curve; returns a figure of matplotlib, which notebooks show."""
+        return self.history.plot()
+
+    def summary(self) -> Iterator[str | Table]:
+        """Say what the report says, and what the model is."""
+        yield from self.report.summary()
+        yield f"{self.model!r} in .model; .history, .report, .plot()"
 
 
 class Watcher(Protocol):
@@ -177,13 +194,13 @@ def run(
         files = {
             "metrics.json": msgspec.json.format(msgspec.json.encode(report), indent=1),
             "history.jsonl": history.to_lines(fitted.history),
-            "train.toml": train_toml(task, settled, request or {}),
+            bundle.TRAIN_OPTIONS: train_toml(task, settled, request or {}),
             **task.files(out.name, learner, report),
         }
         bundle.save(out, predictor, training=settled, files=files)
         if not fitted.stopped:
             checkpoint.remove()
-    return Trained(predictor, report, fitted.history, fitted.failed)
+    return Trained(predictor, report, History(fitted.history, task.metrics), fitted.failed)
 
 
 def judge(
@@ -200,7 +217,7 @@ def judge(
         parameters=predictor.num_parameters,
         seconds=fitted.seconds,
         epochs=len(fitted.history),
-        best_epoch=next((epoch.epoch for epoch in reversed(fitted.history) if epoch.best), 0),
+        best_epoch=History(fitted.history).kept,
         stopped=fitted.stopped,
         notes=list(learner.notes),
     )

@@ -15,6 +15,8 @@ import msgspec
 from elman.data.examples import Inputs
 from elman.data.form import Form
 from elman.data.splits import Part, Split
+from elman.text.summary import Summary, Table
+from elman.text.terminal import counted
 from elman.training.options import Options, RunOptions, Schedule
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Metric(msgspec.Struct, frozen=True):
     """Whether it stands in the short tables; the first such decides who won."""
 
 
-class Evaluation(msgspec.Struct, frozen=True):
+class Evaluation(Summary, msgspec.Struct, frozen=True):
     """Scores of one model on one part of the data; a task adds its own fields."""
 
     count: int
@@ -67,11 +69,25 @@ class Evaluation(msgspec.Struct, frozen=True):
         names = (field.name for field in msgspec.structs.fields(self) if field.type is float)
         return {name: float(getattr(self, name)) for name in names}
 
+    def summary(self) -> Iterable[str | Table]:
+        """Say how many examples were judged, and how well."""
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+        yield f"{counted(self.count, 'example')}: {scores}"
+
 
 ScoresT = TypeVar("ScoresT", bound=Evaluation)
 
 
-class Baseline(msgspec.Struct, frozen=True):
+class Findings(Summary, msgspec.Struct, frozen=True):
+    """What ``elman check`` says of data; a task adds its own fields."""
+
+    rows: int
+    """Examples that would be used."""
+    notes: list[str]
+    """What looks wrong or was changed, one sentence each."""
+
+
+class Baseline(Summary, msgspec.Struct, frozen=True):
     """One simple model's scores on the same test part."""
 
     name: str
@@ -81,8 +97,13 @@ class Baseline(msgspec.Struct, frozen=True):
     trained_on: int
     """Training examples used; fewer than all only where their size would take gigabytes."""
 
+    def summary(self) -> Iterable[str | Table]:
+        """Say what it is and how good."""
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.test.metrics.items())
+        yield f"{self.name}: {scores}"
 
-class Report(msgspec.Struct, Generic[ScoresT], frozen=True):
+
+class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
     """What is known of a finished run: metrics.json, and what ``train --json`` prints."""
 
     task: str
@@ -99,6 +120,28 @@ class Report(msgspec.Struct, Generic[ScoresT], frozen=True):
     stopped: str
     """Why training was cut short, one sentence, or nothing."""
     notes: list[str]
+
+    def summary(self) -> Iterable[str | Table]:
+        """Say how good the network is beside its baselines, and how it was trained."""
+        metrics = self.test.metrics
+        yield f"{self.data}: {counted(self.test.count, 'test example')}"
+        judged = [("this network", metrics, self.seconds)]
+        judged += [(one.name, one.test.metrics, one.seconds) for one in self.baselines]
+        yield Table(
+            ["", *metrics, "seconds"],
+            [
+                [name, *(f"{scores[one]:.4f}" for one in metrics), f"{seconds:.1f}"]
+                for name, scores, seconds in judged
+            ],
+        )
+        yield (
+            f"{counted(self.epochs, 'epoch')}, the weights of epoch {self.best_epoch} kept; "
+            f"{self.parameters:,} parameters"
+        )
+        if self.stopped:
+            yield self.stopped
+        if self.notes:
+            yield f"{counted(len(self.notes), 'note')} about the data in .notes"
 
 
 class Learner(Protocol):
@@ -183,6 +226,8 @@ class Task(Protocol):
     """The options of ``Predictor.answer``."""
     columns: Mapping[str, str]
     """The columns that ``read`` can be told, each with a sentence for ``--help``."""
+    input_columns: Sequence[str]
+    """Those of them that ``read_inputs`` takes, too."""
     metrics: Mapping[str, Metric]
 
     def claims(self, data: Any) -> bool:
@@ -198,12 +243,23 @@ class Task(Protocol):
     def join(self, parts: Sequence[Any]) -> Any:
         """Return the examples of several files as one."""
 
-    def read_inputs(self, data: Any, *, form: Form, **columns: str | None) -> Inputs:
+    def read_inputs(
+        self, data: Any, *, form: Form, likely: Mapping[str, str], **columns: str | None
+    ) -> Inputs:
         """Read what ``Predictor.answer`` takes, with the columns beside it.
+
+        Args:
+            data: as for ``read``.
+            form: what was said about the form of the files.
+            likely: the columns of the training data, to be looked for first.
+            **columns: those that were given.
 
         Raises:
             DataError: it is not what it was given for.
         """
+
+    def inspect(self, examples: Any, others: Mapping[str, Any]) -> Findings:
+        """Look at examples before any training, and at the parts that are given besides."""
 
     def split(
         self,
@@ -259,6 +315,9 @@ class Pages(Protocol):
     def network_line(self, learner: Any) -> str:
         """Say in a few plain words what is trained."""
 
+    def findings(self, findings: Any, *, width: int) -> Iterable[Any]:
+        """Show what ``Task.inspect`` found, but for the notes."""
+
     def verdict(self, report: Report[Any]) -> Iterable[str]:
         """Say in plain sentences whether the network was worth it."""
 
@@ -278,8 +337,12 @@ class Pages(Protocol):
     def answer(self, row: Mapping[str, Any], model: Any, *, width: int) -> Iterable[Any]:
         """Show one row of ``Predictor.answer``."""
 
-    def tsv(self, row: Mapping[str, Any]) -> list[str]:
-        """Return the fields of one row.
+    def fields(self, row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
+        """Return one row of ``Predictor.answer`` as columns of a table, the same for every row.
+
+        Args:
+            row: the answer.
+            inputs: whether the input itself is a column, the first.
 
         Raises:
             ConfigError: what was asked for cannot be shown in one line.

@@ -21,6 +21,7 @@ from elman.data.inputs import is_missing, texts_of
 from elman.errors import ConfigError, InputError, TrainingError
 from elman.tasks.classify import task
 from elman.tasks.classify.options import ClassifyOptions
+from elman.training.history import History
 from elman.training.run import fit
 
 
@@ -142,7 +143,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             warnings.warn(fitted.stopped, ConvergenceWarning, stacklevel=2)
         self.classes_ = classes
         self.model_ = task.predictor(learner)
-        self.history_ = fitted.history
+        self.history_ = History(fitted.history, task.metrics)
         self._columns = [int(name) for name in learner.classes]
         if fitted.interrupted:
             raise KeyboardInterrupt

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.figure import Figure
 
-from elman.tasks.classify.metrics import Classification
 from elman.text.terminal import shortened, visible
 from elman.training.figures import Picture, render
+
+if TYPE_CHECKING:
+    from elman.tasks.classify.metrics import Classification
 
 # Beyond this many classes numbers in the cells can no longer be read.
 MOST_NUMBERED = 30

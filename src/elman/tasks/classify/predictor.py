@@ -20,9 +20,11 @@ from elman.data.inputs import texts_of
 from elman.errors import BundleError, DataError
 from elman.ir import text as ir_text
 from elman.nn.batches import batches
+from elman.tasks.classify.inspection import refuse_unknown
 from elman.tasks.classify.metrics import Classification, evaluate
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyAnswers
+from elman.text.summary import Table
 from elman.text.tokenizer import Encoded, Tokenizer, load_tokenizer
 from elman.training import bundle
 
@@ -76,6 +78,18 @@ class TextClassifierModel:
         return (
             f"<{cell} classifier, {len(self.classes)} classes, {self.num_parameters:,} parameters>"
         )
+
+    def _repr_html_(self) -> str:
+        config = self.module.config
+        classes = ", ".join(self.classes[:10]) + (", …" if len(self.classes) > 10 else "")
+        directions = "two directions" if config.bidirectional else "one direction"
+        rows = {
+            "cell": f"{self.module.recurrent.cell.name}, {config.hidden_size} units, {directions}",
+            f"{len(self.classes)} classes": classes,
+            "reads": f"{self.tokenizer.vocab_size:,} {self.tokenizer.level}",
+            "parameters": f"{self.num_parameters:,}",
+        }
+        return Table(["classifier", ""], [*rows.items()]).html()
 
     @property
     def num_parameters(self) -> int:
@@ -187,6 +201,7 @@ class TextClassifierModel:
         if not len(rows):
             raise DataError(f"{examples.source}: there is no text to judge on")
         kept = examples.take(rows)
+        refuse_unknown(kept, self.classes)
         return evaluate(
             self.probabilities(encoded)[rows],
             kept.labels,
@@ -206,13 +221,13 @@ class TextClassifierModel:
         cell = ir_text.write(self.module.recurrent.cell.graph)
         return config, {TOKENIZER: self.tokenizer.to_json(), CELL: cell.encode()}
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the model to the folder ``path``, from which ``elman.load`` reads it.
 
         Raises:
-            BundleError: ``path`` exists and ``overwrite`` is false, or it cannot be written.
+            BundleError: ``path`` exists and ``force`` is false, or it cannot be written.
         """
-        bundle.check_destination(Path(path), overwrite=overwrite)
+        bundle.check_destination(Path(path), force=force)
         bundle.save(Path(path), self, training={}, files={})
 
     def _run(self, tokens: PackedSequence) -> Tensor:

@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elman.data import readers, splits
+from elman.data.columns import NOTHING, TEXT
 from elman.data.examples import Examples, Inputs
 from elman.data.form import AS_TOLD, Form
 from elman.data.readers import joined
 from elman.data.source import read_data
 from elman.data.splits import Split
 from elman.errors import DataError
+from elman.tasks.classify import inspection
+from elman.tasks.classify.inspection import ClassifyFindings
 from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions
 from elman.text.tokenizer import Level
 from elman.training.task import Baseline, Metric, Report
@@ -35,6 +38,7 @@ columns: Mapping[str, str] = {
     "text": "Column that holds the text, by name or by number from 1.",
     "label": "Column that holds the class, by name or by number from 1.",
 }
+input_columns = ("text",)
 metrics: Mapping[str, Metric] = {
     "accuracy": Metric("accuracy", headline=True),
     "macro_f1": Metric("macro-F1", headline=True),
@@ -68,13 +72,25 @@ def join(parts: Sequence[Examples]) -> Examples:
     return joined(parts)
 
 
-def read_inputs(data: Any, *, form: Form = AS_TOLD, **columns: str | None) -> Inputs:
+def read_inputs(
+    data: Any,
+    *,
+    form: Form = AS_TOLD,
+    likely: Mapping[str, str] = NOTHING,
+    **columns: str | None,
+) -> Inputs:
     """Read texts to classify, with the columns beside them.
 
     Raises:
         DataError: as ``elman.data.readers.read_inputs``.
     """
-    return readers.read_inputs(data, form=form, column=columns.get("text"))
+    role = TEXT.preferring(likely.get("text"))
+    return readers.read_inputs(data, role, form=form, column=columns.get("text"))
+
+
+def inspect(examples: Examples, others: Mapping[str, Examples]) -> ClassifyFindings:
+    """Return classes, lengths and what looks wrong."""
+    return inspection.inspect(examples, others)
 
 
 def split(
@@ -97,6 +113,10 @@ def split(
             f"{examples.source} has one class only, {next(iter(labels))!r}; add texts of another "
             "class, or check which column is the label (--label)"
         )
+    inspection.refuse_no_classes(examples)
+    for part in (valid, test):
+        if part is not None:
+            inspection.refuse_unknown(part, sorted(labels))
     shares = fractions or default_fractions(len(examples), test_given=test is not None)
     parts = splits.split(
         examples,
@@ -109,6 +129,7 @@ def split(
     )
     notes = (
         *parts.notes,
+        *inspection.notes_on_labels(examples),
         *_notes_on_small(examples),
         *_notes_on_unseen(parts.train, parts.valid, "validation"),
         *_notes_on_unseen(parts.train, parts.test, "test"),
