@@ -60,7 +60,7 @@ def comparison(count):
 @pytest.fixture(scope="module")
 def trained(bundle_made_once):
     model = elman.load(bundle_made_once)
-    return Trained(model, report(8), history(60))
+    return Trained(model, report(8), history(60), tiny.parts())
 
 
 SHOWN = {
