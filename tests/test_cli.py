@@ -546,10 +546,11 @@ def test_predict_json_steps(call, model):
 
 
 def test_predict_tsv(call, model):
-    code, out, err = call("predict", model, "a\tb\nc", "", "--format", "tsv", "--top", "2")
+    text = "a\tb\nc  d\u00a0\\"
+    code, out, err = call("predict", model, text, "", "--format", "tsv", "--top", "2")
     assert (code, err) == (0, "")
     first, second = (line.split("\t") for line in out.splitlines())
-    assert first[0] == r"a\tb\nc"
+    assert first[0] == "a\\tb\\nc  d\u00a0\\\\"  # as given, with \t, \n and \\ for what cuts a line
     assert {first[1], first[3]} == {"de", "ja"}
     assert float(first[2]) + float(first[4]) == pytest.approx(1, abs=1e-5)
     assert first[5] == ""
