@@ -339,14 +339,14 @@ def read_object(data: Any, wanted: Wanted) -> RawColumns:
     Raises:
         DataError: The columns cannot be found, or differ in length.
     """
+    if _is_frame(data):  # of pandas, which has Arrow's interface but may lack pyarrow for it
+        names = [str(name) for name in data.columns]
+        columns = [data.iloc[:, i].tolist() for i in range(len(names))]
+        return _from_columns(names, columns, wanted, "the data frame")
     if hasattr(data, "__arrow_c_stream__"):
         import polars as pl
 
         return _from_polars(pl.DataFrame(data), wanted, "the table")
-    if _is_frame(data):  # of pandas without Arrow
-        names = [str(name) for name in data.columns]
-        columns = [data.iloc[:, i].tolist() for i in range(len(names))]
-        return _from_columns(names, columns, wanted, "the data frame")
     if isinstance(data, Mapping):
         values = [list(column) for column in data.values()]
         return _from_columns([str(name) for name in data], values, wanted, "the table")
@@ -385,6 +385,12 @@ def _from_columns(
     if not columns or not len(columns[0]):
         raise DataError(f"{source} has no rows; give some")
     found = choose(names, wanted, source)
+    for i in found.places.values():
+        kinds = {type(value) for value in columns[i]} & {list, tuple, dict, set}
+        if kinds:
+            raise DataError(
+                f"{source}: column {names[i]!r} holds a {kinds.pop().__name__}; make it a string"
+            )
     strings = {i: [_plain_value(v) for v in columns[i]] for i in set(found.places.values())}
     table = {
         name: strings.get(i) or [_plain_value(v) for v in columns[i]]
