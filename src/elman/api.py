@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from elman import tasks
+from elman.data.files import expanded
 from elman.data.splits import Split
 from elman.errors import BundleError, ConfigError
-from elman.training import bundle
-from elman.training.options import RunOptions, declared
-from elman.training.run import Trained, Watcher, run
+from elman.training import bundle, machine
+from elman.training.checkpoint import is_unfinished, training_folder
+from elman.training.lock import locked
+from elman.training.options import Device, MachineOptions, RunOptions, declared
+from elman.training.run import Trained, Watcher, may_replace, run
 from elman.training.task import Evaluation, Predictor, Task
 
 Fractions = tuple[float, float, float]
@@ -37,7 +41,7 @@ def train(
         data: a file, a folder, ``-`` for stdin, or a built-in data set.
         task: its name; None takes that of the built-in set, or what suits the file.
         out: the folder to write the model to; None writes nothing.
-        overwrite: replace the model that stands at ``out``.
+        overwrite: replace the model or the stopped run that stands at ``out``.
         resume: go on with the run of ``out`` that was stopped.
         valid: a file to validate on, instead of a share of ``data``.
         test: a file to test on, instead of a share of ``data``.
@@ -48,22 +52,22 @@ def train(
             ``epochs=3``), as ``elman train --task NAME --help`` lists them.
 
     Raises:
-        ConfigError, DataError, CellError, BundleError: the request cannot work.
-        TrainingError: the loss was not finite before the first epoch was whole.
+        ConfigError, DataError, CellError, BundleError: the request cannot work, or another
+            training writes to ``out``.
+        TrainingError: the loss was out of all bounds before the first epoch was whole, or the
+            model cannot be written; what was trained then waits beside ``out`` for ``resume``.
         KeyboardInterrupt: stopped before the first epoch was whole.
     """
     check_paths(data=data, out=out, valid=valid, test=test)
+    check_fractions(fractions)
+    data, valid, test = expanded(data), expanded(valid), expanded(test)
     if resume and out is None:
         raise ConfigError("there is nothing to resume without out, the folder of the model")
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
     columns, settings = sorted_out(chosen, options)
     asked = make_options(chosen, settings)
-    place = None if out is None else Path(out)
-    if place is not None:
-        bundle.check_destination(place, overwrite=overwrite or resume)
-    split = read_split(
-        chosen, data, columns, valid=valid, test=test, fractions=fractions, seed=asked.seed
-    )
+    machine.check_device(asked.device)
+    place = None if out is None else Path(expanded(out))
     request = {
         "data": str(data),
         **columns,
@@ -71,25 +75,62 @@ def train(
         "test": None if test is None else str(test),
         "split": None if fractions is None else ",".join(map(str, fractions)),
     }
-    return run(chosen, split, asked, out=place, resume=resume, watcher=watcher, request=request)
+    with _reserved(place, overwrite=overwrite, resume=resume):
+        split = read_split(
+            chosen, data, columns, valid=valid, test=test, fractions=fractions, seed=asked.seed
+        )
+        return run(
+            chosen,
+            split,
+            asked,
+            out=place,
+            overwrite=overwrite,
+            resume=resume,
+            watcher=watcher,
+            request=request,
+        )
 
 
-def load(path: str | Path, *, backend: str = "auto") -> Any:
+@contextmanager
+def _reserved(out: Path | None, *, overwrite: bool, resume: bool) -> Iterator[None]:
+    """Keep other trainings away from ``out``, and refuse what must not be replaced there."""
+    if out is None:
+        yield
+        return
+    with locked(out):
+        replace = may_replace(out, overwrite=overwrite, resume=resume)
+        bundle.check_destination(out, overwrite=replace)
+        if is_unfinished(out) and not (overwrite or resume):
+            raise ConfigError(
+                f"a stopped run stands in {training_folder(out)}; add --resume to go on with it, "
+                "--force to begin anew, or choose another --out"
+            )
+        yield
+
+
+def load(path: str | Path, *, backend: str = "auto", device: Device = "cpu") -> Any:
     """Read a model that `train` or a model's ``save`` wrote.
 
     Args:
         path: the bundle's folder.
         backend: which backend runs the recurrence.
+        device: what computes: ``cpu``, or ``cuda`` for a GPU.
 
     Returns:
         The task's predictor; for a classifier a ``TextClassifierModel``.
 
     Raises:
         BundleError: a file is missing, damaged, foreign, or from another format version.
+        ConfigError: the device is not there.
     """
     check_paths(data=path)
+    MachineOptions(device=device)  # refuses other names
+    path = expanded(path)
     task = task_of(path)
-    return task.load(bundle.read(path), backend=backend)
+    machine.check_device(device)
+    predictor = task.load(bundle.read(path), backend=backend)
+    predictor.module.to(device)
+    return predictor
 
 
 def evaluate(
@@ -124,7 +165,7 @@ def task_of(path: str | Path) -> Task:
     Raises:
         BundleError: there is no model, or of a task that this Elman does not know.
     """
-    name = bundle.read_config(Path(path)).task
+    name = bundle.read_config(Path(expanded(path))).task
     if name not in tasks.TASKS:
         raise BundleError(
             f"{path} is a model of the task {name!r}, which this Elman does not know; "
@@ -157,16 +198,24 @@ def read_split(
     """Read ``data`` and the parts that are given, and cut the others from ``data``.
 
     Raises:
-        ConfigError: ``fractions`` are no three shares.
+        ConfigError: the shares cannot be.
         DataError: a part cannot be read.
     """
-    if not isinstance(fractions, tuple | list | None):
-        raise ConfigError(f"fractions is {fractions!r}; give three shares, as (0.8, 0.1, 0.1)")
     given = {
         name: None if part is None else task.read(part, **columns)
         for name, part in (("valid", valid), ("test", test))
     }
     return task.split(task.read(data, **columns), fractions=fractions, seed=seed, **given)
+
+
+def check_fractions(fractions: Any) -> None:
+    """Refuse what is no list of shares.
+
+    Raises:
+        ConfigError: it is something else (and not None).
+    """
+    if not isinstance(fractions, tuple | list | None):
+        raise ConfigError(f"fractions is {fractions!r}; give three shares, as (0.8, 0.1, 0.1)")
 
 
 def make_options(task: Task, settings: Mapping[str, Any]) -> RunOptions:

@@ -1,21 +1,22 @@
 """The command line: a thin shell over the library, and the only code that prints.
 
 Commands are named here and imported when they are called, so that `elman --help` and a mistyped
-option are answered at once.
+option are answered at once, and a Ctrl-C while anything is loaded is one line.
 """
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-
-from cyclopts import App, CycloptsError, UnknownOptionError
+from typing import TYPE_CHECKING
 
 from elman._version import __version__
-from elman.errors import ElmanError
+from elman.cli import process
+from elman.errors import ElmanError, is_out_of_memory
+
+if TYPE_CHECKING:
+    from cyclopts import App, CycloptsError
 
 # What each command is for. Those of the first table have the options of a task and are made for
 # the command line at hand.
@@ -35,21 +36,24 @@ OTHERS = {
 
 def build(argv: Sequence[str]) -> App:
     """Return the application for one command line."""
+    from cyclopts import App
+
     app = App(
         name="elman",
         help="Train, understand and ship recurrent networks for text.",
         version=f"elman {__version__}",
         help_epilogue="Begin with: elman train surnames",
+        console=process.console(),
         suppress_keyboard_interrupt=False,  # `run` says it
     )
-    for name, text in OF_TASKS.items():
-        if argv[:1] == [name]:
-            make = import_module(f"elman.cli.{name}").command
-            app.command(make(argv[1:]), name=name)
-        else:
+    for name, text in (OF_TASKS | OTHERS).items():
+        if argv[:1] != [name]:
             app.command(_not_called, name=name, help=text)
-    for name, text in OTHERS.items():
-        app.command(f"elman.cli.{name}:{name}", name=name, help=text)
+            continue
+        module = import_module(f"elman.cli.{name}")
+        app.command(
+            module.command(argv[1:]) if name in OF_TASKS else getattr(module, name), name=name
+        )
     return app
 
 
@@ -58,46 +62,65 @@ def _not_called() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 1 the work failed, 2 the request was wrong."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a bar that a terminal lacks is no failure
-    sys.exit(run(argv))
+    """Run one command and exit: 0 done, 1 the work failed, 2 the request was wrong.
+
+    128 and the number of a signal says that this one stopped it.
+    """
+    try:
+        process.stop_on_signals()
+        process.mend_streams()
+        code = run(argv)
+        process.end_on_signals()
+    except KeyboardInterrupt as stop:  # in the few lines around `run`
+        code = _refuse("stopped", process.exit_code(stop))
+    sys.exit(code)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what a user can cause shows no traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        app = build(words)
-        code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        code = _call(words)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return code
     except ElmanError as error:
         return _refuse(str(error), error.exit_code)
+    except KeyboardInterrupt as stop:
+        return _refuse("stopped", process.exit_code(stop))
+    except BrokenPipeError:
+        # The reader (`head`, say) has gone; keep the interpreter from complaining at exit.
+        process.silence_stdout()
+        return 0
+    except Exception as error:
+        return _refuse(_explained(error), 1)
+
+
+def _call(words: list[str]) -> int:
+    """Run a command; a command line that cannot be read is 2."""
+    from cyclopts import CycloptsError, UnknownOptionError
+
+    try:
+        app = build(words)
+        code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        return code if isinstance(code, int) else 0
     except CycloptsError as error:
         hint = f"see `elman {_help_of(words)}--help`"
         if words[:1] == ["predict"] and isinstance(error, UnknownOptionError):
             hint = "a text that begins with a dash goes after --"
         return _refuse(f"{_sentence(error)} ({hint})", 2)
-    except KeyboardInterrupt:
-        return _refuse("stopped", 130)
-    except BrokenPipeError:
-        # The reader (`head`, say) has gone; keep the interpreter from complaining at exit.
-        _silence_stdout()
-        return 0
-    except (MemoryError, RuntimeError) as error:
-        # torch's allocator has no error of its own.
-        if isinstance(error, RuntimeError) and "alloc" not in str(error):
-            raise
-        return _refuse("not enough memory; make --hidden-size or --batch-size smaller", 1)
-    except OSError as error:  # files are the library's; what is left is the output
-        _silence_stdout()
-        return _refuse(f"the output cannot be written ({(error.strerror or '').lower()})", 1)
 
 
-def _silence_stdout() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _explained(error: Exception) -> str:
+    """Return one sentence for what the machine lacks; what is our own mistake is raised again."""
+    missing = process.missing_package(error)
+    if missing is not None:
+        return missing
+    if is_out_of_memory(error):
+        return "not enough memory; make --hidden-size or --batch-size smaller"
+    if isinstance(error, OSError):  # files are the library's; what is left is the output
+        process.silence_stdout()
+        return f"the output cannot be written ({(error.strerror or '').lower()})"
+    raise error
 
 
 def _refuse(message: str, code: int) -> int:

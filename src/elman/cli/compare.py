@@ -56,6 +56,7 @@ _OPTIONS = [
     ),
     option("seeds", int, 3, "How many runs of each cell.", panel="training"),
     options.json_option(),
+    options.quiet_option(),
 ]
 
 
@@ -66,6 +67,7 @@ def _compare(
     cells: str,
     seeds: int,
     json: bool,
+    quiet: bool,
     split: str | None,
     config: Path | None,
     **given: Any,
@@ -80,7 +82,7 @@ def _compare(
         cells=cells,
         seeds=seeds,
         fractions=fractions,
-        on_run=None if json else screen.print_run,
+        on_run=None if quiet else screen.print_run,
         **given,
     )
     if json:

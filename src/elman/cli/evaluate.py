@@ -10,6 +10,9 @@ from typing import Any
 from elman import api, tasks
 from elman.cli import options
 from elman.cli.options import DATA_TEXT, Data
+from elman.data.files import expanded
+from elman.training import machine
+from elman.training.options import MachineOptions
 from elman.training.task import Task
 
 _TEXT = f"""Score a trained model on labelled examples.
@@ -31,24 +34,35 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
     task = options.task_of_model(argv)
 
     def evaluate(model: Path, data: str, **given: Any) -> None:
-        _evaluate(api.task_of(model), model, data, **given)
+        asked, others = options.machine_of(given)
+        with machine.threads(asked.threads):
+            _evaluate(api.task_of(model), model, data, asked, **others)
 
     positional = inspect.Parameter.POSITIONAL_ONLY
     parameters = [
         inspect.Parameter("model", positional, annotation=Path),
         inspect.Parameter("data", positional, annotation=Data),
         *options.column_options(task),
+        *options.options_of(MachineOptions),
         options.json_option(),
     ]
     return options.with_signature(evaluate, parameters, text=_TEXT)
 
 
-def _evaluate(task: Task, model: Path, data: str, *, json: bool, **columns: str | None) -> None:
+def _evaluate(
+    task: Task,
+    model: Path,
+    data: str,
+    asked: MachineOptions,
+    *,
+    json: bool,
+    **columns: str | None,
+) -> None:
     from elman.cli import screen
     from elman.text.terminal import plain
 
-    examples = task.read(data, **columns)
-    predictor = api.load(model)
+    examples = task.read(expanded(data), **columns)
+    predictor = api.load(model, device=asked.device)
     scores = predictor.evaluate(examples)
     if json:
         screen.print_json(scores, data=data, model=str(model))

@@ -16,12 +16,14 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 from elman import tasks
+from elman.data.files import expanded
 from elman.errors import ConfigError, DataError, ElmanError
+from elman.training import machine
 from elman.training.bundle import is_bundle
-from elman.training.options import PANELS, declared
+from elman.training.options import MACHINE, PANELS, MachineOptions, declared
 from elman.training.task import Task
 
 _PANELS = {name: Group(name.title(), sort_key=i) for i, name in enumerate(PANELS)}
@@ -32,10 +34,20 @@ def _not_an_option(_: object, value: str) -> None:
         raise ValueError(f"there is no option {value}")
 
 
+def _whole_number(_: object, tokens: Sequence[Token]) -> int:
+    """Read a whole number as it is written; Cyclopts itself would round 1.5."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
 # `-` is stdin; what else begins with a hyphen is a mistyped option and no file.
 Data = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
 Json = Annotated[bool, Parameter(negative=())]
 Flag = Annotated[bool, Parameter(negative=())]
+Whole = Annotated[int, Parameter(converter=_whole_number)]
 
 DATA_TEXT = "File, folder, `-`, or a name that `elman datasets` lists."
 
@@ -64,6 +76,8 @@ def option(
     # Cyclopts itself shows a default that is not None.
     help_ = f"{text} [default: {rule}]" if rule and default is None else text
     details: dict[str, Any] = {"negative": ()} if flag else {}
+    if int in _kinds(kind):
+        details["converter"] = _whole_number
     annotation = Annotated[kind, Parameter(help=help_, group=_PANELS[panel], **details)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
@@ -92,6 +106,23 @@ def json_option(text: str = "") -> inspect.Parameter:
     """Return ``--json``."""
     text = text or "Print one JSON document on stdout and nothing else there."
     return option("json", bool, False, text, panel="output", flag=True)
+
+
+def machine_of(given: Mapping[str, Any]) -> tuple[MachineOptions, dict[str, Any]]:
+    """Return what a command may use of the machine, checked, and its other options.
+
+    Raises:
+        ConfigError: the device is not there, or a number is out of range.
+    """
+    asked = MachineOptions(**{name: given[name] for name in MACHINE})
+    machine.check_device(asked.device)
+    return asked, {name: value for name, value in given.items() if name not in MACHINE}
+
+
+def quiet_option() -> inspect.Parameter:
+    """Return ``--quiet``."""
+    text = "Print no progress on stderr."
+    return option("quiet", bool, False, text, panel="output", flag=True)
 
 
 def column_options(task: Task) -> list[inspect.Parameter]:
@@ -190,8 +221,7 @@ def _config_value(name: str, value: Any, annotation: Any) -> Any:
     Raises:
         ConfigError: it has another type.
     """
-    kind = get_args(annotation)[0]  # of Annotated
-    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    kinds = _kinds(get_args(annotation)[0])  # of Annotated
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if bool in kinds and isinstance(value, bool):
         return value
@@ -215,13 +245,18 @@ def _config_value(name: str, value: Any, annotation: Any) -> Any:
     raise ConfigError(f"--config: {name} is {value!r}; it must be {wanted}")
 
 
+def _kinds(kind: Any) -> tuple[Any, ...]:
+    """Return the types that a type allows."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
 def read_config(argv: Sequence[str]) -> dict[str, Any]:
     """Return the options of the file that ``--config`` names; no options without one.
 
     Raises:
         ConfigError: the file cannot be read as TOML.
     """
-    path = value_of(argv, "--config")
+    path = expanded(value_of(argv, "--config"))
     if path is None:
         return {}
     try:
@@ -263,7 +298,7 @@ def task_for(argv: Sequence[str], config: Mapping[str, Any]) -> Task:
 
 def _positional(argv: Sequence[str]) -> list[str]:
     """Return the words that are no options and follow no option that takes a value."""
-    flags = ("--force", "--resume", "--json", "--no-")
+    flags = ("--force", "--resume", "--json", "--quiet", "--no-")
     pairs = zip(["", *argv], argv, strict=False)
     return [
         word
@@ -293,7 +328,7 @@ def task_of_model(argv: Sequence[str]) -> Task:
     from elman import api
 
     for word in argv:
-        if not word.startswith("-") and is_bundle(Path(word)):
+        if not word.startswith("-") and is_bundle(Path(expanded(word))):
             with suppress(ElmanError):
                 return api.task_of(word)
     return tasks.find(tasks.DEFAULT)

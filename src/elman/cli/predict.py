@@ -16,7 +16,10 @@ import msgspec
 from elman import api, tasks
 from elman.cli import options
 from elman.cli.options import option
+from elman.cli.process import machine_writer
 from elman.errors import ConfigError
+from elman.training import machine
+from elman.training.options import Device, MachineOptions
 from elman.training.task import Predictor, Task
 
 # Lines answered together when they come fast; a slow source is answered line by line.
@@ -38,12 +41,15 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
     task = options.task_of_model(argv)
 
     def predict(model: Path, *texts: str, **given: Any) -> None:
-        _predict(api.task_of(model), model, texts, **given)
+        asked, others = options.machine_of(given)
+        with machine.threads(asked.threads):
+            _predict(api.task_of(model), model, texts, asked.device, **others)
 
     parameters = [
         inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
         inspect.Parameter("texts", inspect.Parameter.VAR_POSITIONAL, annotation=str),
         *options.options_of(task.answers),
+        *options.options_of(MachineOptions),
         options.json_option(
             "Print one JSON document on stdout: an array with an object for each text."
         ),
@@ -59,12 +65,19 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
 
 
 def _predict(
-    task: Task, model: Path, texts: Sequence[str], *, json: bool, format: str, **answers: Any
+    task: Task,
+    model: Path,
+    texts: Sequence[str],
+    device: Device,
+    *,
+    json: bool,
+    format: str,
+    **answers: Any,
 ) -> None:
     asked = task.answers(**answers)  # checks them
     if json and format == "tsv":
         raise ConfigError("--json and --format tsv exclude each other; leave one out")
-    predictor = api.load(model)
+    predictor = api.load(model, device=device)
     write: Writer = _WRITERS["json" if json else format]
     truncated = 0
 
@@ -86,21 +99,21 @@ Writer = Callable[[Chunks, Task, Predictor], None]
 
 
 def _write_json(chunks: Chunks, *_: object) -> None:
-    first = True
+    write, first = machine_writer(), True
     for rows in chunks:
         for row in rows:
-            print("[" if first else ",")
-            sys.stdout.write(msgspec.json.encode(_whole(row)).decode())
+            write("[\n" if first else ",\n")
+            write(msgspec.json.encode(_whole(row)).decode())
             first = False
         sys.stdout.flush()
-    print("[]" if first else "\n]")
+    write("[]\n" if first else "\n]\n")
 
 
 def _write_tsv(chunks: Chunks, task: Task, _: Predictor) -> None:
-    fields = tasks.pages(task).tsv
+    write, fields = machine_writer(), tasks.pages(task).tsv
     for rows in chunks:
         for row in rows:
-            print(_writable("\t".join(" ".join(field.split()) for field in fields(row))))
+            write("\t".join(" ".join(field.split()) for field in fields(row)) + "\n")
         sys.stdout.flush()
 
 

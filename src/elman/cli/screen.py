@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from elman import tasks
+from elman.cli.process import console as console
+from elman.cli.process import machine_writer
 from elman.text.terminal import counted, plain
 
 if TYPE_CHECKING:
@@ -26,21 +28,10 @@ if TYPE_CHECKING:
 REFRESH = 0.1  # seconds between two changes of the progress bar
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return a console that marks nothing up but what is asked for."""
-    from rich.console import Console
-
-    class Screen(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # `elman ... | head` is no failure: `run` knows what to do
-
-    return Screen(stderr=stderr, highlight=False, soft_wrap=False)
-
-
 def print_json(value: Any, **more: Any) -> None:
     """Print one JSON document, with further members at its top."""
     document = {**more, **msgspec.to_builtins(value)} if more else value
-    sys.stdout.buffer.write(msgspec.json.encode(document) + b"\n")
+    machine_writer()(msgspec.json.encode(document).decode() + "\n")
     sys.stdout.flush()
 
 
@@ -148,7 +139,7 @@ class TrainingScreen:
             self.console.print("[dim]scoring the network and its baselines on the test part …[/]")
 
 
-def print_report(report: Report, *, out: Path, failed: bool) -> None:
+def print_report(report: Report, *, out: Path) -> None:
     """Print what `train` found."""
     from rich.table import Table
 
@@ -169,13 +160,11 @@ def print_report(report: Report, *, out: Path, failed: bool) -> None:
     screen.print(table)
     if not report.baselines:
         screen.print("  The baselines are left out, as training was cut short")
-    for line in pages.verdict(report):
+    for line in (*report.warnings, *pages.verdict(report)):
         screen.print(f"  {plain(line)}")
     print_all(pages.evaluation(report.test, sizes=report.sizes, width=screen.width), screen)
     name = str(out)
     screen.print(f"\nSaved to [bold]{plain(name)}[/] ({report.parameters:,} parameters)")
-    if report.stopped and not failed:
-        screen.print("Go on where it stopped with the same command and --resume")
     screen.print(f"Try: elman predict {plain(name)} {plain(pages.suggestion(report))}")
 
 

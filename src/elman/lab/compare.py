@@ -12,11 +12,13 @@ import msgspec
 from elman import api, tasks
 from elman.cell import Cell
 from elman.cells import find, split_names
+from elman.data.files import expanded
 from elman.data.splits import Split
 from elman.errors import ConfigError
+from elman.training import machine
 from elman.training.options import RunOptions, declared
 from elman.training.run import fit
-from elman.training.task import Baseline, Task
+from elman.training.task import Baseline, Learner, Task
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -87,6 +89,8 @@ def compare(
         KeyboardInterrupt: stopped; what was trained is lost.
     """
     api.check_paths(data=data, valid=valid, test=test)
+    api.check_fractions(fractions)
+    data, valid, test = expanded(data), expanded(valid), expanded(test)
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
     names = _distinct(cells)
     if not isinstance(seeds, int) or seeds < 1:
@@ -97,6 +101,7 @@ def compare(
         if name in settings:
             raise ConfigError(f"compare takes cells and seeds, not {name}")
     asked = [api.make_options(chosen, {**settings, **dict.fromkeys(own, cell)}) for cell in names]
+    machine.check_device(asked[0].device)
     _refuse_same_names([cell_name(one) for one in asked])
     split = api.read_split(
         chosen, data, columns, valid=valid, test=test, fractions=fractions, seed=0
@@ -124,21 +129,8 @@ def compare_split(
         for asked in options:
             learner = task.prepare(split, msgspec.structs.replace(asked, seed=seed))
             settled = learner.options
-            fitted = fit(learner)
-            if fitted.interrupted:
-                raise KeyboardInterrupt
-            predictor = task.predictor(learner)
-            runs.append(
-                Run(
-                    cell=cell_name(asked),
-                    seed=seed,
-                    metrics=predictor.evaluate(split.test).metrics,
-                    parameters=predictor.num_parameters,
-                    seconds=fitted.seconds,
-                    epochs=len(fitted.history),
-                    failed=fitted.stopped,
-                )
-            )
+            with machine.threads(asked.threads):
+                runs.append(_run(task, split, learner, name=cell_name(asked), seed=seed))
             if on_run is not None:
                 on_run(task, runs[-1])
     names = [cell_name(asked) for asked in options]
@@ -149,6 +141,23 @@ def compare_split(
         rows=[_row([run for run in runs if run.cell == name]) for name in names],
         runs=runs,
         baselines=task.baselines(split, settled),
+    )
+
+
+def _run(task: Task, split: Split[Any], learner: Learner, *, name: str, seed: int) -> Run:
+    """Train one cell from one seed and judge it."""
+    fitted = fit(learner)
+    if fitted.interrupt is not None:
+        raise fitted.interrupt
+    predictor = task.predictor(learner)
+    return Run(
+        cell=name,
+        seed=seed,
+        metrics=predictor.evaluate(split.test).metrics,
+        parameters=predictor.num_parameters,
+        seconds=fitted.seconds,
+        epochs=len(fitted.history),
+        failed=fitted.stopped,
     )
 
 

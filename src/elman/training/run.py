@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from elman.data.splits import Split
-from elman.errors import TrainingError
-from elman.training import bundle, history
+from elman.errors import BundleError, TrainingError, is_out_of_memory, signal_of
+from elman.training import bundle, history, machine
 from elman.training.checkpoint import Checkpoint
 from elman.training.history import Epoch
 from elman.training.options import RunOptions, toml
-from elman.training.task import Learner, Predictor, Report, Task
+from elman.training.task import Evaluation, Learner, Predictor, Report, Task
 
 if TYPE_CHECKING:
     from elman.training.trainer import Progress
+
+
+METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -28,18 +32,16 @@ class Fitted:
     Attributes:
         history: what happened in each whole epoch.
         stopped: ``""``, or why training was cut short, one sentence.
-        failed: whether it was cut short by a loss that was not finite; if that was before the end
-            of the first epoch, the history is empty and the weights are the first ones.
+        failed: whether it was cut short by a loss out of all bounds or for want of memory; if that
+            was before the end of the first epoch, the history is empty and the weights are the
+            first ones.
+        interrupt: what the user or the system stopped it with.
     """
 
     history: list[Epoch]
     stopped: str = ""
     failed: bool = False
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the user stopped it."""
-        return bool(self.stopped) and not self.failed
+    interrupt: KeyboardInterrupt | None = None
 
     @property
     def seconds(self) -> float:
@@ -55,13 +57,15 @@ class Trained:
         model: ready to use.
         report: test scores, baselines, sizes and notes.
         history: what happened in each epoch.
-        failed: whether training was cut short by a loss that was not finite.
+        failed: whether training was cut short by a loss out of all bounds or for want of memory.
+        interrupt: what the user or the system stopped it with.
     """
 
     model: Predictor
     report: Report
     history: list[Epoch]
     failed: bool = False
+    interrupt: KeyboardInterrupt | None = None
 
 
 class Watcher(Protocol):
@@ -88,11 +92,12 @@ def fit(
     on_batch: Callable[[Progress], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Fitted:
-    """Train a learner's model; a Ctrl-C ends the training, not the program.
+    """Train a learner's model; a Ctrl-C, or what the command line takes as one, ends only that.
 
     Args:
         learner: what a task's ``prepare`` returned; its model gets the best weights. After a loss
-            that was not finite these are the last good ones, and ``failed`` is true.
+            out of all bounds, or where memory runs out, these are the last good ones, and
+            ``failed`` is true.
         checkpoint: where to keep the state after each epoch; None keeps none.
         resume: go on from ``checkpoint``.
         on_batch: called after each update.
@@ -116,13 +121,24 @@ def fit(
     epochs = trainer.state.history
     try:
         trainer.fit(on_batch=on_batch, on_epoch=after_epoch)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if trainer.state.best is None:
             raise
         trainer.load_best()
-        return Fitted(epochs, f"stopped by Ctrl-C after epoch {len(epochs)}")
+        number = signal_of(stop)
+        by = "Ctrl-C" if number == signal.SIGINT else number.name
+        return Fitted(epochs, f"stopped by {by} after epoch {len(epochs)}", interrupt=stop)
     except TrainingError as error:
         return Fitted(epochs, str(error), failed=True)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        trainer.load_best()
+        said = (
+            f"training stopped in epoch {len(epochs) + 1}: not enough memory; "
+            "make --hidden-size or --batch-size smaller"
+        )
+        return Fitted(epochs, said, failed=True)
     return Fitted(epochs)
 
 
@@ -132,6 +148,7 @@ def run(
     options: RunOptions,
     *,
     out: Path | None = None,
+    overwrite: bool = False,
     resume: bool = False,
     watcher: Watcher | None = None,
     request: Mapping[str, Any] | None = None,
@@ -139,20 +156,54 @@ def run(
     """Train on the parts of ``split``, judge, and write the bundle to ``out``.
 
     While it goes, the state after each epoch is kept in ``<out>.training``; it stays there if the
-    run is stopped, and ``resume`` goes on from it. ``request`` says where the data came from, for
-    the bundle's ``train.toml``.
+    run is stopped or cannot be saved, and ``resume`` goes on from it. A model at ``out`` is
+    replaced where ``may_replace`` says so. ``request`` says where the data came from, for the
+    bundle's ``train.toml``.
 
     Raises:
         KeyboardInterrupt: stopped before the first epoch was whole.
         ConfigError: ``resume`` with nothing to resume, or with other options or data.
-        BundleError: ``out`` cannot be written.
-        TrainingError: the loss was not finite before the first epoch was whole.
+        BundleError: the state after an epoch cannot be written.
+        TrainingError: the loss was out of all bounds before the first epoch was whole, or the
+            model cannot be written to ``out``.
     """
     split.require_test()
     checkpoint = None if out is None else Checkpoint(out, task.name, options, split.digest())
     if resume and checkpoint is not None:
         checkpoint.check()
     learner = task.prepare(split, options)
+    with machine.threads(options.threads):
+        fitted = _watched(task, split, learner, checkpoint, resume=resume, watcher=watcher)
+        predictor = task.predictor(learner)
+        report = judge(task, split, learner, predictor, fitted)
+    if out is not None and checkpoint is not None:
+        settled = learner.options.to_dict()
+        files = {
+            METRICS: msgspec.json.format(msgspec.json.encode(report), indent=1),
+            "history.jsonl": history.to_lines(fitted.history),
+            "train.toml": train_toml(task, settled, request or {}),
+            **task.files(out.name, learner, report),
+        }
+        replace = may_replace(out, overwrite=overwrite, resume=resume)
+        try:
+            bundle.save(out, predictor, training=settled, files=files, overwrite=replace)
+        except BundleError as error:
+            raise TrainingError(_not_saved(error, checkpoint)) from error
+        if not fitted.stopped:
+            checkpoint.remove()
+    return Trained(predictor, report, fitted.history, fitted.failed, fitted.interrupt)
+
+
+def _watched(
+    task: Task,
+    split: Split[Any],
+    learner: Learner,
+    checkpoint: Checkpoint | None,
+    *,
+    resume: bool,
+    watcher: Watcher | None,
+) -> Fitted:
+    """Train before the eyes of ``watcher``."""
     if watcher is not None:
         watcher.begin(task, split, learner)
     fitted = fit(
@@ -166,32 +217,41 @@ def run(
         raise TrainingError(fitted.stopped)  # there is nothing worth keeping
     if watcher is not None:
         watcher.end(fitted)
-    predictor = task.predictor(learner)
-    report = judge(task, split, learner, predictor, fitted)
-    if out is not None and checkpoint is not None:
-        settled = learner.options.to_dict()
-        files = {
-            "metrics.json": msgspec.json.format(msgspec.json.encode(report), indent=1),
-            "history.jsonl": history.to_lines(fitted.history),
-            "train.toml": train_toml(task, settled, request or {}),
-            **task.files(out.name, learner, report),
-        }
-        bundle.save(out, predictor, training=settled, files=files)
-        if not fitted.stopped:
-            checkpoint.remove()
-    return Trained(predictor, report, fitted.history, fitted.failed)
+    return fitted
+
+
+def may_replace(out: Path, *, overwrite: bool, resume: bool) -> bool:
+    """Whether a model that stands at ``out`` is to make room for a run's.
+
+    That is so where it was asked for, and where the run that is resumed left it as it stopped.
+    """
+    if overwrite or not resume:
+        return overwrite
+    try:
+        return bool(msgspec.json.decode((out / METRICS).read_bytes())["stopped"])
+    except (OSError, KeyError, TypeError, msgspec.DecodeError):
+        return False
+
+
+def _not_saved(error: BundleError, checkpoint: Checkpoint) -> str:
+    return (
+        f"{bundle.without_mend(error)}; what was trained is kept in {checkpoint.folder}: "
+        "mend that, and the same command with --resume saves it"
+    )
 
 
 def judge(
     task: Task, split: Split[Any], learner: Learner, predictor: Predictor, fitted: Fitted
 ) -> Report:
     """Judge a trained model on the test part, beside its baselines."""
+    test = predictor.evaluate(split.test)
+    # Who stops a run wants the model now, not after a baseline.
+    baselines = [] if fitted.stopped else task.baselines(split, learner.options)
     return Report(
         task=task.name,
         data=split.train.source,
-        test=predictor.evaluate(split.test),
-        # Who stops a run wants the model now, not after a baseline.
-        baselines=[] if fitted.stopped else task.baselines(split, learner.options),
+        test=test,
+        baselines=baselines,
         sizes=task.sizes(split),
         parameters=predictor.num_parameters,
         seconds=fitted.seconds,
@@ -199,6 +259,21 @@ def judge(
         best_epoch=next((epoch.epoch for epoch in reversed(fitted.history) if epoch.best), 0),
         stopped=fitted.stopped,
         notes=list(learner.notes),
+        warnings=[
+            f"the network is no better than {one.name}: it has learned nothing; try another "
+            "--learning-rate or more --epochs, and look at the labels"
+            for one in baselines
+            if one.constant and not _is_better(task, test, one.test)
+        ],
+    )
+
+
+def _is_better(task: Task, scores: Evaluation, others: Evaluation) -> bool:
+    """Whether any metric of the short tables is better."""
+    return any(
+        (scores.metrics[name] - others.metrics[name]) * (1 if metric.higher_is_better else -1) > 0
+        for name, metric in task.metrics.items()
+        if metric.headline
     )
 
 

@@ -76,6 +76,8 @@ class Baseline(msgspec.Struct, frozen=True):
     """Of training and judging it."""
     trained_on: int
     """Training examples used; fewer than all only where their size would take gigabytes."""
+    constant: bool = False
+    """Whether it answers everything alike: a network that is no better has learned nothing."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -95,6 +97,8 @@ class Report(msgspec.Struct, frozen=True):
     stopped: str
     """Why training was cut short, one sentence, or nothing."""
     notes: list[str]
+    warnings: list[str] = []
+    """What is wrong with the model, one sentence each."""
 
 
 class Learner(Protocol):
@@ -102,7 +106,7 @@ class Learner(Protocol):
 
     @property
     def model(self) -> nn.Module:
-        """What is trained."""
+        """What is trained; the trainer moves it to the options' device, where ``loss`` runs."""
 
     @property
     def schedule(self) -> Schedule:
@@ -141,7 +145,7 @@ class Predictor(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """The network itself, whose weights are saved."""
+        """The network itself, whose weights are saved; answers are computed where they are."""
 
     @property
     def num_parameters(self) -> int:

@@ -26,6 +26,9 @@ from elman.training.task import Learner, Loss, Scores
 
 SHARED_WORK = 150_000  # tokens times units of a batch from which on threads pay
 WARM_UP = 0.1  # share of all updates over which the learning rate rises
+EXPLODED = 10.0
+"""Times the loss of untrained weights. Losses are in nats: under 1 nat they may have begun by luck,
+with a first batch of one class alone."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class TrainingState:
 
     history: list[Epoch] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    first_loss: float | None = None
+    """Of the first batch, before any update."""
 
     @property
     def best(self) -> Epoch | None:
@@ -64,7 +69,7 @@ class Trainer:
 
     def __init__(self, learner: Learner):
         self.learner = learner
-        self.model = learner.model
+        self.model = learner.model.to(learner.options.device)
         self.schedule = learner.schedule
         self.state = TrainingState()
         self.optimiser = optimisers.make(self.model, self.schedule)
@@ -83,8 +88,8 @@ class Trainer:
         epoch and ``load_best`` brings its best weights back.
 
         Raises:
-            TrainingError: the loss or a gradient was not finite; the model then holds the last
-                good weights.
+            TrainingError: the loss or a gradient was not finite, or the loss of a whole epoch far
+                above that of untrained weights; the model then holds the last good weights.
         """
         with worthwhile_threads(self.schedule):
             while len(self.state.history) < self.schedule.epochs and not self.stalled:
@@ -123,12 +128,15 @@ class Trainer:
             done = (number - 1) * len(batches) + i
             self._set_learning_rate(done / (len(batches) * schedule.epochs))
             loss, size = self._update(batch, f"in epoch {number}, batch {i}")
+            if self.state.first_loss is None:
+                self.state.first_loss = loss
             total, count = total + loss * size, count + size
             if on_batch is not None:
                 speed = count / (time.perf_counter() - start)
                 mean = total / count
                 on_batch(Progress(number, schedule.epochs, i, len(batches), mean, speed, score))
         seconds = time.perf_counter() - start
+        self._refuse_explosion(number, total / count)
         return self._judged(number, total / count, seconds, count / seconds)
 
     def _update(self, batch: Any, when: str) -> tuple[float, int]:
@@ -149,6 +157,16 @@ class Trainer:
         self.load_best()
         return TrainingError(
             f"training stopped {when}: {where}; a lower --learning-rate usually helps"
+        )
+
+    def _refuse_explosion(self, number: int, loss: float) -> None:
+        first = self.state.first_loss
+        if first is None or loss <= EXPLODED * max(first, 1.0):
+            return
+        self.load_best()
+        raise TrainingError(
+            f"training stopped in epoch {number}: its loss is {loss:.2g}, where untrained weights "
+            f"have {first:.2g}; a lower --learning-rate usually helps"
         )
 
     def _judged(self, number: int, loss: float, seconds: float, speed: float) -> Epoch:

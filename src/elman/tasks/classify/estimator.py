@@ -19,6 +19,7 @@ from elman.data.examples import Examples
 from elman.errors import TrainingError
 from elman.tasks.classify import task
 from elman.tasks.classify.options import ClassifyOptions
+from elman.training import machine
 from elman.training.run import fit
 
 
@@ -36,7 +37,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         random_state: seed; None is 0, as everywhere in Elman.
         min_count, max_length, embedding_size, hidden_size, num_layers, bidirectional, pooling,
             pairs, dropout, token_dropout, label_smoothing, logit_adjustment, batch_size, epochs,
-            patience, learning_rate, weight_decay, balance, backend: as in
+            patience, learning_rate, weight_decay, balance, backend, device, threads: as in
             ``elman.tasks.classify.options.ClassifyOptions``.
 
     Attributes:
@@ -71,6 +72,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         validation_fraction: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
         backend: str = "auto",
+        device: str = "cpu",
+        threads: int | None = None,
     ):
         self.cell = cell
         self.tokens = tokens
@@ -95,6 +98,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.backend = backend
+        self.device = device
+        self.threads = threads
 
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> TextClassifier:  # noqa: N803
         """Train on ``texts`` and their labels.
@@ -116,6 +121,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         width = len(str(len(self.classes_)))
         names = [f"{i:0{width}d}" for i in index]
         options = self._options()
+        machine.check_device(options.device)
         share = self.validation_fraction
         parts = task.split(
             Examples(texts, names, "the training texts"),
@@ -123,9 +129,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             seed=options.seed,
         )
         learner = task.prepare(parts, options)
-        fitted = fit(learner)
-        if fitted.interrupted:
-            raise KeyboardInterrupt
+        with machine.threads(options.threads):
+            fitted = fit(learner)
+        if fitted.interrupt is not None:
+            raise fitted.interrupt
         if fitted.failed and not fitted.history:
             raise TrainingError(fitted.stopped)
         if fitted.failed:

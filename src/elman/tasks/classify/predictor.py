@@ -18,7 +18,7 @@ from elman.data.batching import offsets_of
 from elman.data.examples import Examples
 from elman.errors import BundleError, DataError
 from elman.ir import text as ir_text
-from elman.nn.batches import batches
+from elman.nn.batches import batches, device_of
 from elman.tasks.classify.metrics import Classification, evaluate
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyAnswers
@@ -97,9 +97,9 @@ class TextClassifierModel:
     def probabilities(self, encoded: Encoded) -> NDArray[np.float32]:
         """Return the probabilities (rows, C) for texts already encoded."""
         result = np.tile(self.prior, (len(encoded), 1))
-        for rows, tokens in batches(encoded):
+        for rows, tokens in batches(encoded, device_of(self.module)):
             logits = self._run(tokens)
-            result[rows] = logits.softmax(dim=1).numpy()
+            result[rows] = logits.softmax(dim=1).numpy(force=True)
         return result
 
     def steps(self, text: str) -> list[Step]:
@@ -122,9 +122,9 @@ class TextClassifierModel:
         _check_texts(texts)
         encoded = self.tokenizer.encode(texts)
         result = np.zeros((len(encoded), self.module.output.in_features), dtype=np.float32)
-        for rows, tokens in batches(encoded):
+        for rows, tokens in batches(encoded, device_of(self.module)):
             with torch.inference_mode():
-                result[rows] = self.module.pooled(tokens).numpy()
+                result[rows] = self.module.pooled(tokens).numpy(force=True)
         return result
 
     def answer(
@@ -206,7 +206,7 @@ class TextClassifierModel:
             BundleError: ``path`` exists and ``overwrite`` is false, or it cannot be written.
         """
         bundle.check_destination(Path(path), overwrite=overwrite)
-        bundle.save(Path(path), self, training={}, files={})
+        bundle.save(Path(path), self, training={}, files={}, overwrite=overwrite)
 
     def _run(self, tokens: PackedSequence) -> Tensor:
         with torch.inference_mode():
