@@ -54,8 +54,8 @@ def train(
     Raises:
         ConfigError, DataError, CellError, BundleError: the request cannot work, or another
             training writes to ``out``.
-        TrainingError: the loss was out of all bounds before the first epoch was whole, or the
-            model cannot be written; what was trained then waits beside ``out`` for ``resume``.
+        TrainingError: the loss was not finite before the first epoch was whole, or the model
+            cannot be written; what was trained then waits beside ``out`` for ``resume``.
         KeyboardInterrupt: stopped before the first epoch was whole.
     """
     check_paths(data=data, out=out, valid=valid, test=test)

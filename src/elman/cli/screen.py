@@ -160,7 +160,7 @@ def print_report(report: Report, *, out: Path) -> None:
     screen.print(table)
     if not report.baselines:
         screen.print("  The baselines are left out, as training was cut short")
-    for line in (*report.warnings, *pages.verdict(report)):
+    for line in pages.verdict(report):
         screen.print(f"  {plain(line)}")
     print_all(pages.evaluation(report.test, sizes=report.sizes, width=screen.width), screen)
     name = str(out)

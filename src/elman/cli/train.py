@@ -123,6 +123,8 @@ def _train(
     except BrokenPipeError:
         process.silence_stdout()
         _say(f"nobody reads the report any more; the model is saved to {place}")
+    for warning in trained.report.warnings:
+        _say(warning)
     if not trained.failed:
         _say_how_to_go_on(argv, place)
     return _exit_code(trained)
@@ -155,7 +157,7 @@ def _destination(out: Path | None, data: str, *, resume: bool) -> Path:
     """Return --out, or the first free models/NAME; with --resume the one with an unfinished run."""
     if out is not None:
         return out
-    name = "stdin" if data == "-" else Path(data).name.split(".")[0] or "model"
+    name = "stdin" if data == "-" else Path(data).name.split(".")[0][:100] or "model"
     for number in range(1, 10_000):
         place = Path("models") / (name if number == 1 else f"{name}-{number}")
         taken = place.exists() or is_unfinished(place) or is_held(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 
 from elman.data.datasets import DATASETS, Dataset, load_dataset
@@ -18,7 +19,7 @@ def builtin(data: str | Path) -> Dataset | None:
         DataError: there is neither, but a data set of nearly that name.
     """
     name = str(data)
-    if Path(name).exists():
+    if os.path.exists(name):  # which a name that cannot be does not break
         return None
     if name in DATASETS:
         return DATASETS[name]

@@ -157,7 +157,7 @@ def _run(task: Task, split: Split[Any], learner: Learner, *, name: str, seed: in
         parameters=predictor.num_parameters,
         seconds=fitted.seconds,
         epochs=len(fitted.history),
-        failed=fitted.stopped,
+        failed=fitted.stopped or fitted.astray,
     )
 
 

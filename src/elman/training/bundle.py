@@ -171,10 +171,10 @@ def read_config(folder: Path) -> BundleConfig:
         BundleError: as ``read`` does.
     """
     file = folder / CONFIG
-    url = url_of(folder)
-    if url is not None and not folder.exists():
+    there, url = os.path.exists(folder), url_of(folder)  # a name that cannot be is not there
+    if url is not None and not there:
         raise BundleError(f"Elman reads no URLs; download {url} first")
-    if not folder.exists():
+    if not there:
         raise BundleError(f"there is no model at {folder}{_nearest(folder)}")
     if not file.is_file():
         raise BundleError(

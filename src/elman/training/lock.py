@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from elman.errors import ConfigError
@@ -17,6 +18,8 @@ except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 FILE = "lock"
+ATTEMPTS = 100
+"""After so many the folder does not vanish: it cannot be made (as in /proc)."""
 
 
 @contextmanager
@@ -31,9 +34,9 @@ def locked(out: Path) -> Iterator[None]:
         ConfigError: another training holds ``out``.
         BundleError: the place cannot be written.
     """
-    folder = training_folder(out.resolve())
-    made = [folder, *(parent for parent in folder.parents if not parent.exists())]
     with writing(out):
+        folder = training_folder(out.resolve())
+        made = [folder, *(parent for parent in folder.parents if not parent.exists())]
         descriptor = _locked_file(folder / FILE)
     if descriptor is None:
         raise ConfigError(
@@ -62,12 +65,14 @@ def is_held(out: Path) -> bool:
 
 def _locked_file(file: Path) -> int | None:
     """Return a descriptor of the locked file, made with its folders; None where another has it."""
-    while True:
+    for attempt in count(1):
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # who had it has just taken the folder away
-            continue
+        except FileNotFoundError:
+            if attempt == ATTEMPTS:
+                raise
+            continue  # who had it has just taken the folder away
         if not _lock(descriptor):
             os.close(descriptor)
             return None
@@ -75,6 +80,7 @@ def _locked_file(file: Path) -> int | None:
             if os.path.samestat(os.fstat(descriptor), os.stat(file)):
                 return descriptor
         os.close(descriptor)  # it is of the file that was taken away meanwhile
+    raise AssertionError("the loop ends by itself")
 
 
 def _lock(descriptor: int) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,7 +16,7 @@ from elman.training import bundle, history, machine
 from elman.training.checkpoint import Checkpoint
 from elman.training.history import Epoch
 from elman.training.options import RunOptions, toml
-from elman.training.task import Evaluation, Learner, Predictor, Report, Task
+from elman.training.task import Baseline, Evaluation, Learner, Predictor, Report, Task
 
 if TYPE_CHECKING:
     from elman.training.trainer import Progress
@@ -32,16 +32,18 @@ class Fitted:
     Attributes:
         history: what happened in each whole epoch.
         stopped: ``""``, or why training was cut short, one sentence.
-        failed: whether it was cut short by a loss out of all bounds or for want of memory; if that
-            was before the end of the first epoch, the history is empty and the weights are the
-            first ones.
+        failed: whether it was cut short by a loss that was not finite or for want of memory; if
+            that was before the end of the first epoch, the history is empty and the weights are
+            the first ones.
         interrupt: what the user or the system stopped it with.
+        astray: ``""``, or how the best weights are far worse than untrained ones, one sentence.
     """
 
     history: list[Epoch]
     stopped: str = ""
     failed: bool = False
     interrupt: KeyboardInterrupt | None = None
+    astray: str = ""
 
     @property
     def seconds(self) -> float:
@@ -57,7 +59,8 @@ class Trained:
         model: ready to use.
         report: test scores, baselines, sizes and notes.
         history: what happened in each epoch.
-        failed: whether training was cut short by a loss out of all bounds or for want of memory.
+        failed: whether training was cut short by a loss that was not finite or for want of memory,
+            or went astray.
         interrupt: what the user or the system stopped it with.
     """
 
@@ -96,7 +99,7 @@ def fit(
 
     Args:
         learner: what a task's ``prepare`` returned; its model gets the best weights. After a loss
-            out of all bounds, or where memory runs out, these are the last good ones, and
+            that was not finite, or where memory runs out, these are the last good ones, and
             ``failed`` is true.
         checkpoint: where to keep the state after each epoch; None keeps none.
         resume: go on from ``checkpoint``.
@@ -139,7 +142,7 @@ def fit(
             "make --hidden-size or --batch-size smaller"
         )
         return Fitted(epochs, said, failed=True)
-    return Fitted(epochs)
+    return Fitted(epochs, astray=trainer.astray)
 
 
 def run(
@@ -164,8 +167,8 @@ def run(
         KeyboardInterrupt: stopped before the first epoch was whole.
         ConfigError: ``resume`` with nothing to resume, or with other options or data.
         BundleError: the state after an epoch cannot be written.
-        TrainingError: the loss was out of all bounds before the first epoch was whole, or the
-            model cannot be written to ``out``.
+        TrainingError: the loss was not finite before the first epoch was whole, or the model
+            cannot be written to ``out``.
     """
     split.require_test()
     checkpoint = None if out is None else Checkpoint(out, task.name, options, split.digest())
@@ -191,7 +194,8 @@ def run(
             raise TrainingError(_not_saved(error, checkpoint)) from error
         if not fitted.stopped:
             checkpoint.remove()
-    return Trained(predictor, report, fitted.history, fitted.failed, fitted.interrupt)
+    failed = fitted.failed or bool(fitted.astray)
+    return Trained(predictor, report, fitted.history, failed, fitted.interrupt)
 
 
 def _watched(
@@ -259,13 +263,21 @@ def judge(
         best_epoch=next((epoch.epoch for epoch in reversed(fitted.history) if epoch.best), 0),
         stopped=fitted.stopped,
         notes=list(learner.notes),
-        warnings=[
-            f"the network is no better than {one.name}: it has learned nothing; try another "
-            "--learning-rate or more --epochs, and look at the labels"
-            for one in baselines
-            if one.constant and not _is_better(task, test, one.test)
-        ],
+        warnings=_warnings(task, test, baselines, fitted),
     )
+
+
+def _warnings(
+    task: Task, test: Evaluation, baselines: Sequence[Baseline], fitted: Fitted
+) -> list[str]:
+    if fitted.astray:
+        return [fitted.astray]
+    return [
+        f"the network is no better than {one.name}: it has learned nothing; try another "
+        "--learning-rate or more --epochs, and look at the labels"
+        for one in baselines
+        if one.constant and not _is_better(task, test, one.test)
+    ]
 
 
 def _is_better(task: Task, scores: Evaluation, others: Evaluation) -> bool:

@@ -26,9 +26,9 @@ from elman.training.task import Learner, Loss, Scores
 
 SHARED_WORK = 150_000  # tokens times units of a batch from which on threads pay
 WARM_UP = 0.1  # share of all updates over which the learning rate rises
-EXPLODED = 10.0
-"""Times the loss of untrained weights. Losses are in nats: under 1 nat they may have begun by luck,
-with a first batch of one class alone."""
+ASTRAY = 10.0
+"""Times the loss of untrained weights. Losses are in nats; a first batch that happens to hold one
+class alone may have next to none, so they count as 1 at least."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +88,8 @@ class Trainer:
         epoch and ``load_best`` brings its best weights back.
 
         Raises:
-            TrainingError: the loss or a gradient was not finite, or the loss of a whole epoch far
-                above that of untrained weights; the model then holds the last good weights.
+            TrainingError: the loss or a gradient was not finite; the model then holds the last
+                good weights.
         """
         with worthwhile_threads(self.schedule):
             while len(self.state.history) < self.schedule.epochs and not self.stalled:
@@ -98,6 +98,17 @@ class Trainer:
                 if on_epoch is not None:
                     on_epoch(epoch)
         self.load_best()
+
+    @property
+    def astray(self) -> str:
+        """What is to be said where the kept weights are far worse than untrained ones, or ""."""
+        first, best = self.state.first_loss, self.state.best
+        if first is None or best is None or best.loss <= ASTRAY * max(first, 1.0):
+            return ""
+        return (
+            f"the loss in epoch {best.epoch}, the best, is {best.loss:.2g}, where untrained "
+            f"weights have {first:.2g}: training went astray; a lower --learning-rate usually helps"
+        )
 
     @property
     def stalled(self) -> bool:
@@ -136,7 +147,6 @@ class Trainer:
                 mean = total / count
                 on_batch(Progress(number, schedule.epochs, i, len(batches), mean, speed, score))
         seconds = time.perf_counter() - start
-        self._refuse_explosion(number, total / count)
         return self._judged(number, total / count, seconds, count / seconds)
 
     def _update(self, batch: Any, when: str) -> tuple[float, int]:
@@ -157,16 +167,6 @@ class Trainer:
         self.load_best()
         return TrainingError(
             f"training stopped {when}: {where}; a lower --learning-rate usually helps"
-        )
-
-    def _refuse_explosion(self, number: int, loss: float) -> None:
-        first = self.state.first_loss
-        if first is None or loss <= EXPLODED * max(first, 1.0):
-            return
-        self.load_best()
-        raise TrainingError(
-            f"training stopped in epoch {number}: its loss is {loss:.2g}, where untrained weights "
-            f"have {first:.2g}; a lower --learning-rate usually helps"
         )
 
     def _judged(self, number: int, loss: float, seconds: float, speed: float) -> Epoch:

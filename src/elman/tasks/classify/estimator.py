@@ -135,8 +135,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             raise fitted.interrupt
         if fitted.failed and not fitted.history:
             raise TrainingError(fitted.stopped)
-        if fitted.failed:
-            warnings.warn(fitted.stopped, ConvergenceWarning, stacklevel=2)
+        if fitted.failed or fitted.astray:
+            warnings.warn(fitted.stopped or fitted.astray, ConvergenceWarning, stacklevel=2)
         self.model_ = task.predictor(learner)
         self.history_ = fitted.history
         self._columns = [int(name) for name in learner.classes]
