@@ -82,7 +82,7 @@ class Checkpoint:
             "cells": _json(self.cells),
             "data": self.data,
         }
-        data = save({k: v.contiguous() for k, v in tensors.items()}, metadata)
+        data = save({k: v.cpu().contiguous() for k, v in tensors.items()}, metadata)
         try:
             with writing(self.folder):
                 self._write(data)
