@@ -12,7 +12,7 @@ demo: .venv/demo-installed
 test: .venv/dev-installed
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-slow: .venv/dev-installed
+test-slow: .venv/notebooks-installed
 	$(BIN)/python -m pytest -m slow
 
 check: .venv/dev-installed
@@ -43,6 +43,10 @@ clean:
 .venv/dev-installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) -e '.[data,dev]'
 	touch $@ .venv/demo-installed
+
+.venv/notebooks-installed: pyproject.toml constraints.txt | .venv/bin/python
+	$(INSTALL) -e '.[data,dev,notebooks]'
+	touch $@ .venv/dev-installed .venv/demo-installed
 
 .venv/bench-installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(INSTALL) -e '.[data,dev,bench]'

@@ -104,7 +104,7 @@ def test_steps_are_the_answers_to_beginnings(bundle_made_once):
     np.testing.assert_array_equal([step.probabilities for step in steps], beginnings)
 
 
-@pytest.mark.parametrize(("texts", "said"), [("one", "one string"), (["a", 1], "not int")])
+@pytest.mark.parametrize(("texts", "said"), [("one", "one string"), (["a", 1], "text 1 is an int")])
 def test_what_is_no_list_of_strings_is_refused(bundle_made_once, texts, said):
     with pytest.raises(TypeError, match=said):
         elman.load(bundle_made_once).predict(texts)
@@ -263,28 +263,28 @@ def test_read_config_imports_no_torch(model_folder):
 
 def test_an_existing_model_is_replaced_only_on_demand(model_folder):
     with pytest.raises(BundleError, match="exists; add --force to replace it"):
-        bundle.check_destination(model_folder, overwrite=False)
-    bundle.check_destination(model_folder, overwrite=True)
+        bundle.check_destination(model_folder, force=False)
+    bundle.check_destination(model_folder, force=True)
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_what_is_no_model_is_never_replaced(tmp_path, overwrite):
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_no_model_is_never_replaced(tmp_path, force):
     folder = tmp_path / "thesis"
     folder.mkdir()
     (folder / "chapter1.tex").write_text("precious")
     (tmp_path / "file").write_text("precious")
     for place in (folder, tmp_path / "file"):
         with pytest.raises(BundleError, match="exists and is no Elman model, so it is left alone"):
-            bundle.check_destination(place, overwrite=overwrite)
+            bundle.check_destination(place, force=force)
         with pytest.raises(BundleError, match="is no Elman model"):
-            bundle.write_folder(place, {"a": b"1"}, overwrite=overwrite)
+            bundle.write_folder(place, {"a": b"1"}, force=force)
     assert (folder / "chapter1.tex").read_text() == "precious"
     assert (tmp_path / "file").read_text() == "precious"
 
 
 def test_an_empty_folder_is_as_good_as_none(tmp_path):
     (tmp_path / "new").mkdir()
-    bundle.check_destination(tmp_path / "new", overwrite=False)
+    bundle.check_destination(tmp_path / "new", force=False)
     bundle.write_folder(tmp_path / "new", {"a": b"1"})
     bundle.write_folder(tmp_path / "in" / "folders" / "to" / "come", {"a": b"1"})
     assert contents(tmp_path / "new") == {"a": b"1"}
@@ -294,18 +294,18 @@ def test_an_empty_folder_is_as_good_as_none(tmp_path):
 def test_a_file_in_the_way_of_the_folders(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(BundleError, match=r"cannot be written .*; choose another --out"):
-        bundle.check_destination(tmp_path / "file" / "model", overwrite=False)
+        bundle.check_destination(tmp_path / "file" / "model", force=False)
 
 
 def test_a_replaced_model_leaves_no_old_file(model_folder, tmp_path):
-    bundle.write_folder(model_folder, {bundle.CONFIG: b"{}", "new": b"1"}, overwrite=True)
+    bundle.write_folder(model_folder, {bundle.CONFIG: b"{}", "new": b"1"}, force=True)
     assert contents(model_folder) == {bundle.CONFIG: b"{}", "new": b"1"}
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_link_to_a_model_is_followed(model_folder, tmp_path):
     (tmp_path / "latest").symlink_to(model_folder)
-    bundle.write_folder(tmp_path / "latest", {bundle.CONFIG: b"{}", "new": b"1"}, overwrite=True)
+    bundle.write_folder(tmp_path / "latest", {bundle.CONFIG: b"{}", "new": b"1"}, force=True)
     assert (tmp_path / "latest").is_symlink()
     assert contents(model_folder) == {bundle.CONFIG: b"{}", "new": b"1"}
 
@@ -330,9 +330,7 @@ def test_a_failing_disk_leaves_the_old_model_whole(model_folder, monkeypatch, ca
 
     monkeypatch.setattr(os, call, fail)
     with pytest.raises(BundleError) as caught:
-        bundle.write_folder(
-            model_folder, {bundle.CONFIG: b"{}", "weights": b"1" * 999}, overwrite=True
-        )
+        bundle.write_folder(model_folder, {bundle.CONFIG: b"{}", "weights": b"1" * 999}, force=True)
     monkeypatch.undo()
     said = os.strerror(number).lower()
     assert str(caught.value) == f"{model_folder} cannot be written ({said}); {mend}"
@@ -355,7 +353,7 @@ def test_the_old_model_comes_back_when_the_new_one_cannot_take_its_place(
 
     monkeypatch.setattr(os, "rename", second_fails)
     with pytest.raises((BundleError, KeyboardInterrupt)):
-        bundle.write_folder(model_folder, {bundle.CONFIG: b"{}"}, overwrite=True)
+        bundle.write_folder(model_folder, {bundle.CONFIG: b"{}"}, force=True)
     monkeypatch.undo()
     assert len(renames) == 3
     assert contents(model_folder) == before
@@ -368,7 +366,7 @@ def test_a_kill_before_the_rename_leaves_the_old_model_whole(model_folder):
         "import os; from pathlib import Path; from elman.training import bundle;"
         "os.rename = lambda *_: os.kill(os.getpid(), 9);"
         f"bundle.write_folder(Path({str(model_folder)!r}), {{'config.json': b'1' * 999}}, "
-        "overwrite=True)"
+        "force=True)"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True)
     assert ran.returncode == -9
@@ -384,7 +382,7 @@ def test_a_disk_that_is_really_full(model_folder):
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
         f"bundle.write_folder(Path({str(model_folder)!r}), {{'config.json': b'1' * 9999}}, "
-        "overwrite=True)"
+        "force=True)"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ran.stderr.splitlines()[-1] == (

@@ -209,7 +209,7 @@ BAD_DATA = {
     ),
     "one class": ("a.csv", "text,label\na,x\nb,x\nc,x\n", "a.csv has one class only, 'x'; add"),
     "label missing": ("a.csv", "text,label\na,x\nb,\n", "a.csv line 3: label column 'label' is"),
-    "binary": ("a.csv", b"text\0label", "a.csv is a binary file; give text"),
+    "binary": ("a.csv", b"text\0label", "a.csv line 1 has a NUL byte"),
     "quote": ("a.csv", 'text,label\na,x\n"b,y\n', "a.csv line 3: a quotation mark opens"),
     "JSON": (
         "a.jsonl",
@@ -272,7 +272,7 @@ def test_a_model_is_judged_on_one_class_and_on_few_texts(call, here, model):
 BAD_COMMANDS = {
     "unknown command": (["trian"], 'Unknown command "trian". Did you mean "train"?'),
     "unknown option": (["train", "names.tsv", "--epoch", "3"], "--epoch"),
-    "no data": (["train"], "requires an argument"),
+    "no data": (["train"], "DATA is missing: name a file"),
     "no number": (["train", "names.tsv", "--epochs", "many"], "--epochs"),
     "unknown cell": (["train", "names.tsv", "--cell", "lstn"], "did you mean lstm?"),
     "unknown cells": (["compare", "names.tsv", "--cells", "lstm,grv"], "did you mean gru?"),
@@ -310,7 +310,7 @@ BAD_COMMANDS = {
     "no classes shown": (["predict", "model", "--top", "0", "a"], "top is 0; it must be 1"),
     "steps as tsv": (
         ["predict", "model", "--steps", "--format", "tsv", "a"],
-        "--steps cannot be shown as tsv; use --json",
+        "--steps cannot be shown in a table; use --json",
     ),
     "unknown format": (["predict", "model", "--format", "xml", "a"], "xml"),
     "option as text": (["predict", "model", "-x"], "-x"),
@@ -419,10 +419,11 @@ def test_predict_json_steps(call, model):
 
 
 def test_predict_tsv(call, model):
-    code, out, err = call("predict", model, "a\tb\nc", "", "--format", "tsv", "--top", "2")
+    text = "a\tb\nc  d\u00a0\\"
+    code, out, err = call("predict", model, text, "", "--format", "tsv", "--top", "2")
     assert (code, err) == (0, "")
     first, second = (line.split("\t") for line in out.splitlines())
-    assert first[0] == "a b c"
+    assert first[0] == "a\\tb\\nc  d\u00a0\\\\"  # as given, with \t, \n and \\ for what cuts a line
     assert {first[1], first[3]} == {"de", "ja"}
     assert float(first[2]) + float(first[4]) == pytest.approx(1, abs=1e-5)
     assert first[5] == ""

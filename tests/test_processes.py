@@ -200,7 +200,7 @@ def test_a_training_is_alone_and_ends_in_order_on_sigterm(call):
         message = "another training writes to in/m; wait until it has ended, or choose another"
         assert message in refused(call("train", "nowhere.tsv", "--out", "in/m"))  # nothing is read
         with pytest.raises(ConfigError, match=message):
-            elman.train("names.tsv", out="in/m", overwrite=True)
+            elman.train("names.tsv", out="in/m", force=True)
         training.send_signal(signal.SIGTERM)
         out, err = training.communicate(timeout=200)
     assert training.returncode == 128 + signal.SIGTERM
@@ -390,7 +390,7 @@ def test_what_appeared_meanwhile_is_not_replaced(here, model_folder, kind):
             Path("m").touch()
 
     with pytest.raises(TrainingError, match=r"m exists.*kept in m\.training.*--resume saves it"):
-        tiny.train("names.tsv", out="m", watcher=Meanwhile(appear))
+        tiny.train("names.tsv", out="m", callbacks=[Meanwhile(appear)])
     if kind == "a model":
         assert tree(Path("m")) == tree(model_folder)
         with pytest.raises(BundleError, match="m exists; add --force"):
@@ -405,7 +405,7 @@ def test_a_stopped_run_is_not_lost_to_another_of_python(here):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tiny.train("names.tsv", out="m", watcher=Meanwhile(stop))
+        tiny.train("names.tsv", out="m", callbacks=[Meanwhile(stop)])
     with pytest.raises(ConfigError, match=r"a stopped run stands in m\.training; add --resume"):
         tiny.train("names.tsv", out="m")
     tiny.train("names.tsv", out="m", resume=True)
@@ -421,7 +421,7 @@ def test_a_disk_that_is_full_at_the_end(here):
         "    def end(self, _):\n"
         "        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
-        "tiny.train('names.tsv', out='m', watcher=Watcher())\n"
+        "tiny.train('names.tsv', out='m', callbacks=[Watcher()])\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     ran = subprocess.run(
@@ -629,7 +629,7 @@ def test_threads_hold_for_one_run(call, monkeypatch):
         assert torch.get_num_threads() == before + 2
     assert torch.get_num_threads() == before
     watch = Meanwhile(lambda: seen.append(torch.get_num_threads()))
-    tiny.train("names.tsv", out="m", watcher=watch, threads=before + 1)
+    tiny.train("names.tsv", out="m", callbacks=[watch], threads=before + 1)
     assert (seen, torch.get_num_threads()) == ([before + 1], before)
     # What was asked for is part of what repeats a run; what was not is the machine's own.
     assert f"threads = {before + 1}\n" in Path("m/train.toml").read_text()
@@ -694,7 +694,7 @@ def test_a_gpu_trains_resumes_and_answers(cell, call):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tiny.train("names.tsv", out="n", cell=cell, device="cuda", watcher=Meanwhile(stop))
+        tiny.train("names.tsv", out="n", cell=cell, device="cuda", callbacks=[Meanwhile(stop)])
     tiny.train("names.tsv", out="n", cell=cell, device="cpu", resume=True)
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elman.data import splits
 from elman.data.examples import Examples
 from elman.data.readers import read_examples
 from elman.data.splits import parse_fractions
@@ -224,12 +225,16 @@ def test_bad_fractions(text):
 
 
 def calls(rows, classes):
-    """How many functions are called to split so many different texts."""
+    """How many functions are called to cut so many different texts."""
     examples = examples_of([(f"text {i}", f"class {i % classes}") for i in range(rows)])
     counted = Counter()
     sys.setprofile(lambda _, event, __: counted.update([event]))
     try:
-        split(examples)
+        splits.split(
+            examples,
+            keys=lambda part: splits.keys_of(part.texts),
+            strata=lambda part: part.labels,
+        )
     finally:
         sys.setprofile(None)
     return counted["call"] + counted["c_call"]

@@ -200,7 +200,7 @@ def test_a_seed_repeats_bit_for_bit_and_another_does_not(task, data):
 @pytest.mark.parametrize("epoch", [2, 3])
 def test_a_resumed_run_ends_as_an_unbroken_one(task, data, epoch):
     train(task, data, out="unbroken")
-    stopped = train(task, data, out="model", watcher=StopAt(epoch))
+    stopped = train(task, data, out="model", callbacks=[StopAt(epoch)])
     assert stopped.report.stopped == f"stopped by Ctrl-C after epoch {epoch - 1}"
     assert training_folder(Path("model")).is_dir()
     resumed = train(task, data, out="model", resume=True)
@@ -221,7 +221,7 @@ def test_ctrl_c_before_the_first_epoch_leaves_nothing(task, data, call, monkeypa
 
 
 def test_resuming_with_another_task_is_refused(data, task):
-    train(task, data, out="model", watcher=StopAt(2))
+    train(task, data, out="model", callbacks=[StopAt(2)])
     others = [name for name in NAMES if name != task.name]
     other = tasks.find(others[0])
     name, content, options, _ = SMALL[other.name]
@@ -298,7 +298,7 @@ def test_empty_input_is_one_sentence(task, data, call):
         ("epochs = ", "--config a.toml is not TOML: Invalid value"),
         ('force = "no"', "--config: force is 'no'; it must be true or false"),
         ("split = 2026-01-02", "--config: split is datetime.date(2026, 1, 2); it must be text"),
-        ("data = ['a']", "--config: data is ['a']; it must be text"),
+        ("data = [3]", "--config: data is [3]; it must be text"),
         ("out = 3", "--config: out is 3; it must be text"),
         ("backend = 'cuda'", "--config: backend is 'cuda'; it must be one of auto, llvm"),
         ("config = 'b.toml'", "--config names config, which is no option of this command"),
@@ -327,9 +327,9 @@ def test_an_option_that_is_not_there_is_refused_with_the_nearest(task, data):
 @pytest.mark.parametrize(
     ("call_", "said"),
     [
-        (lambda data: elman.train(None), "data is None; it must be a path"),
+        (lambda data: elman.train(None), "data is None; give a path"),
         (lambda data: elman.train(data, out=3), "out is 3; it must be a path"),
-        (lambda data: elman.train(data, fractions=0.1), "fractions is 0.1; give three shares"),
+        (lambda data: elman.train(data, split=0.1), "split is 0.1; give three shares"),
         (lambda data: elman.train(data, task=3), "there is no task 3"),
         (lambda data: elman.train(data, resume=True), "there is nothing to resume without out"),
         (

@@ -4,6 +4,7 @@ import errno
 import math
 import os
 import re
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import elman
 import tiny
 from elman import cells
+from elman.callbacks import Callbacks
 from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import BundleError, ConfigError, DataError, TrainingError
@@ -616,7 +618,7 @@ def test_compare_gives_each_cell_each_seed():
         tiny.parts(),
         [config(cell=c) for c in ("elman", "gru")],
         seeds=2,
-        on_run=lambda _, run: ran.append(run),
+        watcher=Callbacks([SimpleNamespace(on_run=lambda _, run: ran.append(run))]),
     )
     assert [(r.cell, r.seed) for r in ran] == [("elman", 0), ("gru", 0), ("elman", 1), ("gru", 1)]
     assert table.runs == ran

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # What each command is for. Those of the first table have the options of a task and are made for
 # the command line at hand.
 OF_TASKS = {
+    "check": "Say what would be read of a file, and what looks wrong in it.",
     "train": "Train a model on a file, a folder or a built-in data set.",
     "predict": "Answer texts with a trained model.",
     "evaluate": "Score a trained model on labelled examples.",

@@ -9,10 +9,9 @@ from typing import Any
 
 from elman import api, tasks
 from elman.cli import options
-from elman.cli.options import DATA_TEXT, Data
-from elman.data.files import expanded
+from elman.cli.options import DATA_TEXT
 from elman.training import machine
-from elman.training.options import MachineOptions
+from elman.training.options import Device, MachineOptions, ReadOptions
 from elman.training.task import Task
 
 _TEXT = f"""Score a trained model on labelled examples.
@@ -33,16 +32,17 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
     """Return the command with the options of the model that ``argv`` names."""
     task = options.task_of_model(argv)
 
-    def evaluate(model: Path, data: str, **given: Any) -> None:
+    def evaluate(model: Path, *data: str, **given: Any) -> None:
         asked, others = options.machine_of(given)
         with machine.threads(asked.threads):
-            _evaluate(api.task_of(model), model, data, asked, **others)
+            task = api.task_of(model)
+            _evaluate(task, model, options.data_given(data), asked.device, **others)
 
-    positional = inspect.Parameter.POSITIONAL_ONLY
     parameters = [
-        inspect.Parameter("model", positional, annotation=Path),
-        inspect.Parameter("data", positional, annotation=Data),
+        inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
+        options.DATA,
         *options.column_options(task),
+        *options.options_of(ReadOptions),
         *options.options_of(MachineOptions),
         options.json_option(),
     ]
@@ -50,19 +50,14 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
 
 
 def _evaluate(
-    task: Task,
-    model: Path,
-    data: str,
-    asked: MachineOptions,
-    *,
-    json: bool,
-    **columns: str | None,
+    task: Task, model: Path, data: str | list[str], device: Device, *, json: bool, **given: Any
 ) -> None:
     from elman.cli import screen
     from elman.text.terminal import plain
 
-    examples = task.read(expanded(data), **columns)
-    predictor = api.load(model, device=asked.device)
+    columns, reading, _ = api.sorted_out(task, given)
+    examples = api.read_all(task, data, columns, reading.form())
+    predictor = api.load(model, device=device)
     scores = predictor.evaluate(examples)
     if json:
         screen.print_json(scores, data=data, model=str(model))

@@ -23,7 +23,7 @@ from elman.data.files import expanded
 from elman.errors import ConfigError, DataError, ElmanError
 from elman.training import machine
 from elman.training.bundle import is_bundle
-from elman.training.options import MACHINE, PANELS, MachineOptions, declared
+from elman.training.options import MACHINE, PANELS, MachineOptions, ReadOptions, declared
 from elman.training.task import Task
 
 _PANELS = {name: Group(name.title(), sort_key=i) for i, name in enumerate(PANELS)}
@@ -49,7 +49,19 @@ Json = Annotated[bool, Parameter(negative=())]
 Flag = Annotated[bool, Parameter(negative=())]
 Whole = Annotated[int, Parameter(converter=_whole_number)]
 
-DATA_TEXT = "File, folder, `-`, or a name that `elman datasets` lists."
+DATA_TEXT = "Files, a folder, `-`, or a name that `elman datasets` lists."
+DATA = inspect.Parameter("data", inspect.Parameter.VAR_POSITIONAL, annotation=Data)
+
+
+def data_given(data: Sequence[str]) -> str | list[str]:
+    """Return what a command line has for DATA: one name, or several.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not data:
+        raise ConfigError("DATA is missing: name a file, a folder or a built-in data set")
+    return data[0] if len(data) == 1 else list(data)
 
 
 def option(
@@ -134,22 +146,27 @@ def column_options(task: Task) -> list[inspect.Parameter]:
     ]
 
 
+def input_options(task: Task) -> list[inspect.Parameter]:
+    """Return an option for each column that is answered."""
+    return [one for one in column_options(task) if one.name in task.input_columns]
+
+
 def data_options(task: Task) -> list[inspect.Parameter]:
     """Return the options that say how data are read and cut."""
-    rows = {
-        "valid": ("A file to validate on.", "a share of DATA"),
-        "test": ("A file to test on.", "a share of DATA"),
-        "split": (
-            "Shares of training, validation and test.",
-            "0.8,0.1,0.1; see docs/data.md for --test",
-        ),
-    }
+    share = "a share of DATA"
     return [
         *column_options(task),
-        *(
-            option(name, str | None, None, text, panel="data", rule=rule)
-            for name, (text, rule) in rows.items()
+        option("valid", list[str] | None, None, "Files to validate on.", panel="data", rule=share),
+        option("test", list[str] | None, None, "Files to test on.", panel="data", rule=share),
+        option(
+            "split",
+            str | None,
+            None,
+            "Shares of training, validation and test.",
+            panel="data",
+            rule="0.8,0.1,0.1; see docs/data.md for --test",
         ),
+        *options_of(ReadOptions),
     ]
 
 
@@ -194,6 +211,7 @@ def with_signature(
         ConfigError: the file names an option that there is not.
     """
     named = {parameter.name: parameter for parameter in parameters}
+    words: tuple[str, ...] = ()
     for name, value in (defaults or {}).items():
         if name not in named or name == "config":
             near = difflib.get_close_matches(name, named, n=1)
@@ -201,12 +219,18 @@ def with_signature(
             if isinstance(value, dict):
                 hint = "options stand at the top, in no [table]"
             raise ConfigError(f"--config names {name}, which is no option of this command; {hint}")
+        if named[name].kind is inspect.Parameter.VAR_POSITIONAL:
+            values = value if isinstance(value, list) else [value]
+            if not values or not all(isinstance(one, str) for one in values):
+                raise ConfigError(f"--config: {name} is {value!r}; it must be text")
+            words = tuple(values)
+            continue
         value = _config_value(name, value, named[name].annotation)
         named[name] = named[name].replace(default=value)
     signature = inspect.Signature([*named.values()])
 
     def command(*args: Any, **given: Any) -> Any:
-        bound = signature.bind(*args, **given)  # Cyclopts passes what was given alone
+        bound = signature.bind(*(args or words), **given)  # Cyclopts passes what was given alone
         bound.apply_defaults()
         return function(*bound.args, **bound.kwargs)
 
@@ -222,6 +246,10 @@ def _config_value(name: str, value: Any, annotation: Any) -> Any:
         ConfigError: it has another type.
     """
     kinds = _kinds(get_args(annotation)[0])  # of Annotated
+    if list[str] in kinds:
+        values = value if isinstance(value, list) else [value]
+        if all(isinstance(one, str) for one in values):
+            return values
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if bool in kinds and isinstance(value, bool):
         return value

@@ -69,8 +69,10 @@ def machine_writer() -> Callable[[str], object]:
     Lone surrogates, which no encoding has, become question marks.
     """
     sys.stdout.flush()  # what was written as text goes first
-    write = sys.stdout.buffer.write
-    return lambda text: write(text.encode("utf-8", "replace"))
+    buffer = getattr(sys.stdout, "buffer", None)
+    if buffer is None:  # replaced by something that takes text only
+        return sys.stdout.write
+    return lambda text: buffer.write(text.encode("utf-8", "replace"))
 
 
 def console(*, stderr: bool = False) -> Console:

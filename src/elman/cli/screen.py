@@ -139,7 +139,7 @@ class TrainingScreen:
             self.console.print("[dim]scoring the network and its baselines on the test part …[/]")
 
 
-def print_report(report: Report, *, out: Path) -> None:
+def print_report(report: Report[Any], *, out: Path) -> None:
     """Print what `train` found."""
     from rich.table import Table
 

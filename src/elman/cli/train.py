@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from typing import Any
 
 from elman import api
 from elman.cli import options, process
-from elman.cli.options import DATA_TEXT, Data, option
+from elman.cli.options import DATA_TEXT, option
 from elman.data.files import expanded
 from elman.data.splits import parse_fractions
 from elman.errors import ConfigError
@@ -31,11 +30,11 @@ def command(argv: Sequence[str]) -> Callable[..., int]:
     config = options.read_config(argv)
     task = options.task_for(argv, config)
 
-    def train(data: str, **given: Any) -> int:
-        return _train(data, argv, **{**given, "task": task})
+    def train(*data: str, **given: Any) -> int:
+        return _train(options.data_given(data), argv, **{**given, "task": task})
 
     parameters = [
-        inspect.Parameter("data", inspect.Parameter.POSITIONAL_ONLY, annotation=Data),
+        options.DATA,
         *options.task_options(),
         *options.data_options(task),
         *options.options_of(task.options),
@@ -81,7 +80,7 @@ _OUTPUT = [
 
 
 def _train(
-    data: str,
+    data: str | list[str],
     argv: Sequence[str],
     *,
     task: Task,
@@ -97,17 +96,19 @@ def _train(
     from elman.cli import screen
 
     fractions = None if split is None else parse_fractions(split)
-    place = _destination(None if out is None else Path(expanded(out)), data, resume=resume)
+    first = data if isinstance(data, str) else data[0]
+    place = _destination(None if out is None else Path(expanded(out)), first, resume=resume)
     try:
         with screen.TrainingScreen(quiet=quiet) as watcher:
             trained = api.train(
                 data,
                 task=task.name,
                 out=place,
-                overwrite=force,
+                force=force,
                 resume=resume,
-                fractions=fractions,
-                watcher=watcher,
+                split=fractions,
+                progress=False,
+                callbacks=[watcher],
                 **given,
             )
     except KeyboardInterrupt as stop:
@@ -130,7 +131,7 @@ def _train(
     return _exit_code(trained)
 
 
-def _exit_code(trained: Trained) -> int:
+def _exit_code(trained: Trained[Any, Any]) -> int:
     if trained.interrupt is not None:
         return process.exit_code(trained.interrupt)
     return 1 if trained.failed else 0

@@ -54,4 +54,5 @@ def bar(share: float, width: int) -> str:
 
 def counted(count: int, noun: str) -> str:
     """Return "1 text" or "2,000 texts"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"

@@ -17,6 +17,7 @@ import os
 import shutil
 import struct
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,6 +37,7 @@ ModuleT = TypeVar("ModuleT", bound="nn.Module")
 
 FORMAT_VERSION = 2
 CONFIG = "config.json"
+TRAIN_OPTIONS = "train.toml"
 WEIGHTS = "model.safetensors"
 SUMS = "SHA256SUMS"
 _OLD = ".{}.old."  # how the name of a model that is being replaced begins: the longest name
@@ -96,12 +98,12 @@ def save(
     *,
     training: Mapping[str, Any],
     files: Mapping[str, bytes],
-    overwrite: bool = False,
+    force: bool = False,
 ) -> None:
     """Write a model of any task, and ``files`` that tell of it, to the folder ``path``.
 
     The folder is written beside its place under another name and renamed when it is whole; with
-    ``overwrite`` a model that was there before is replaced, anything else never is.
+    ``force`` a model that was there before is replaced, anything else never is.
 
     Raises:
         BundleError: something stands at ``path``, or it cannot be written.
@@ -125,7 +127,7 @@ def save(
         WEIGHTS: to_safetensors(weights),
         CONFIG: msgspec.json.format(msgspec.json.encode(config), indent=1),
     }
-    write_folder(path, {**files, **parts, SUMS: checksums(parts)}, overwrite=overwrite)
+    write_folder(path, {**files, **parts, SUMS: checksums(parts)}, force=force)
 
 
 def stored_names(module: nn.Module) -> list[str]:
@@ -189,6 +191,14 @@ def read_config(folder: Path) -> BundleConfig:
         raise BundleError(_other_version(folder, version, raw.get("elman_version")))
     config: BundleConfig = _decode(file, BundleConfig)
     return config
+
+
+def train_options(folder: Path) -> dict[str, Any]:
+    """Return the options of a model's ``train.toml``; none where there is no such file."""
+    try:
+        return tomllib.loads((folder / TRAIN_OPTIONS).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}  # a hint for a person; nothing depends on it
 
 
 def _other_version(folder: Path, version: int, writer: Any) -> str:
@@ -312,11 +322,11 @@ def is_bundle(path: Path) -> bool:
 # The folder
 
 
-def check_destination(path: Path, *, overwrite: bool) -> None:
+def check_destination(path: Path, *, force: bool) -> None:
     """Refuse a place that a bundle cannot or must not be written to, before any work is done.
 
     Raises:
-        BundleError: it exists and ``overwrite`` is false, it is no model, or cannot be written.
+        BundleError: it exists and ``force`` is false, it is no model, or cannot be written.
     """
     with writing(path):
         taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
@@ -324,7 +334,7 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
         raise BundleError(
             f"{path} exists and is no Elman model, so it is left alone; choose another --out"
         )
-    if taken and not overwrite:
+    if taken and not force:
         raise BundleError(f"{path} exists; add --force to replace it or choose another --out")
     with writing(path):
         place = path.resolve()
@@ -332,14 +342,14 @@ def check_destination(path: Path, *, overwrite: bool) -> None:
         os.rmdir(tempfile.mkdtemp(prefix=_OLD.format(place.name), dir=nearest))
 
 
-def write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool = False) -> None:
+def write_folder(path: Path, files: Mapping[str, bytes], *, force: bool = False) -> None:
     """Write all ``files`` to the folder ``path`` at once: whole, or not at all.
 
     Raises:
         BundleError: the disk is full, the place is read-only, or holds something that is not to be
             replaced.
     """
-    check_destination(path, overwrite=overwrite)
+    check_destination(path, force=force)
     with writing(path):
         place = path.resolve()  # a link to a model stays a link
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -349,7 +359,7 @@ def write_folder(path: Path, files: Mapping[str, bytes], *, overwrite: bool = Fa
                 write_synced(temporary / name, data)
             temporary.chmod(0o777 & ~_umask())  # mkdtemp's folders are private
             # A folder that has come here since is not empty, and nothing is renamed onto it.
-            _swap(temporary, place) if overwrite else temporary.rename(place)
+            _swap(temporary, place) if force else temporary.rename(place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 

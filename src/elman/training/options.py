@@ -22,6 +22,7 @@ import msgspec
 import numpy as np
 
 from elman.cell import Cell
+from elman.data.form import BadRows, Form
 from elman.errors import ConfigError
 
 Backend = Literal["auto", "llvm", "builtin", "eager"]
@@ -180,6 +181,48 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         """Return the options as JSON can hold them, a cell by its name."""
         values = {name: getattr(self, name) for name in self.__struct_fields__}
         return {k: v.name if isinstance(v, Cell) else v for k, v in values.items()}
+
+
+class ReadOptions(Options, frozen=True, kw_only=True):
+    """What can be said about the form of the files, whatever the task."""
+
+    rules: ClassVar[Mapping[str, str]] = {
+        "encoding": "UTF-8, else told from the bytes",
+        "delimiter": "told from the rows",
+        "header": "told from the rows",
+    }
+
+    encoding: Annotated[
+        str | None, Option("Of text files: utf-8, cp1251, koi8-r, gbk ...", panel="data")
+    ] = None
+    delimiter: Annotated[
+        str | None, Option("Of tables: one character, or tab, space.", panel="data")
+    ] = None
+    header: Annotated[
+        bool | None, Option("Whether the first row of a table names the columns.", panel="data")
+    ] = None
+    bad_rows: Annotated[
+        BadRows, Option("What to do with a row that cannot be read.", panel="data")
+    ] = "refuse"
+    drop_unlabelled: Annotated[
+        bool, Option("Leave out examples without a label, refused otherwise.", panel="data")
+    ] = False
+
+    def form(self) -> Form:
+        """Return what the readers take.
+
+        Raises:
+            ConfigError: the delimiter is no single character.
+        """
+        return Form(**self.to_dict())
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults."""
+        return {
+            one.name: getattr(self, one.name)
+            for one in declared(type(self))
+            if getattr(self, one.name) != one.default
+        }
 
 
 class MachineOptions(Options, frozen=True, kw_only=True):

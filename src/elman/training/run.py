@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from elman.data.splits import Split
 from elman.errors import BundleError, TrainingError, is_out_of_memory, signal_of
+from elman.text.summary import Summary, Table
+from elman.text.terminal import counted
 from elman.training import bundle, history, machine
 from elman.training.checkpoint import Checkpoint
-from elman.training.history import Epoch
+from elman.training.history import Epoch, History
 from elman.training.options import RunOptions, toml
 from elman.training.task import Baseline, Evaluation, Learner, Predictor, Report, Task
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from elman.training.trainer import Progress
 
 
 METRICS = "metrics.json"
 
 
-@dataclass(frozen=True)
-class Fitted:
+@dataclass(frozen=True, repr=False)
+class Fitted(Summary):
     """How training went.
 
     Attributes:
@@ -50,9 +54,17 @@ class Fitted:
         """Of training alone."""
         return sum(epoch.seconds for epoch in self.history)
 
+    def summary(self) -> Iterator[str | Table]:
+        """Say how long it took and how it ended."""
+        yield f"{counted(len(self.history), 'epoch')} in {self.seconds:.1f} s {self.stopped}"
 
-@dataclass(frozen=True)
-class Trained:
+
+ModelT = TypeVar("ModelT", bound=Predictor)
+ScoresT = TypeVar("ScoresT", bound=Evaluation)
+
+
+@dataclass(frozen=True, repr=False)
+class Trained(Summary, Generic[ModelT, ScoresT]):
     """What a run gives.
 
     Attributes:
@@ -64,11 +76,20 @@ class Trained:
         interrupt: what the user or the system stopped it with.
     """
 
-    model: Predictor
-    report: Report
-    history: list[Epoch]
+    model: ModelT
+    report: Report[ScoresT]
+    history: History
     failed: bool = False
     interrupt: KeyboardInterrupt | None = None
+
+    def plot(self) -> Figure:
+        """Draw the learning curve; returns a figure of matplotlib, which notebooks show."""
+        return self.history.plot()
+
+    def summary(self) -> Iterator[str | Table]:
+        """Say what the report says, and what the model is."""
+        yield from self.report.summary()
+        yield f"{self.model!r} in .model; .history, .report, .plot()"
 
 
 class Watcher(Protocol):
@@ -151,11 +172,11 @@ def run(
     options: RunOptions,
     *,
     out: Path | None = None,
-    overwrite: bool = False,
+    force: bool = False,
     resume: bool = False,
     watcher: Watcher | None = None,
     request: Mapping[str, Any] | None = None,
-) -> Trained:
+) -> Trained[Predictor, Evaluation]:
     """Train on the parts of ``split``, judge, and write the bundle to ``out``.
 
     While it goes, the state after each epoch is kept in ``<out>.training``; it stays there if the
@@ -184,18 +205,19 @@ def run(
         files = {
             METRICS: msgspec.json.format(msgspec.json.encode(report), indent=1),
             "history.jsonl": history.to_lines(fitted.history),
-            "train.toml": train_toml(task, settled, request or {}),
+            bundle.TRAIN_OPTIONS: train_toml(task, settled, request or {}),
             **task.files(out.name, learner, report),
         }
-        replace = may_replace(out, overwrite=overwrite, resume=resume)
+        replace = may_replace(out, force=force, resume=resume)
         try:
-            bundle.save(out, predictor, training=settled, files=files, overwrite=replace)
+            bundle.save(out, predictor, training=settled, files=files, force=replace)
         except BundleError as error:
             raise TrainingError(_not_saved(error, checkpoint)) from error
         if not fitted.stopped:
             checkpoint.remove()
     failed = fitted.failed or bool(fitted.astray)
-    return Trained(predictor, report, fitted.history, failed, fitted.interrupt)
+    told = History(fitted.history, task.metrics)
+    return Trained(predictor, report, told, failed, fitted.interrupt)
 
 
 def _watched(
@@ -224,13 +246,13 @@ def _watched(
     return fitted
 
 
-def may_replace(out: Path, *, overwrite: bool, resume: bool) -> bool:
+def may_replace(out: Path, *, force: bool, resume: bool) -> bool:
     """Whether a model that stands at ``out`` is to make room for a run's.
 
     That is so where it was asked for, and where the run that is resumed left it as it stopped.
     """
-    if overwrite or not resume:
-        return overwrite
+    if force or not resume:
+        return force
     try:
         return bool(msgspec.json.decode((out / METRICS).read_bytes())["stopped"])
     except (OSError, KeyError, TypeError, msgspec.DecodeError):
@@ -246,7 +268,7 @@ def _not_saved(error: BundleError, checkpoint: Checkpoint) -> str:
 
 def judge(
     task: Task, split: Split[Any], learner: Learner, predictor: Predictor, fitted: Fitted
-) -> Report:
+) -> Report[Evaluation]:
     """Judge a trained model on the test part, beside its baselines."""
     test = predictor.evaluate(split.test)
     # Who stops a run wants the model now, not after a baseline.
@@ -260,7 +282,7 @@ def judge(
         parameters=predictor.num_parameters,
         seconds=fitted.seconds,
         epochs=len(fitted.history),
-        best_epoch=next((epoch.epoch for epoch in reversed(fitted.history) if epoch.best), 0),
+        best_epoch=History(fitted.history).kept,
         stopped=fitted.stopped,
         notes=list(learner.notes),
         warnings=_warnings(task, test, baselines, fitted),
@@ -289,6 +311,12 @@ def _is_better(task: Task, scores: Evaluation, others: Evaluation) -> bool:
     )
 
 
+def _without_folders(names: str | list[str]) -> str | list[str]:
+    if isinstance(names, str):
+        return Path(names).name if Path(names).is_absolute() else names
+    return [Path(name).name if Path(name).is_absolute() else name for name in names]
+
+
 def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any]) -> bytes:
     """Return the options that repeat a run: `elman train --config train.toml`.
 
@@ -296,8 +324,8 @@ def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any
     """
     given = {name: value for name, value in request.items() if value not in (None, "-")}
     for name in ("data", "valid", "test"):
-        if name in given and Path(given[name]).is_absolute():
-            given[name] = Path(given[name]).name
+        if name in given:
+            given[name] = _without_folders(given[name])
     return toml(
         {"task": task.name, **given, **settled},
         comments=["Repeats this run: elman train --config train.toml, where the data are."],

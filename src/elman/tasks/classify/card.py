@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from elman._version import __version__
 from elman.tasks.classify.learner import ClassifierLearner
 from elman.tasks.classify.metrics import Classification
@@ -48,7 +50,7 @@ also for a text that belongs to none of them. Texts longer than {max_length} {le
 """
 
 
-def model_card(name: str, learner: ClassifierLearner, report: Report) -> str:
+def model_card(name: str, learner: ClassifierLearner, report: Report[Any]) -> str:
     """Return the card in Markdown: what the model is, how good, how to use, where it ends."""
     scores = report.test
     assert isinstance(scores, Classification)

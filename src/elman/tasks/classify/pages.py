@@ -14,12 +14,14 @@ if TYPE_CHECKING:
 
     from elman.data.examples import Examples
     from elman.data.splits import Split
+    from elman.tasks.classify.inspection import ClassifyFindings
     from elman.tasks.classify.learner import ClassifierLearner
     from elman.tasks.classify.metrics import Classification
     from elman.tasks.classify.predictor import TextClassifierModel
     from elman.training.task import Report
 
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
+MOST_CLASSES = 40
 NOUN = "text"
 """What an example is called."""
 
@@ -46,7 +48,33 @@ def network_line(learner: ClassifierLearner) -> str:
     )
 
 
-def verdict(report: Report) -> Iterator[str]:
+def findings(found: ClassifyFindings, *, width: int) -> Iterator[RenderableType]:
+    """Show how many texts there are of each class, and how long they are."""
+    lengths = found.lengths
+    yield (
+        f"{counted(found.rows, 'text')}, {counted(len(found.classes), 'class')}; "
+        f"{lengths.shortest:,} to {lengths.longest:,} characters, half of them up to "
+        f"{lengths.median:,} ({counted(found.words, 'word')}); a step would read {found.tokens}"
+    )
+    if found.duplicates or found.conflicts:
+        yield (
+            f"{counted(found.duplicates, 'exact duplicate')}; "
+            f"{counted(found.conflicts, 'text')} with several labels"
+        )
+    shown = list(found.classes.items())[:MOST_CLASSES]
+    left = max(columns(shortened(name, 30)) for name, _ in shown)
+    most = max(found.classes.values())
+    for name, count in shown:
+        share = count / found.rows
+        drawn = bar(count / most, 20)
+        yield plain(
+            f"  {padded(shortened(name, 30), left)} {count:8,} {share:6.1%} {drawn}".rstrip()
+        )
+    if len(found.classes) > len(shown):
+        yield f"  … and {len(found.classes) - len(shown):,} more classes"
+
+
+def verdict(report: Report[Any]) -> Iterator[str]:
     """Say whether the network was worth it, and what the baselines did not see."""
     if any(
         one.test.metrics["accuracy"] > report.test.metrics["accuracy"] for one in report.baselines
@@ -58,7 +86,7 @@ def verdict(report: Report) -> Iterator[str]:
             yield f"{one.name} learned from {one.trained_on:,} of {total:,} texts"
 
 
-def suggestion(report: Report) -> str:
+def suggestion(report: Report[Any]) -> str:
     """Return what to try next with the model, as the rest of a command."""
     mistakes: Sequence[Any] = getattr(report.test, "mistakes", ())
     text = mistakes[0].text if mistakes else "some text"
@@ -191,16 +219,21 @@ def answer(
     yield visible(f"{text if len(text) <= 200 else text[:199] + '…'}: {ranked}")
 
 
-def tsv(row: Mapping[str, Any]) -> list[str]:
-    """Return one row's fields: text, label and probability of each class, a note.
+def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
+    """Return one row as columns: class and probability of the best classes, a note.
 
     Raises:
         ConfigError: the row has steps.
     """
     if "steps" in row:
-        raise ConfigError("--steps cannot be shown as tsv; use --json")
-    ranked = (field for top in row["top"] for field in (top["label"], f"{top['probability']:.6f}"))
-    return [row["text"], *ranked, "empty text: prior" if row.get("empty") else ""]
+        raise ConfigError("--steps cannot be shown in a table; use --json")
+    columns: dict[str, Any] = {"text": row["text"]} if inputs else {}
+    for i, top in enumerate(row["top"], start=1):
+        number = "" if i == 1 else f"_{i}"
+        columns[f"predicted{number}"] = top["label"]
+        columns[f"probability{number}"] = top["probability"]
+    columns["note"] = "empty text: prior" if row.get("empty") else ""
+    return columns
 
 
 def truncated(count: int, model: TextClassifierModel) -> str:
