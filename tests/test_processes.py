@@ -149,6 +149,21 @@ def test_readers_that_are_gone(here, model_folder):
     os.close(writer)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_a_report_that_finds_no_room_says_where_the_model_is():
+    codes, ran = codes_of(
+        [[*TRAIN, "--out", "m", "--quiet"]],
+        redirect=">/dev/full",
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert codes == [1]
+    assert ran.stderr == (
+        "elman: the report cannot be written (no space left on device); the model is saved to m\n"
+    )
+    assert bundle.is_bundle(Path("m"))
+
+
 def test_machine_output_is_utf_8_whatever_the_locale(model_folder):
     environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
     commands = [

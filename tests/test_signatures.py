@@ -94,7 +94,7 @@ def test_every_option_stands_in_the_signature_with_its_default(function):
 def test_python_and_the_command_line_call_options_by_the_same_names(names_file):
     from elman.cli import train
 
-    shell = {*inspect.signature(train.command([])).parameters} - {"config", "json"}
+    shell = {*inspect.signature(train.command([])).parameters} - {"config", "json", "quiet"}
     python = {*inspect.signature(elman.train).parameters} - {"progress", "callbacks"}
     assert shell == python
 

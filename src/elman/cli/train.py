@@ -124,6 +124,11 @@ def _train(
     except BrokenPipeError:
         process.silence_stdout()
         _say(f"nobody reads the report any more; the model is saved to {place}")
+    except OSError as error:
+        process.silence_stdout()
+        reason = (error.strerror or str(error)).lower()
+        _say(f"the report cannot be written ({reason}); the model is saved to {place}")
+        return 1
     for warning in trained.report.warnings:
         _say(warning)
     if not trained.failed:
