@@ -78,6 +78,7 @@ def test_a_bundle_holds_what_the_design_says(bundle_made_once):
         "README.md",
         "confusion.png",
         "confusion.svg",
+        "learning-curve.png",
     }
     metrics = json.loads((bundle_made_once / "metrics.json").read_bytes())
     assert metrics["sizes"]["ja"] == {"train": 22, "valid": 3, "test": 3}

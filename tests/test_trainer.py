@@ -26,6 +26,7 @@ from elman.tasks.classify.predictor import CELL, TOKENIZER
 from elman.training import bundle
 from elman.training import run as engine
 from elman.training.checkpoint import Checkpoint, training_folder
+from elman.training.history import Epoch, kept_line
 from elman.training.options import MACHINE
 from elman.training.trainer import Trainer, rate_factor
 
@@ -484,6 +485,41 @@ def test_nothing_but_empty_texts_is_refused():
     empty = Examples(["", "", ""], ["a", "b", "b"], "nothing.csv")
     with pytest.raises(DataError, match=r"nothing\.csv: no training text holds a single token"):
         run(Split(empty, empty, empty, ()), config())
+
+
+def an_epoch(number, score, best):
+    return Epoch(
+        epoch=number,
+        loss=1.0,
+        score=score,
+        best=best,
+        metrics={},
+        learning_rate=0.1,
+        seconds=1.0,
+        per_second=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("epochs", "said"),
+    [
+        ([], "no epoch was whole: the first weights are kept"),
+        ([(0.5, True), (0.75, True), (0.25, False)], "best: epoch 2 of 3 (score 0.7500)"),
+        ([(-2.0, True), (-1.0, True)], "best: epoch 2 of 2 (score -1.0000)"),
+        (
+            [(0.75, True), (0.5, False), (0.74, True), (0.5, False)],
+            "best: epoch 3 of 4 (score 0.7400; that of epoch 1, 0.7500, is higher by less than a "
+            "standard error, and of these the later is kept)",
+        ),
+        (
+            [(None, True), (None, True)],
+            "best: epoch 2 of 2 (the last, as there is no validation part to judge on)",
+        ),
+    ],
+)
+def test_the_epoch_that_is_kept_is_said(epochs, said):
+    history = [an_epoch(i, *epoch) for i, epoch in enumerate(epochs, start=1)]
+    assert kept_line(history) == said
 
 
 def test_without_a_validation_part_the_last_weights_are_kept():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,15 @@ from elman.keywords import DataOptions, TrainOptions
 from elman.training import bundle, machine
 from elman.training.checkpoint import is_unfinished, training_folder
 from elman.training.lock import locked
-from elman.training.options import Device, MachineOptions, ReadOptions, RunOptions, declared
+from elman.training.options import (
+    Device,
+    MachineOptions,
+    ReadOptions,
+    RunOptions,
+    declared,
+    meant,
+    shorts,
+)
 from elman.training.progress import TrainingProgress, asked_for
 from elman.training.run import Trained, may_replace, run
 from elman.training.task import Predictor, Task
@@ -337,7 +344,8 @@ def make_options(
     for name in settings:
         if name not in names:
             reading = [one.name for one in declared(ReadOptions)]
-            raise _unknown(name, [*beside, *task.columns, *reading, *names])
+            known = [*beside, *task.columns, *reading, *names]
+            raise _unknown(name, known, shorts(task.options))
     options = task.options(**settings)
     options.cells()
     return options
@@ -363,7 +371,7 @@ def sorted_out(
     return columns, ReadOptions(**reading), rest
 
 
-def _unknown(name: str, known: list[str]) -> ConfigError:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+def _unknown(name: str, known: list[str], shorts: Mapping[str, str] | None = None) -> ConfigError:
+    near = meant(name, known, shorts)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
     return ConfigError(f"there is no option {name}; {hint}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from elman import tasks
 from elman.cli.process import machine_writer
 from elman.data import output
 from elman.data.examples import Inputs
-from elman.text.terminal import counted
+from elman.text.terminal import counted, width_of
 from elman.training.task import Predictor, Task
 
 
@@ -105,7 +104,7 @@ def _escaped(value: Any) -> str:
 
 def _write_text(answered: Iterator[Answered], task: Task, model: Predictor) -> None:
     answer, terminal = tasks.pages(task).answer, None
-    width = shutil.get_terminal_size().columns
+    width = width_of(sys.stdout)
     for rows, _ in answered:
         for row in rows:
             for line in answer(row, model, width=width):

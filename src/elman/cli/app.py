@@ -6,10 +6,12 @@ option are answered at once, and a Ctrl-C while anything is loaded is one line.
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elman._version import __version__
 from elman.cli import process
@@ -32,34 +34,64 @@ OTHERS = {
     "cells": "List the cells with their equations, parameters and cost, or show one in full.",
     "explain": "Show what the compiler makes of a cell, from its equations to machine code.",
     "bench": "Measure the speed of cells beside torch, an eager loop and JAX.",
+    "completion": "Print what makes a shell complete commands and options.",
 }
 
 
-def build(argv: Sequence[str]) -> App:
-    """Return the application for one command line."""
-    from cyclopts import App
+def build(argv: Sequence[str], *, whole: bool = False) -> App:
+    """Return the application for one command line, or the ``whole`` of it, with every option."""
+    from cyclopts import App, Parameter
 
+    named = [*argv[:1]]
     app = App(
         name="elman",
         help="Train, understand and ship recurrent networks for text.",
         version=f"elman {__version__}",
-        help_epilogue="Begin with: elman train surnames",
-        console=process.console(),
+        help_epilogue=None if _help_of(named) else "Begin with: elman train surnames",
+        default_parameter=Parameter(negative_iterable=()),  # no --empty-NAME
         suppress_keyboard_interrupt=False,  # `run` says it
+        **_as_help(argv),
     )
     for name, text in (OF_TASKS | OTHERS).items():
-        if argv[:1] != [name]:
+        if not whole and named != [name]:
             app.command(_not_called, name=name, help=text)
             continue
         module = import_module(f"elman.cli.{name}")
-        app.command(
-            module.command(argv[1:]) if name in OF_TASKS else getattr(module, name), name=name
-        )
+        if name in OF_TASKS:
+            command = module.command(argv[1:])
+            app.command(command, name=name, usage=_usage(name, command))
+        else:
+            app.command(getattr(module, name), name=name)
     return app
+
+
+def _usage(name: str, command: Callable[..., Any]) -> str:
+    """Return the first line of a command's help: Cyclopts has no names for several words."""
+    words = []
+    for one in inspect.signature(command).parameters.values():
+        if one.kind is one.POSITIONAL_ONLY:
+            words.append(one.name.upper())
+        elif one.kind is one.VAR_POSITIONAL:
+            words.append(f"[{one.name.upper()}...]")
+    return f"Usage: elman {name} [OPTIONS] {' '.join(words)}"
 
 
 def _not_called() -> None:
     """Stand for a command that this command line does not call."""
+
+
+def _as_help(argv: Sequence[str]) -> dict[str, Any]:
+    """Return how help is printed where it is asked for: without boxes where lines are unbounded."""
+    if argv and not {"--help", "-h", "--version"} & {*argv}:
+        return {}
+    from elman.cli.screen import console
+    from elman.text.terminal import UNBOUNDED
+
+    screen = console()
+    return {
+        "console": screen,
+        "help_formatter": "plain" if screen.width == UNBOUNDED else "default",
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -80,6 +112,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; what a user can cause shows no traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     try:
         code = _call(words)
         sys.stdout.flush()
@@ -135,4 +169,18 @@ def _help_of(words: Sequence[str]) -> str:
 
 
 def _sentence(error: CycloptsError) -> str:
-    return " ".join(str(error).split()).rstrip(".")
+    from cyclopts import ValidationError
+
+    words = [token.value for token in error.argument.tokens] if error.argument else []
+    mistyped = next((word for word in words if word.startswith("-") and word != "-"), "")
+    if isinstance(error, ValidationError) and mistyped:
+        return _no_such_option(mistyped.partition("=")[0], error.target)
+    text = " ".join(str(error).split())
+    return text if text.endswith("...") else text.rstrip(".")
+
+
+def _no_such_option(word: str, command: Callable[..., Any] | None) -> str:
+    """Say of a word that stands where a file does that it is no option, in Cyclopts' own words."""
+    names = inspect.signature(command).parameters if command else {}
+    near = difflib.get_close_matches(word, [f"--{n.replace('_', '-')}" for n in names], n=1)
+    return f"Unknown option: {word}" + (f". Did you mean {near[0]}?" if near else "")

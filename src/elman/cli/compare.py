@@ -44,7 +44,7 @@ def command(argv: Sequence[str]) -> Callable[..., int]:
     return options.with_signature(compare, parameters, text=_TEXT, defaults=config)
 
 
-_OF_TRAIN = ("cell", "seed", "out", "force", "resume")
+_OF_TRAIN = ("cell", "seed", "out", "force", "resume", "predictions")
 
 _OPTIONS = [
     option(

@@ -9,10 +9,13 @@ from typing import Any
 
 from elman import api, tasks
 from elman.cli import options
-from elman.cli.options import DATA_TEXT
+from elman.cli.options import DATA_TEXT, option
+from elman.data import output
+from elman.data.files import expanded
+from elman.data.source import items_of
 from elman.training import machine
 from elman.training.options import Device, MachineOptions, ReadOptions
-from elman.training.task import Task
+from elman.training.task import Predictor, Task
 
 _TEXT = f"""Score a trained model on labelled examples.
 
@@ -44,24 +47,68 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         *options.column_options(task),
         *options.options_of(ReadOptions),
         *options.options_of(MachineOptions),
+        *_OUTPUT,
         options.json_option(),
     ]
     return options.with_signature(evaluate, parameters, text=_TEXT)
 
 
+_OUTPUT = [
+    option(
+        "out",
+        Path | None,
+        None,
+        "A file for the answer to each example: .csv, .tsv or .jsonl.",
+        panel="output",
+        rule="none",
+        short="-o",
+    ),
+    option(
+        "force",
+        bool,
+        False,
+        "Replace the file that stands at --out.",
+        panel="output",
+        flag=True,
+        short="-f",
+    ),
+]
+
+
 def _evaluate(
-    task: Task, model: Path, data: str | list[str], device: Device, *, json: bool, **given: Any
+    task: Task,
+    model: Path,
+    data: str | list[str],
+    device: Device,
+    *,
+    out: Path | None,
+    force: bool,
+    json: bool,
+    **given: Any,
 ) -> None:
     from elman.cli import screen
-    from elman.text.terminal import plain
 
+    out = expanded(out)
+    if out is not None:
+        output.check_place(out, "--out", overwrite=force, sources=map(str, items_of(data)))
     columns, reading, _ = api.sorted_out(task, given)
     examples = api.read_all(task, data, columns, reading.form())
     predictor = api.load(model, device=device)
     scores = predictor.evaluate(examples)
     if json:
         screen.print_json(scores, data=data, model=str(model))
-        return
+    else:
+        _print(task, examples, scores, predictor)
+    if out is not None:
+        output.write_rows(out, predictor.predictions(examples))
+        if not json:
+            screen.print_written(out)
+
+
+def _print(task: Task, examples: Any, scores: Any, predictor: Predictor) -> None:
+    from elman.cli import screen
+    from elman.text.terminal import plain
+
     terminal = screen.console()
     terminal.print(f"{plain(examples.source)}: {scores.count:,} judged")
     for note in examples.notes:

@@ -6,7 +6,6 @@ option stands in the source once, and `--help` shows those of that task and no o
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +22,7 @@ from elman.data.files import expanded
 from elman.errors import ConfigError, DataError, ElmanError
 from elman.training import machine
 from elman.training.bundle import is_bundle
-from elman.training.options import MACHINE, PANELS, MachineOptions, ReadOptions, declared
+from elman.training.options import MACHINE, PANELS, MachineOptions, ReadOptions, declared, meant
 from elman.training.task import Task
 
 _PANELS = {name: Group(name.title(), sort_key=i) for i, name in enumerate(PANELS)}
@@ -44,7 +43,8 @@ def _whole_number(_: object, tokens: Sequence[Token]) -> int:
 
 
 # `-` is stdin; what else begins with a hyphen is a mistyped option and no file.
-Data = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
+# It stays a string: that it may be a path tells shells to complete it.
+Data = Annotated[str | Path, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
 Json = Annotated[bool, Parameter(negative=())]
 Flag = Annotated[bool, Parameter(negative=())]
 Whole = Annotated[int, Parameter(converter=_whole_number)]
@@ -73,6 +73,7 @@ def option(
     panel: str,
     rule: str = "",
     flag: bool = False,
+    short: str = "",
 ) -> inspect.Parameter:
     """Return one option of a command.
 
@@ -84,10 +85,13 @@ def option(
         panel: the group in which ``--help`` shows it.
         rule: what a default of None becomes.
         flag: whether there is no ``--no-NAME``.
+        short: a second name, as it is written.
     """
     # Cyclopts itself shows a default that is not None.
     help_ = f"{text} [default: {rule}]" if rule and default is None else text
-    details: dict[str, Any] = {"negative": ()} if flag else {}
+    details: dict[str, Any] = {"negative": (), "show_default": False} if flag else {}
+    if short:
+        details["alias"] = short
     if int in _kinds(kind):
         details["converter"] = _whole_number
     annotation = Annotated[kind, Parameter(help=help_, group=_PANELS[panel], **details)]
@@ -108,6 +112,7 @@ def options_of(
             one.option.text,
             panel=one.option.panel,
             rule=one.rule,
+            short=one.option.short,
         )
         for one in declared(struct)
         if one.name not in without
@@ -214,8 +219,8 @@ def with_signature(
     words: tuple[str, ...] = ()
     for name, value in (defaults or {}).items():
         if name not in named or name == "config":
-            near = difflib.get_close_matches(name, named, n=1)
-            hint = f"did you mean {near[0]}?" if near else "`--help` lists those that there are"
+            near = meant(name, named, _shorts(parameters))
+            hint = f"did you mean {near}?" if near else "`--help` lists those that there are"
             if isinstance(value, dict):
                 hint = "options stand at the top, in no [table]"
             raise ConfigError(f"--config names {name}, which is no option of this command; {hint}")
@@ -239,6 +244,16 @@ def with_signature(
     return command
 
 
+def _shorts(parameters: Iterable[inspect.Parameter]) -> dict[str, str]:
+    """Return the options that have a second name, by that name without its dashes."""
+    return {
+        alias.lstrip("-"): one.name
+        for one in parameters
+        for details in getattr(one.annotation, "__metadata__", ())
+        for alias in details.alias or ()
+    }
+
+
 def _config_value(name: str, value: Any, annotation: Any) -> Any:
     """Return a value of a TOML file as the command line would have read it.
 
@@ -257,10 +272,10 @@ def _config_value(name: str, value: Any, annotation: Any) -> Any:
         return value
     if any(get_origin(one) is Literal and value in get_args(one) for one in kinds):
         return value
-    if Path in kinds and isinstance(value, str):
-        return Path(value)
     if str in kinds and isinstance(value, str):
         return value
+    if Path in kinds and isinstance(value, str):
+        return Path(value)
     if str in kinds and number:  # a column by its number
         return str(value)
     if str in kinds and isinstance(value, list) and all(isinstance(v, int | float) for v in value):
@@ -325,15 +340,19 @@ def task_for(argv: Sequence[str], config: Mapping[str, Any]) -> Task:
 
 
 def _positional(argv: Sequence[str]) -> list[str]:
-    """Return the words that are no options and follow no option that takes a value."""
-    flags = ("--force", "--resume", "--json", "--quiet", "--no-")
+    """Return the words that are no options and no values of options."""
+    flags = {"--force", "-f", "--resume", "--json", "--quiet"}
+    for struct in (ReadOptions, *(tasks.find(name).options for name in tasks.TASKS)):
+        known = declared(struct)
+        flags |= {f"--{one.name.replace('_', '-')}" for one in known if one.kind is bool}
+
+    def takes_next(word: str) -> bool:
+        attached = "=" in word or (word[1:2] != "-" and len(word) > 2)  # -e3
+        option = word.startswith("-") and word != "-" and not word.startswith("--no-")
+        return option and word not in flags and not attached
+
     pairs = zip(["", *argv], argv, strict=False)
-    return [
-        word
-        for before, word in pairs
-        if not word.startswith("-")
-        and (not before.startswith("--") or before.startswith(flags) or "=" in before)
-    ]
+    return [word for before, word in pairs if not (word.startswith("-") or takes_next(before))]
 
 
 def value_of(argv: Sequence[str], name: str) -> str | None:

@@ -65,6 +65,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
             "A file for the answers: .csv, .tsv or .jsonl; the columns of FILES are kept.",
             panel="output",
             rule="stdout",
+            short="-o",
         ),
         option(
             "force",
@@ -73,6 +74,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
             "Replace the file that stands at --out.",
             panel="output",
             flag=True,
+            short="-f",
         ),
         options.json_option(
             "Print one JSON document on stdout: an array with an object for each input."

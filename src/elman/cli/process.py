@@ -19,8 +19,6 @@ from elman.errors import Stopped, signal_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import Console
-
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -73,17 +71,6 @@ def machine_writer() -> Callable[[str], object]:
     if buffer is None:  # replaced by something that takes text only
         return sys.stdout.write
     return lambda text: buffer.write(text.encode("utf-8", "replace"))
-
-
-def console(*, stderr: bool = False) -> Console:
-    """Return a console that marks nothing up but what is asked for."""
-    from rich.console import Console
-
-    class Screen(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # `elman ... | head` is no failure: `run` knows what to do
-
-    return Screen(stderr=stderr, highlight=False, soft_wrap=False)
 
 
 # ---------------------------------------------------------------------------------------------

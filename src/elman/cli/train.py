@@ -5,13 +5,16 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from elman import api
 from elman.cli import options, process
 from elman.cli.options import DATA_TEXT, option
+from elman.data import output
 from elman.data.files import expanded
+from elman.data.source import items_of
 from elman.data.splits import parse_fractions
 from elman.errors import ConfigError
 from elman.training.checkpoint import is_unfinished
@@ -57,14 +60,16 @@ _OUTPUT = [
         "Folder of the model.",
         panel="output",
         rule="models/NAME, or models/NAME-2 and so on",
+        short="-o",
     ),
     option(
         "force",
         bool,
         False,
-        "Replace the model or the stopped run that stands at --out.",
+        "Replace what stands at --out, be it a stopped run, and at --predictions.",
         panel="output",
         flag=True,
+        short="-f",
     ),
     option(
         "resume",
@@ -73,6 +78,14 @@ _OUTPUT = [
         "Go on with a run of the same command that was stopped.",
         panel="output",
         flag=True,
+    ),
+    option(
+        "predictions",
+        Path | None,
+        None,
+        "A file for the answers to the test part: .csv, .tsv or .jsonl.",
+        panel="output",
+        rule="none",
     ),
     options.json_option(),
     options.quiet_option(),
@@ -87,6 +100,7 @@ def _train(
     out: Path | None,
     force: bool,
     resume: bool,
+    predictions: Path | None,
     json: bool,
     quiet: bool,
     split: str | None,
@@ -98,6 +112,11 @@ def _train(
     fractions = None if split is None else parse_fractions(split)
     first = data if isinstance(data, str) else data[0]
     place = _destination(None if out is None else Path(expanded(out)), first, resume=resume)
+    predictions = expanded(predictions)
+    if predictions is not None:
+        parts = (data, given["valid"], given["test"])
+        sources = [str(item) for part in parts if part is not None for item in items_of(part)]
+        output.check_place(predictions, "--predictions", overwrite=force, sources=sources)
     try:
         with screen.TrainingScreen(quiet=quiet) as watcher:
             trained = api.train(
@@ -113,13 +132,34 @@ def _train(
             )
     except KeyboardInterrupt as stop:
         _say("stopped" if is_unfinished(place) else "stopped; no epoch was whole, nothing is kept")
-        _say_how_to_go_on(argv, place)
+        _say_how_to_go_on(argv, place, named=out is not None, resume=resume)
         return process.exit_code(stop)
+    told = _tell(partial(_print_report, trained, place, json=json), place)
+    if predictions is not None:
+        rows = trained.model.predictions(trained.split.test)
+        output.write_rows(predictions, rows, option="--predictions")
+        if not json:
+            told = _tell(partial(screen.print_written, predictions), place) and told
+    for warning in trained.report.warnings:
+        _say(warning)
+    if not trained.failed:
+        _say_how_to_go_on(argv, place, named=out is not None, resume=resume)
+    return _exit_code(trained) if told else 1
+
+
+def _print_report(trained: Trained[Any, Any], place: Path, *, json: bool) -> None:
+    from elman.cli import screen
+
+    if json:
+        screen.print_json(trained.report, out=str(place))
+    else:
+        screen.print_report(trained.report, out=place)
+
+
+def _tell(show: Callable[[], None], place: Path) -> bool:
+    """Print a part of the report; return whether there was room for it."""
     try:
-        if json:
-            screen.print_json(trained.report, out=str(place))
-        else:
-            screen.print_report(trained.report, out=place)
+        show()
         sys.stdout.flush()
     except BrokenPipeError:
         process.silence_stdout()
@@ -128,12 +168,8 @@ def _train(
         process.silence_stdout()
         reason = (error.strerror or str(error)).lower()
         _say(f"the report cannot be written ({reason}); the model is saved to {place}")
-        return 1
-    for warning in trained.report.warnings:
-        _say(warning)
-    if not trained.failed:
-        _say_how_to_go_on(argv, place)
-    return _exit_code(trained)
+        return False
+    return True
 
 
 def _exit_code(trained: Trained[Any, Any]) -> int:
@@ -146,15 +182,13 @@ def _say(text: str) -> None:
     print(f"elman: {text}", file=sys.stderr)
 
 
-def _say_how_to_go_on(argv: Sequence[str], place: Path) -> None:
+def _say_how_to_go_on(argv: Sequence[str], place: Path, *, named: bool, resume: bool) -> None:
     """Say the command that goes on with a run, where one was stopped."""
     if not is_unfinished(place):
         return
     words = list(argv)
     end = words.index("--") if "--" in words else len(words)
-    more = [] if "--resume" in words else ["--resume"]
-    if options.value_of(words, "--out") is None:
-        more = ["--out", str(place), *more]
+    more = ([] if named else ["--out", str(place)]) + ([] if resume else ["--resume"])
     command = shlex.join(["elman", "train", *words[:end], *more, *words[end:]])
     _say(f"goes on from the last whole epoch with: {command}")
 

@@ -82,6 +82,9 @@ def learning_curve(history: Sequence[Epoch], metrics: Mapping[str, Metric] | Non
     axes[0].set_ylabel("loss")
     if rising:
         _lines(axes[1], history, rising)
+        scores = [epoch.score for epoch in history if epoch.score is not None]
+        if len(scores) == len(history):
+            _line(axes[1], history, scores, "score")
         axes[1].set_ylabel("validation part")
     for panel in axes:
         _finish(panel, history)

@@ -35,6 +35,28 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Items trained on, in the task's unit."""
 
 
+def kept(history: Sequence[Epoch]) -> Epoch | None:
+    """Return the epoch whose weights are kept, if any was whole."""
+    return next((epoch for epoch in reversed(history) if epoch.best), None)
+
+
+def kept_line(history: Sequence[Epoch]) -> str:
+    """Say which epoch's weights are kept, and why these where another has a higher score."""
+    epoch = kept(history)
+    if epoch is None:
+        return "no epoch was whole: the first weights are kept"
+    said = f"best: epoch {epoch.epoch} of {len(history)}"
+    if epoch.score is None:
+        return f"{said} (the last, as there is no validation part to judge on)"
+    highest = max((one for one in history if one.score is not None), key=lambda one: one.score or 0)
+    if highest.score == epoch.score:
+        return f"{said} (score {epoch.score:.4f})"
+    return (
+        f"{said} (score {epoch.score:.4f}; that of epoch {highest.epoch}, {highest.score:.4f}, is "
+        "higher by less than a standard error, and of these the later is kept)"
+    )
+
+
 class History(Summary, list[Epoch]):
     """The epochs of a run: a list that shows itself as a table.
 
@@ -49,7 +71,8 @@ class History(Summary, list[Epoch]):
     @property
     def kept(self) -> int:
         """The epoch whose weights were kept; 0 where none was whole."""
-        return next((epoch.epoch for epoch in reversed(self) if epoch.best), 0)
+        epoch = kept(self)
+        return 0 if epoch is None else epoch.epoch
 
     def plot(self) -> Figure:
         """Draw the learning curve; returns a figure of matplotlib, which notebooks show."""
@@ -59,8 +82,8 @@ class History(Summary, list[Epoch]):
 
     def summary(self) -> Iterator[str | Table]:
         """Say what happened in each epoch."""
-        kept = f"; the weights of epoch {self.kept} are kept" if self.kept else ""
-        yield f"{counted(len(self), 'epoch')}{kept}"
+        said = f"; the weights of epoch {self.kept} are kept" if self.kept else ""
+        yield f"{counted(len(self), 'epoch')}{said}"
         if not self:
             return
         metrics = {name: self.metrics.get(name, Metric(name)) for name in self[0].metrics}

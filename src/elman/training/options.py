@@ -9,10 +9,11 @@ Nothing here imports torch: a wrong option is answered at once.
 
 from __future__ import annotations
 
+import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from numbers import Integral, Real
@@ -46,6 +47,8 @@ class Option:
     """One sentence for ``--help`` and the docs."""
     _: KW_ONLY
     panel: str = "training"
+    short: str = ""
+    """A second name on the command line, as it is written there: -e."""
     ge: float | None = None
     gt: float | None = None
     le: float | None = None
@@ -244,13 +247,17 @@ class MachineOptions(Options, frozen=True, kw_only=True):
 class RunOptions(MachineOptions, frozen=True, kw_only=True):
     """What every task can be asked for."""
 
-    batch_size: Annotated[int | None, Option("Examples in a batch.", ge=1)] = None
-    epochs: Annotated[int | None, Option("Passes over the training part, at most.", ge=1)] = None
+    batch_size: Annotated[int | None, Option("Examples in a batch.", short="-b", ge=1)] = None
+    epochs: Annotated[
+        int | None, Option("Passes over the training part, at most.", short="-e", ge=1)
+    ] = None
     patience: Annotated[
         int | None,
         Option("Epochs without a better validation score before training stops.", ge=1),
     ] = None
-    learning_rate: Annotated[float | None, Option("Highest of the schedule.", gt=0)] = None
+    learning_rate: Annotated[
+        float | None, Option("Highest of the schedule.", short="--lr", gt=0)
+    ] = None
     weight_decay: Annotated[float, Option("Of AdamW.", ge=0)] = 0.01
     seed: Annotated[
         int,
@@ -380,6 +387,21 @@ def _toml(value: Any) -> str:
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
 
 
+def meant(name: str, known: Iterable[str], shorts: Mapping[str, str] | None = None) -> str | None:
+    """Return which of the ``known`` names is meant by one that is none of them, if any.
+
+    ``shorts`` has what else they are called on the command line, as in ``lr`` for
+    ``learning_rate``: in Python and in files there is one spelling.
+    """
+    near = difflib.get_close_matches(name, [*known], n=1)
+    return (shorts or {}).get(name) or (near[0] if near else None)
+
+
+def shorts(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """Return the options that have a second name, by that name without its dashes."""
+    return {one.option.short.lstrip("-"): one.name for one in declared(struct) if one.option.short}
+
+
 def table(struct: type[msgspec.Struct]) -> str:
     """Return the options of a struct as a table in Markdown, in the order of ``--help``."""
     lines = ["| option | takes | default | |", "|---|---|---|---|"]
@@ -389,6 +411,7 @@ def table(struct: type[msgspec.Struct]) -> str:
         )
         bounds = f", {one.option.bounds}" if one.kind in (int, float) else ""
         default = one.rule if one.default is None else one.default
-        name = one.name.replace("_", "-")
-        lines.append(f"| `--{name}` | {takes}{bounds} | {default} | {one.option.text} |")
+        name = f"`--{one.name.replace('_', '-')}`"
+        name += f", `{one.option.short}`" if one.option.short else ""
+        lines.append(f"| {name} | {takes}{bounds} | {default} | {one.option.text} |")
     return "\n".join(lines) + "\n"

@@ -14,16 +14,16 @@ from elman.data.splits import Split
 from elman.errors import BundleError, TrainingError, is_out_of_memory, signal_of
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
-from elman.training import bundle, history, machine
+from elman.training import bundle, history, machine, provenance
 from elman.training.checkpoint import Checkpoint
 from elman.training.history import Epoch, History
-from elman.training.options import RunOptions, toml
+from elman.training.options import RunOptions
 from elman.training.task import Baseline, Evaluation, Learner, Predictor, Report, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from elman.training.trainer import Progress
+    from elman.training.trainer import Progress, Trainer
 
 
 METRICS = "metrics.json"
@@ -39,6 +39,7 @@ class Fitted(Summary):
         failed: whether it was cut short by a loss that was not finite or for want of memory; if
             that was before the end of the first epoch, the history is empty and the weights are
             the first ones.
+        ended: ``""``, or why training ended by itself, as the end of "training ended".
         interrupt: what the user or the system stopped it with.
         astray: ``""``, or how the best weights are far worse than untrained ones, one sentence.
     """
@@ -46,6 +47,7 @@ class Fitted(Summary):
     history: list[Epoch]
     stopped: str = ""
     failed: bool = False
+    ended: str = ""
     interrupt: KeyboardInterrupt | None = None
     astray: str = ""
 
@@ -71,6 +73,7 @@ class Trained(Summary, Generic[ModelT, ScoresT]):
         model: ready to use.
         report: test scores, baselines, sizes and notes.
         history: what happened in each epoch.
+        split: the parts that it was trained, tuned and judged on.
         failed: whether training was cut short by a loss that was not finite or for want of memory,
             or went astray.
         interrupt: what the user or the system stopped it with.
@@ -79,6 +82,7 @@ class Trained(Summary, Generic[ModelT, ScoresT]):
     model: ModelT
     report: Report[ScoresT]
     history: History
+    split: Split[Any]
     failed: bool = False
     interrupt: KeyboardInterrupt | None = None
 
@@ -163,7 +167,14 @@ def fit(
             "make --hidden-size or --batch-size smaller"
         )
         return Fitted(epochs, said, failed=True)
-    return Fitted(epochs, astray=trainer.astray)
+    return Fitted(epochs, ended=_ended(trainer), astray=trainer.astray)
+
+
+def _ended(trainer: Trainer) -> str:
+    schedule, done = trainer.schedule, len(trainer.state.history)
+    if done < schedule.epochs:
+        return f"as no score was higher for {counted(schedule.patience, 'epoch')} (--patience)"
+    return f"with the last of {counted(done, 'epoch')} (--epochs)"
 
 
 def run(
@@ -201,13 +212,8 @@ def run(
         predictor = task.predictor(learner)
         report = judge(task, split, learner, predictor, fitted)
     if out is not None and checkpoint is not None:
-        settled = learner.options.to_dict()
-        files = {
-            METRICS: msgspec.json.format(msgspec.json.encode(report), indent=1),
-            "history.jsonl": history.to_lines(fitted.history),
-            bundle.TRAIN_OPTIONS: train_toml(task, settled, request or {}),
-            **task.files(out.name, learner, report),
-        }
+        settled = provenance.shareable(learner.options)
+        files = _files(task, split, learner, fitted, report, settled, request or {}, name=out.name)
         replace = may_replace(out, force=force, resume=resume)
         try:
             bundle.save(out, predictor, training=settled, files=files, force=replace)
@@ -215,9 +221,35 @@ def run(
             raise TrainingError(_not_saved(error, checkpoint)) from error
         if not fitted.stopped:
             checkpoint.remove()
-    failed = fitted.failed or bool(fitted.astray)
-    told = History(fitted.history, task.metrics)
-    return Trained(predictor, report, told, failed, fitted.interrupt)
+    epochs, failed = History(fitted.history, task.metrics), fitted.failed or bool(fitted.astray)
+    return Trained(predictor, report, epochs, split, failed, fitted.interrupt)
+
+
+def _files(
+    task: Task,
+    split: Split[Any],
+    learner: Learner,
+    fitted: Fitted,
+    report: Report[Any],
+    settled: Mapping[str, Any],
+    request: Mapping[str, Any],
+    *,
+    name: str,
+) -> dict[str, bytes]:
+    """Return the files that tell of a run."""
+    from elman.training import figures
+
+    curve = figures.learning_curve(fitted.history, task.metrics)
+    recipe = provenance.train_toml(task, settled, request)
+    told = task.files(name, learner, report)
+    told["README.md"] += provenance.section(report, split, recipe).encode("utf-8", "replace")
+    return {
+        **told,
+        METRICS: msgspec.json.format(msgspec.json.encode(report), indent=1),
+        "history.jsonl": history.to_lines(fitted.history),
+        "learning-curve.png": figures.render(curve, "png"),
+        bundle.TRAIN_OPTIONS: recipe,
+    }
 
 
 def _watched(
@@ -275,7 +307,7 @@ def judge(
     baselines = [] if fitted.stopped else task.baselines(split, learner.options)
     return Report(
         task=task.name,
-        data=split.train.source,
+        data=provenance.name_of(split.train.source),
         test=test,
         baselines=baselines,
         sizes=task.sizes(split),
@@ -284,7 +316,10 @@ def judge(
         epochs=len(fitted.history),
         best_epoch=History(fitted.history).kept,
         stopped=fitted.stopped,
-        notes=list(learner.notes),
+        notes=provenance.told_by_name(learner.notes, split),
+        ended=fitted.ended,
+        test_notes=provenance.told_by_name(split.test_notes, split),
+        digest=split.digest(),
         warnings=_warnings(task, test, baselines, fitted),
     )
 
@@ -308,25 +343,4 @@ def _is_better(task: Task, scores: Evaluation, others: Evaluation) -> bool:
         (scores.metrics[name] - others.metrics[name]) * (1 if metric.higher_is_better else -1) > 0
         for name, metric in task.metrics.items()
         if metric.headline
-    )
-
-
-def _without_folders(names: str | list[str]) -> str | list[str]:
-    if isinstance(names, str):
-        return Path(names).name if Path(names).is_absolute() else names
-    return [Path(name).name if Path(name).is_absolute() else name for name in names]
-
-
-def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any]) -> bytes:
-    """Return the options that repeat a run: `elman train --config train.toml`.
-
-    A bundle may be given to others, so of files in other places it holds the name alone.
-    """
-    given = {name: value for name, value in request.items() if value not in (None, "-")}
-    for name in ("data", "valid", "test"):
-        if name in given:
-            given[name] = _without_folders(given[name])
-    return toml(
-        {"task": task.name, **given, **settled},
-        comments=["Repeats this run: elman train --config train.toml, where the data are."],
     )

@@ -6,7 +6,7 @@ through a `Learner` and used through a `Predictor`. What is here imports torch f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -122,6 +122,12 @@ class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
     stopped: str
     """Why training was cut short, one sentence, or nothing."""
     notes: list[str]
+    ended: str = ""
+    """Why training ended by itself, as the end of "training ended", or nothing."""
+    test_notes: list[str] = []
+    """Those of the notes without which the scores would be misread."""
+    digest: str = ""
+    """A hash of all examples of the three parts."""
     warnings: list[str] = []
     """What is wrong with the model, one sentence each."""
 
@@ -142,10 +148,26 @@ class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
             f"{counted(self.epochs, 'epoch')}, the weights of epoch {self.best_epoch} kept; "
             f"{self.parameters:,} parameters"
         )
+        yield from self.test_notes
         if self.stopped:
             yield self.stopped
         if self.notes:
             yield f"{counted(len(self.notes), 'note')} about the data in .notes"
+
+
+def outdone(report: Report[Any], metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """Say of each baseline that does better than the network by how much it does."""
+    own = report.test.metrics
+    headline = {name: metric for name, metric in metrics.items() if metric.headline}
+    for one in report.baselines:
+        theirs, better = one.test.metrics, []
+        for name, metric in headline.items():
+            ahead = theirs[name] - own[name]
+            if (ahead if metric.higher_is_better else -ahead) > 0:
+                values = (f"{value[name]:.{metric.digits}f}" for value in (theirs, own))
+                better.append(f"{metric.title} {' against '.join(values)}")
+        if better:
+            yield f"{one.name} does better here than the network: {', '.join(better)}"
 
 
 class Learner(Protocol):
@@ -211,6 +233,12 @@ class Predictor(Protocol):
 
         Raises:
             DataError: there is nothing to judge on.
+        """
+
+    def predictions(self, examples: Any) -> Iterable[dict[str, Any]]:
+        """Return a row for each labelled example, in order: what is read, what is true, the answer.
+
+        All rows have the same keys, and values that a cell of a table can hold.
         """
 
     def parts(self) -> tuple[msgspec.Struct, dict[str, bytes]]:
@@ -293,7 +321,10 @@ class Task(Protocol):
         """Train and judge simple models on the same parts; ``options`` are settled."""
 
     def files(self, name: str, learner: Any, report: Report[Any]) -> dict[str, bytes]:
-        """Return the files that tell of a model: its card, pictures."""
+        """Return the files that tell of a model: its card, ``README.md``, and pictures.
+
+        How the model was made is added to the card.
+        """
 
     def load(self, stored: Stored, *, backend: str) -> Predictor:
         """Make a predictor of what ``Predictor.parts`` returned and of the weights.
@@ -369,4 +400,5 @@ __all__ = [
     "Scores",
     "Split",
     "Task",
+    "outdone",
 ]

@@ -7,7 +7,7 @@ that of Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3,
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from elman.text.summary import Summary, Table
 from elman.text.terminal import shortened
-from elman.training.task import Evaluation
+from elman.training.task import Evaluation, Metric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,6 +25,16 @@ CALIBRATION_BINS = 15
 MISTAKES = 20
 FEW = 8
 """Classes whose confusion matrix fits a screen as text."""
+
+METRICS: Mapping[str, Metric] = {
+    "accuracy": Metric("accuracy", headline=True),
+    "macro_f1": Metric("macro-F1", headline=True),
+    "weighted_f1": Metric("weighted-F1"),
+    "micro_f1": Metric("micro-F1"),
+    "calibration_error": Metric("calibration error", higher_is_better=False),
+    "loss": Metric("valid loss", digits=3, higher_is_better=False),
+}
+"""How each number is called and shown."""
 
 
 class ClassScore(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -210,6 +210,23 @@ class TextClassifierModel:
             skipped=len(examples) - len(kept),
             truncated=encoded.truncated,
         )
+
+    def predictions(self, examples: Examples) -> Iterator[dict[str, Any]]:
+        """Yield for each text its label and what the model answers, with that probability.
+
+        A text of length 0 is not judged and so has no answer.
+        """
+        encoded = self.tokenizer.encode(examples.texts)
+        probabilities = self.probabilities(encoded)
+        best = probabilities.argmax(axis=1)
+        for i, (text, label) in enumerate(zip(examples.texts, examples.labels, strict=True)):
+            judged = bool(encoded.lengths[i])
+            yield {
+                "text": text,
+                "label": label,
+                "predicted": self.classes[best[i]] if judged else None,
+                "probability": round(float(probabilities[i, best[i]]), 6) if judged else None,
+            }
 
     def parts(self) -> tuple[ModelConfig, dict[str, bytes]]:
         """Return what ``load`` makes a classifier of, but the weights."""

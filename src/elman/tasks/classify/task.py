@@ -16,6 +16,7 @@ from elman.data.splits import Split
 from elman.errors import DataError
 from elman.tasks.classify import inspection
 from elman.tasks.classify.inspection import ClassifyFindings
+from elman.tasks.classify.metrics import METRICS
 from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions
 from elman.text.tokenizer import Level
 from elman.training.task import Baseline, Metric, Report
@@ -39,14 +40,7 @@ columns: Mapping[str, str] = {
     "label": "Column that holds the class, by name or by number from 1.",
 }
 input_columns = ("text",)
-metrics: Mapping[str, Metric] = {
-    "accuracy": Metric("accuracy", headline=True),
-    "macro_f1": Metric("macro-F1", headline=True),
-    "weighted_f1": Metric("weighted-F1"),
-    "micro_f1": Metric("micro-F1"),
-    "calibration_error": Metric("calibration error", higher_is_better=False),
-    "loss": Metric("valid loss", digits=3, higher_is_better=False),
-}
+metrics: Mapping[str, Metric] = METRICS
 
 # From here on a fiftieth of a file is enough to validate on.
 LARGE = 5_000
@@ -127,14 +121,15 @@ def split(
         valid=valid,
         test=test,
     )
+    unseen = _notes_on_unseen(parts.train, parts.test, "test")
     notes = (
         *parts.notes,
         *inspection.notes_on_labels(examples),
         *_notes_on_small(examples),
         *_notes_on_unseen(parts.train, parts.valid, "validation"),
-        *_notes_on_unseen(parts.train, parts.test, "test"),
+        *unseen,
     )
-    return Split(parts.train, parts.valid, parts.test, notes)
+    return Split(parts.train, parts.valid, parts.test, notes, (*parts.test_notes, *unseen))
 
 
 def default_fractions(count: int, *, test_given: bool) -> tuple[float, float, float]:
