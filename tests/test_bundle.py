@@ -278,7 +278,7 @@ def test_what_is_no_model_is_never_replaced(tmp_path, force):
         with pytest.raises(BundleError, match="exists and is no Elman model, so it is left alone"):
             bundle.check_destination(place, force=force)
         with pytest.raises(BundleError, match="is no Elman model"):
-            bundle.write_folder(place, {"a": b"1"})
+            bundle.write_folder(place, {"a": b"1"}, force=force)
     assert (folder / "chapter1.tex").read_text() == "precious"
     assert (tmp_path / "file").read_text() == "precious"
 
@@ -299,14 +299,14 @@ def test_a_file_in_the_way_of_the_folders(tmp_path):
 
 
 def test_a_replaced_model_leaves_no_old_file(model_folder, tmp_path):
-    bundle.write_folder(model_folder, {bundle.CONFIG: b"{}", "new": b"1"})
+    bundle.write_folder(model_folder, {bundle.CONFIG: b"{}", "new": b"1"}, force=True)
     assert contents(model_folder) == {bundle.CONFIG: b"{}", "new": b"1"}
     assert [p.name for p in tmp_path.iterdir()] == ["model"]
 
 
 def test_a_link_to_a_model_is_followed(model_folder, tmp_path):
     (tmp_path / "latest").symlink_to(model_folder)
-    bundle.write_folder(tmp_path / "latest", {bundle.CONFIG: b"{}", "new": b"1"})
+    bundle.write_folder(tmp_path / "latest", {bundle.CONFIG: b"{}", "new": b"1"}, force=True)
     assert (tmp_path / "latest").is_symlink()
     assert contents(model_folder) == {bundle.CONFIG: b"{}", "new": b"1"}
 
@@ -331,7 +331,7 @@ def test_a_failing_disk_leaves_the_old_model_whole(model_folder, monkeypatch, ca
 
     monkeypatch.setattr(os, call, fail)
     with pytest.raises(BundleError) as caught:
-        bundle.write_folder(model_folder, {bundle.CONFIG: b"{}", "weights": b"1" * 999})
+        bundle.write_folder(model_folder, {bundle.CONFIG: b"{}", "weights": b"1" * 999}, force=True)
     monkeypatch.undo()
     said = os.strerror(number).lower()
     assert str(caught.value) == f"{model_folder} cannot be written ({said}); {mend}"
@@ -354,7 +354,7 @@ def test_the_old_model_comes_back_when_the_new_one_cannot_take_its_place(
 
     monkeypatch.setattr(os, "rename", second_fails)
     with pytest.raises((BundleError, KeyboardInterrupt)):
-        bundle.write_folder(model_folder, {bundle.CONFIG: b"{}"})
+        bundle.write_folder(model_folder, {bundle.CONFIG: b"{}"}, force=True)
     monkeypatch.undo()
     assert len(renames) == 3
     assert contents(model_folder) == before
@@ -366,7 +366,8 @@ def test_a_kill_before_the_rename_leaves_the_old_model_whole(model_folder):
     program = (
         "import os; from pathlib import Path; from elman.training import bundle;"
         "os.rename = lambda *_: os.kill(os.getpid(), 9);"
-        f"bundle.write_folder(Path({str(model_folder)!r}), {{'config.json': b'1' * 999}})"
+        f"bundle.write_folder(Path({str(model_folder)!r}), {{'config.json': b'1' * 999}}, "
+        "force=True)"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True)
     assert ran.returncode == -9
@@ -381,7 +382,8 @@ def test_a_disk_that_is_really_full(model_folder):
         "import resource, signal; from pathlib import Path; from elman.training import bundle;"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
-        f"bundle.write_folder(Path({str(model_folder)!r}), {{'config.json': b'1' * 9999}})"
+        f"bundle.write_folder(Path({str(model_folder)!r}), {{'config.json': b'1' * 9999}}, "
+        "force=True)"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert ran.stderr.splitlines()[-1] == (

@@ -94,8 +94,9 @@ def test_every_option_stands_in_the_signature_with_its_default(function):
 def test_python_and_the_command_line_call_options_by_the_same_names(names_file):
     from elman.cli import train
 
-    # In Python the answers to the test part are trained.model.predictions(trained.split.test).
-    alone = {"config", "json", "predictions"}
+    # In Python the answers to the test part are trained.model.predictions(trained.split.test), and
+    # `progress` says whether anything is shown.
+    alone = {"config", "json", "predictions", "quiet"}
     shell = {*inspect.signature(train.command([])).parameters} - alone
     python = {*inspect.signature(elman.train).parameters} - {"progress", "callbacks"}
     assert shell == python

@@ -377,7 +377,7 @@ def test_ctrl_c_before_the_first_epoch_leaves_nothing(task, data, call, monkeypa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(screens.TrainingScreen, "on_batch", press)
-    code, out, err = call("train", data, "--json", *words_of(task))
+    code, out, err = call("train", data, "--quiet", *words_of(task))
     assert (code, out, err) == (130, "", "elman: stopped; no epoch was whole, nothing is kept\n")
     assert [p.name for p in Path().iterdir()] == [data]
 

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack, cast, get_type_hints
 
 from elman import tasks
 from elman.callbacks import Callbacks
+from elman.data.files import expanded
 from elman.data.form import AS_TOLD, Form
 from elman.data.source import items_of
 from elman.data.splits import Split
 from elman.data.typed import is_table
 from elman.errors import BundleError, ConfigError
 from elman.keywords import DataOptions, TrainOptions
-from elman.training import bundle
-from elman.training.options import ReadOptions, RunOptions, declared, meant, shorts
+from elman.training import bundle, machine
+from elman.training.checkpoint import is_unfinished, training_folder
+from elman.training.lock import locked
+from elman.training.options import (
+    Device,
+    MachineOptions,
+    ReadOptions,
+    RunOptions,
+    declared,
+    meant,
+    shorts,
+)
 from elman.training.progress import TrainingProgress, asked_for
-from elman.training.run import Trained, run
+from elman.training.run import Trained, may_replace, run
 from elman.training.task import Predictor, Task
 
 if TYPE_CHECKING:
@@ -80,7 +92,7 @@ def train(
             mappings or of tuples (text, label).
         task: its name; None takes that of the built-in set, or what suits the file.
         out: the folder to write the model to; None writes nothing.
-        force: replace the model that stands at ``out``.
+        force: replace the model or the stopped run that stands at ``out``.
         resume: go on with the run of ``out`` that was stopped.
         valid: what to validate on, instead of a share of ``data``; likewise a file or a table.
         test: what to test on, instead of a share of ``data``.
@@ -93,61 +105,93 @@ def train(
             ``epochs=3``), as ``elman train --task NAME --help`` lists them.
 
     Raises:
-        ConfigError, DataError, CellError, BundleError: the request cannot work.
-        TrainingError: the loss was not finite before the first epoch was whole.
+        ConfigError, DataError, CellError, BundleError: the request cannot work, or another
+            training writes to ``out``.
+        TrainingError: the loss was not finite before the first epoch was whole, or the model
+            cannot be written; what was trained then waits beside ``out`` for ``resume``.
         KeyboardInterrupt: stopped before the first epoch was whole.
     """
     check_paths(out=out)
     check_data(data=data, valid=valid, test=test)
+    check_shares(split)
     if resume and out is None:
         raise ConfigError("there is nothing to resume without out, the folder of the model")
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
     columns, reading, settings = sorted_out(chosen, options)
     asked = make_options(chosen, settings, beside=train.__kwdefaults__ or ())
+    machine.check_device(asked.device)
     shown = [TrainingProgress()] if asked_for(progress) else []
     watcher = Callbacks(callbacks, first=shown)
-    place = None if out is None else Path(out)
-    if place is not None:
-        bundle.check_destination(place, force=force or resume)
-    parts = read_split(
-        chosen,
-        data,
-        columns,
-        form=reading.form(),
-        valid=valid,
-        test=test,
-        fractions=split,
-        seed=asked.seed,
-    )
+    place = None if out is None else Path(expanded(out))
     request = {
         **{name: _named(part) for name, part in (("data", data), ("valid", valid), ("test", test))},
         **columns,
         **reading.given(),
         "split": None if split is None else ",".join(map(str, split)),
     }
-    with watcher:
+    with _reserved(place, force=force, resume=resume), watcher:
+        parts = read_split(
+            chosen,
+            data,
+            columns,
+            form=reading.form(),
+            valid=valid,
+            test=test,
+            fractions=split,
+            seed=asked.seed,
+        )
         trained = run(
-            chosen, parts, asked, out=place, resume=resume, watcher=watcher, request=request
+            chosen,
+            parts,
+            asked,
+            out=place,
+            force=force,
+            resume=resume,
+            watcher=watcher,
+            request=request,
         )
     return cast("Trained[Model, Scores]", trained)
 
 
-def load(path: str | Path, *, backend: str = "auto") -> Model:
+@contextmanager
+def _reserved(out: Path | None, *, force: bool, resume: bool) -> Iterator[None]:
+    """Keep other trainings away from ``out``, and refuse what must not be replaced there."""
+    if out is None:
+        yield
+        return
+    with locked(out):
+        bundle.check_destination(out, force=may_replace(out, force=force, resume=resume))
+        if is_unfinished(out) and not (force or resume):
+            raise ConfigError(
+                f"a stopped run stands in {training_folder(out)}; add --resume to go on with it, "
+                "--force to begin anew, or choose another --out"
+            )
+        yield
+
+
+def load(path: str | Path, *, backend: str = "auto", device: Device = "cpu") -> Model:
     """Read a model that `train` or a model's ``save`` wrote.
 
     Args:
         path: the bundle's folder.
         backend: which backend runs the recurrence.
+        device: what computes: ``cpu``, or ``cuda`` for a GPU.
 
     Returns:
         The task's predictor; for a classifier a ``TextClassifierModel``.
 
     Raises:
         BundleError: a file is missing, damaged, foreign, or from another format version.
+        ConfigError: the device is not there.
     """
     check_paths(data=path)
+    MachineOptions(device=device)  # refuses other names
+    path = expanded(path)
     task = task_of(path)
-    return cast("Model", task.load(bundle.read(path), backend=backend))
+    machine.check_device(device)
+    predictor = task.load(bundle.read(path), backend=backend)
+    predictor.module.to(device)
+    return cast("Model", predictor)
 
 
 @shows(DataOptions)
@@ -186,7 +230,7 @@ def task_of(path: str | Path) -> Task:
     Raises:
         BundleError: there is no model, or of a task that this Elman does not know.
     """
-    name = bundle.read_config(Path(path)).task
+    name = bundle.read_config(Path(expanded(path))).task
     if name not in tasks.TASKS:
         raise BundleError(
             f"{path} is a model of the task {name!r}, which this Elman does not know; "
@@ -261,17 +305,25 @@ def read_split(
     """Read ``data`` and the parts that are given, and cut the others from ``data``.
 
     Raises:
-        ConfigError: ``split`` is no three shares.
+        ConfigError: the shares cannot be.
         DataError: a part cannot be read.
     """
-    if not isinstance(fractions, tuple | list | None):
-        raise ConfigError(f"split is {fractions!r}; give three shares, as (0.8, 0.1, 0.1)")
     given = {
         name: None if part is None else read_all(task, part, columns, form)
         for name, part in (("valid", valid), ("test", test))
     }
     examples = read_all(task, data, columns, form)
     return task.split(examples, fractions=fractions, seed=seed, **given)
+
+
+def check_shares(split: Any) -> None:
+    """Refuse what is no list of shares.
+
+    Raises:
+        ConfigError: it is something else (and not None).
+    """
+    if not isinstance(split, tuple | list | None):
+        raise ConfigError(f"split is {split!r}; give three shares, as (0.8, 0.1, 0.1)")
 
 
 def make_options(

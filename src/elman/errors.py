@@ -5,6 +5,8 @@ line prints it as it stands and ends with ``exit_code``: 2 when the request was 
 work itself failed.
 """
 
+import signal
+
 
 class ElmanError(Exception):
     """Anything Elman says no to; catch this to catch them all."""
@@ -46,3 +48,34 @@ class LabError(ElmanError):
     """A measurement began and could not be finished."""
 
     exit_code = 1
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the program to end: Ctrl-C, or another that the command line listens to.
+
+    Args:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+def signal_of(stop: KeyboardInterrupt) -> signal.Signals:
+    """Return the signal that stopped a program; a plain KeyboardInterrupt is Ctrl-C."""
+    return signal.Signals(getattr(stop, "number", signal.SIGINT))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that there is no room for what was asked.
+
+    torch's allocators have no error of their own on the CPU, nor has it one for sizes that no
+    machine could hold.
+    """
+    words = ("alloc", "out of memory", "overflow")
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError | TypeError | OverflowError)
+        and any(word in said for word in words)
+    )

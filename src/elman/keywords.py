@@ -38,6 +38,8 @@ class CompareOptions(DataOptions, total=False):
     """Examples in a batch."""
     bidirectional: bool
     """Read each text in both directions."""
+    device: Literal["cpu", "cuda"]
+    """What computes: the processor, or a GPU."""
     dropout: float | None
     """Share of values left out in training."""
     embedding_size: int | None
@@ -64,6 +66,8 @@ class CompareOptions(DataOptions, total=False):
     """Epochs without a better validation score before training stops."""
     pooling: Literal["last", "max", "mean", "attention"] | None
     """How the steps become one vector."""
+    threads: int | None
+    """Threads to compute in, at most; their number changes roundings."""
     token_dropout: float | None
     """Share of training tokens read as unknown."""
     tokens: Literal["auto", "characters", "words"]

@@ -33,9 +33,10 @@ class Network(nn.Module):
 
     def loss(self, lines, characters, smoothing=0.0):
         rows = [[characters.find(c) + 1 for c in line] for line in lines]
-        ids = torch.tensor([i for row in rows for i in (0, *row)])
+        device = self.output.weight.device
+        ids = torch.tensor([i for row in rows for i in (0, *row)]).to(device)
         packed = ragged.pack(ids, [len(row) + 1 for row in rows])
-        nexts = torch.tensor([i for row in rows for i in (*row, 0)])
+        nexts = torch.tensor([i for row in rows for i in (*row, 0)]).to(device)
         targets = ragged.pack(nexts, [len(row) + 1 for row in rows])
         return functional.cross_entropy(self(packed), targets.data, label_smoothing=smoothing), len(
             ids
@@ -95,6 +96,7 @@ class ToyPredictor:
     def _continued(self, text, length):
         for _ in range(length):
             ids = torch.tensor([0, *(self.characters.find(c) + 1 for c in text)])
+            ids = ids.to(self.module.output.weight.device)
             text += ("", *self.characters)[
                 int(self.module(ragged.pack(ids, [len(ids)]))[-1].argmax())
             ]

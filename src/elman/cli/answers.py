@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TextIO, cast
 import msgspec
 
 from elman import tasks
+from elman.cli.process import machine_writer
 from elman.data import output
 from elman.data.examples import Inputs
 from elman.text.terminal import counted, width_of
@@ -41,12 +42,15 @@ def write(
     elif format == "text":
         _write_text(answered, task, model)
     elif format == "json":
-        _write_json(answered, _machine())
+        _write_json(answered, machine_writer())
     elif format == "tsv":
-        _write_lines(answered, task, _machine())
+        _write_lines(answered, task, machine_writer())
     else:
         writer = output.WRITERS[f".{format}"]
-        writer(cast(TextIO, _Stream(_machine())), _records(answered, task, after=sys.stdout.flush))
+        writer(
+            cast(TextIO, _Stream(machine_writer())),
+            _records(answered, task, after=sys.stdout.flush),
+        )
 
 
 def read_line(inputs: Inputs, noun: str) -> str:
@@ -62,15 +66,6 @@ class _Stream:
 
     def __init__(self, write: Write):
         self.write = write
-
-
-def _machine() -> Write:
-    """Return what writes text to stdout as UTF-8."""
-    buffer = getattr(sys.stdout, "buffer", None)
-    if buffer is None:  # replaced by something that takes text only
-        return sys.stdout.write
-    sys.stdout.flush()
-    return lambda text: buffer.write(text.encode("utf-8", "replace"))
 
 
 def _write_json(answered: Iterator[Answered], write: Write) -> None:

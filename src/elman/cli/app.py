@@ -1,24 +1,24 @@
 """The command line: a thin shell over the library, and the only code that prints.
 
 Commands are named here and imported when they are called, so that `elman --help` and a mistyped
-option are answered at once.
+option are answered at once, and a Ctrl-C while anything is loaded is one line.
 """
 
 from __future__ import annotations
 
 import difflib
 import inspect
-import io
-import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
-
-from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from elman._version import __version__
-from elman.errors import ElmanError
+from elman.cli import process
+from elman.errors import ElmanError, is_out_of_memory
+
+if TYPE_CHECKING:
+    from cyclopts import App, CycloptsError
 
 # What each command is for. Those of the first table have the options of a task and are made for
 # the command line at hand.
@@ -40,6 +40,8 @@ OTHERS = {
 
 def build(argv: Sequence[str], *, whole: bool = False) -> App:
     """Return the application for one command line, or the ``whole`` of it, with every option."""
+    from cyclopts import App, Parameter
+
     named = [*argv[:1]]
     app = App(
         name="elman",
@@ -50,15 +52,16 @@ def build(argv: Sequence[str], *, whole: bool = False) -> App:
         suppress_keyboard_interrupt=False,  # `run` says it
         **_as_help(argv),
     )
-    for name, text in OF_TASKS.items():
-        if whole or named == [name]:
-            make = import_module(f"elman.cli.{name}").command
-            command = make(argv[1:])
+    for name, text in (OF_TASKS | OTHERS).items():
+        if not whole and named != [name]:
+            app.command(_not_called, name=name, help=text)
+            continue
+        module = import_module(f"elman.cli.{name}")
+        if name in OF_TASKS:
+            command = module.command(argv[1:])
             app.command(command, name=name, usage=_usage(name, command))
         else:
-            app.command(_not_called, name=name, help=text)
-    for name, text in OTHERS.items():
-        app.command(f"elman.cli.{name}:{name}", name=name, help=text)
+            app.command(getattr(module, name), name=name)
     return app
 
 
@@ -79,7 +82,7 @@ def _not_called() -> None:
 
 def _as_help(argv: Sequence[str]) -> dict[str, Any]:
     """Return how help is printed where it is asked for: without boxes where lines are unbounded."""
-    if argv and not {"--help", "-h"} & {*argv}:
+    if argv and not {"--help", "-h", "--version"} & {*argv}:
         return {}
     from elman.cli.screen import console
     from elman.text.terminal import UNBOUNDED
@@ -92,11 +95,18 @@ def _as_help(argv: Sequence[str]) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 1 the work failed, 2 the request was wrong."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a bar that a terminal lacks is no failure
-    sys.exit(run(argv))
+    """Run one command and exit: 0 done, 1 the work failed, 2 the request was wrong.
+
+    128 and the number of a signal says that this one stopped it.
+    """
+    try:
+        process.stop_on_signals()
+        process.mend_streams()
+        code = run(argv)
+        process.end_on_signals()
+    except KeyboardInterrupt as stop:  # in the few lines around `run`
+        code = _refuse("stopped", process.exit_code(stop))
+    sys.exit(code)
 
 
 def run(argv: Sequence[str] | None = None) -> int:
@@ -105,35 +115,47 @@ def run(argv: Sequence[str] | None = None) -> int:
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
     try:
-        app = build(words)
-        code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        code = _call(words)
         sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return code
     except ElmanError as error:
         return _refuse(str(error), error.exit_code)
+    except KeyboardInterrupt as stop:
+        return _refuse("stopped", process.exit_code(stop))
+    except BrokenPipeError:
+        # The reader (`head`, say) has gone; keep the interpreter from complaining at exit.
+        process.silence_stdout()
+        return 0
+    except Exception as error:
+        return _refuse(_explained(error), 1)
+
+
+def _call(words: list[str]) -> int:
+    """Run a command; a command line that cannot be read is 2."""
+    from cyclopts import CycloptsError, UnknownOptionError
+
+    try:
+        app = build(words)
+        code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        return code if isinstance(code, int) else 0
     except CycloptsError as error:
         hint = f"see `elman {_help_of(words)}--help`"
         if words[:1] == ["predict"] and isinstance(error, UnknownOptionError):
             hint = "a text that begins with a dash goes after --"
         return _refuse(f"{_sentence(error)} ({hint})", 2)
-    except KeyboardInterrupt:
-        return _refuse("stopped", 130)
-    except BrokenPipeError:
-        # The reader (`head`, say) has gone; keep the interpreter from complaining at exit.
-        _silence_stdout()
-        return 0
-    except (MemoryError, RuntimeError) as error:
-        # torch's allocator has no error of its own.
-        if isinstance(error, RuntimeError) and "alloc" not in str(error):
-            raise
-        return _refuse("not enough memory; make --hidden-size or --batch-size smaller", 1)
-    except OSError as error:  # files are the library's; what is left is the output
-        _silence_stdout()
-        return _refuse(f"the output cannot be written ({(error.strerror or '').lower()})", 1)
 
 
-def _silence_stdout() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _explained(error: Exception) -> str:
+    """Return one sentence for what the machine lacks; what is our own mistake is raised again."""
+    missing = process.missing_package(error)
+    if missing is not None:
+        return missing
+    if is_out_of_memory(error):
+        return "not enough memory; make --hidden-size or --batch-size smaller"
+    if isinstance(error, OSError):  # files are the library's; what is left is the output
+        process.silence_stdout()
+        return f"the output cannot be written ({(error.strerror or '').lower()})"
+    raise error
 
 
 def _refuse(message: str, code: int) -> int:
@@ -147,6 +169,8 @@ def _help_of(words: Sequence[str]) -> str:
 
 
 def _sentence(error: CycloptsError) -> str:
+    from cyclopts import ValidationError
+
     words = [token.value for token in error.argument.tokens] if error.argument else []
     mistyped = next((word for word in words if word.startswith("-") and word != "-"), "")
     if isinstance(error, ValidationError) and mistyped:

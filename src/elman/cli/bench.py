@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elman.cli import screen
-from elman.cli.options import Flag, Json
+from elman.cli.options import Flag, Json, Whole
 from elman.errors import ConfigError
 from elman.text.terminal import visible
 
@@ -24,7 +24,7 @@ def bench(
     shapes: list[str] | None = None,
     threads: str = "",
     against: str = "",
-    repeats: int | None = None,
+    repeats: Whole | None = None,
     quick: Flag = False,
     json: Json = False,
     out: Path | None = None,

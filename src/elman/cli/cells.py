@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from elman.cli import screen
-from elman.cli.options import Json
+from elman.cli.options import Json, Whole
 from elman.text.terminal import plain
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ def cells(
     cell: str | None = None,
     /,
     *,
-    input_size: int = 128,
-    hidden_size: int = 128,
+    input_size: Whole = 128,
+    hidden_size: Whole = 128,
     json: Json = False,
 ) -> None:
     """List the cells with their equations, parameters and cost, or show one in full.

@@ -56,6 +56,7 @@ _OPTIONS = [
     ),
     option("seeds", int, 3, "How many runs of each cell.", panel="training"),
     options.json_option(),
+    options.quiet_option(),
 ]
 
 
@@ -66,6 +67,7 @@ def _compare(
     cells: str,
     seeds: int,
     json: bool,
+    quiet: bool,
     split: str | None,
     config: Path | None,
     **given: Any,
@@ -81,7 +83,7 @@ def _compare(
         seeds=seeds,
         split=fractions,
         progress=False,
-        callbacks=[] if json else [SimpleNamespace(on_run=screen.print_run)],
+        callbacks=[] if quiet else [SimpleNamespace(on_run=screen.print_run)],
         **given,
     )
     if json:

@@ -11,8 +11,10 @@ from elman import api, tasks
 from elman.cli import options
 from elman.cli.options import DATA_TEXT, option
 from elman.data import output
+from elman.data.files import expanded
 from elman.data.source import items_of
-from elman.training.options import ReadOptions
+from elman.training import machine
+from elman.training.options import Device, MachineOptions, ReadOptions
 from elman.training.task import Predictor, Task
 
 _TEXT = f"""Score a trained model on labelled examples.
@@ -34,13 +36,17 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
     task = options.task_of_model(argv)
 
     def evaluate(model: Path, *data: str, **given: Any) -> None:
-        _evaluate(api.task_of(model), model, options.data_given(data), **given)
+        asked, others = options.machine_of(given)
+        with machine.threads(asked.threads):
+            task = api.task_of(model)
+            _evaluate(task, model, options.data_given(data), asked.device, **others)
 
     parameters = [
         inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
         options.DATA,
         *options.column_options(task),
         *options.options_of(ReadOptions),
+        *options.options_of(MachineOptions),
         *_OUTPUT,
         options.json_option(),
     ]
@@ -73,6 +79,7 @@ def _evaluate(
     task: Task,
     model: Path,
     data: str | list[str],
+    device: Device,
     *,
     out: Path | None,
     force: bool,
@@ -81,11 +88,12 @@ def _evaluate(
 ) -> None:
     from elman.cli import screen
 
+    out = expanded(out)
     if out is not None:
         output.check_place(out, "--out", overwrite=force, sources=map(str, items_of(data)))
     columns, reading, _ = api.sorted_out(task, given)
     examples = api.read_all(task, data, columns, reading.form())
-    predictor = api.load(model)
+    predictor = api.load(model, device=device)
     scores = predictor.evaluate(examples)
     if json:
         screen.print_json(scores, data=data, model=str(model))

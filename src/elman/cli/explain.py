@@ -6,7 +6,7 @@ import sys
 from typing import Literal
 
 from elman.cli import screen
-from elman.cli.options import Json
+from elman.cli.options import Json, Whole
 from elman.text.terminal import visible
 
 Stage = Literal["equations", "graph", "adjoint", "schedule", "kernel", "llvm", "asm"]
@@ -17,7 +17,7 @@ def explain(
     /,
     *,
     stage: Stage = "equations",
-    hidden_size: int = 128,
+    hidden_size: Whole = 128,
     dtype: Literal["float32", "float64"] = "float32",
     kernel: Literal["inference", "forward", "backward"] | None = None,
     amx: bool = False,

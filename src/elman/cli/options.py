@@ -15,12 +15,14 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
-from cyclopts import Group, Parameter
+from cyclopts import Group, Parameter, Token
 
 from elman import tasks
+from elman.data.files import expanded
 from elman.errors import ConfigError, DataError, ElmanError
+from elman.training import machine
 from elman.training.bundle import is_bundle
-from elman.training.options import PANELS, ReadOptions, declared, meant
+from elman.training.options import MACHINE, PANELS, MachineOptions, ReadOptions, declared, meant
 from elman.training.task import Task
 
 _PANELS = {name: Group(name.title(), sort_key=i) for i, name in enumerate(PANELS)}
@@ -31,11 +33,21 @@ def _not_an_option(_: object, value: str) -> None:
         raise ValueError(f"there is no option {value}")
 
 
+def _whole_number(_: object, tokens: Sequence[Token]) -> int:
+    """Read a whole number as it is written; Cyclopts itself would round 1.5."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number") from None
+
+
 # `-` is stdin; what else begins with a hyphen is a mistyped option and no file.
 # It stays a string: that it may be a path tells shells to complete it.
 Data = Annotated[str | Path, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
 Json = Annotated[bool, Parameter(negative=())]
 Flag = Annotated[bool, Parameter(negative=())]
+Whole = Annotated[int, Parameter(converter=_whole_number)]
 
 DATA_TEXT = "Files, a folder, `-`, or a name that `elman datasets` lists."
 DATA = inspect.Parameter("data", inspect.Parameter.VAR_POSITIONAL, annotation=Data)
@@ -80,6 +92,8 @@ def option(
     details: dict[str, Any] = {"negative": (), "show_default": False} if flag else {}
     if short:
         details["alias"] = short
+    if int in _kinds(kind):
+        details["converter"] = _whole_number
     annotation = Annotated[kind, Parameter(help=help_, group=_PANELS[panel], **details)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
@@ -109,6 +123,23 @@ def json_option(text: str = "") -> inspect.Parameter:
     """Return ``--json``."""
     text = text or "Print one JSON document on stdout and nothing else there."
     return option("json", bool, False, text, panel="output", flag=True)
+
+
+def machine_of(given: Mapping[str, Any]) -> tuple[MachineOptions, dict[str, Any]]:
+    """Return what a command may use of the machine, checked, and its other options.
+
+    Raises:
+        ConfigError: the device is not there, or a number is out of range.
+    """
+    asked = MachineOptions(**{name: given[name] for name in MACHINE})
+    machine.check_device(asked.device)
+    return asked, {name: value for name, value in given.items() if name not in MACHINE}
+
+
+def quiet_option() -> inspect.Parameter:
+    """Return ``--quiet``."""
+    text = "Print no progress on stderr."
+    return option("quiet", bool, False, text, panel="output", flag=True)
 
 
 def column_options(task: Task) -> list[inspect.Parameter]:
@@ -229,8 +260,7 @@ def _config_value(name: str, value: Any, annotation: Any) -> Any:
     Raises:
         ConfigError: it has another type.
     """
-    kind = get_args(annotation)[0]  # of Annotated
-    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    kinds = _kinds(get_args(annotation)[0])  # of Annotated
     if list[str] in kinds:
         values = value if isinstance(value, list) else [value]
         if all(isinstance(one, str) for one in values):
@@ -258,13 +288,18 @@ def _config_value(name: str, value: Any, annotation: Any) -> Any:
     raise ConfigError(f"--config: {name} is {value!r}; it must be {wanted}")
 
 
+def _kinds(kind: Any) -> tuple[Any, ...]:
+    """Return the types that a type allows."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
 def read_config(argv: Sequence[str]) -> dict[str, Any]:
     """Return the options of the file that ``--config`` names; no options without one.
 
     Raises:
         ConfigError: the file cannot be read as TOML.
     """
-    path = value_of(argv, "--config")
+    path = expanded(value_of(argv, "--config"))
     if path is None:
         return {}
     try:
@@ -306,7 +341,7 @@ def task_for(argv: Sequence[str], config: Mapping[str, Any]) -> Task:
 
 def _positional(argv: Sequence[str]) -> list[str]:
     """Return the words that are no options and no values of options."""
-    flags = {"--force", "-f", "--resume", "--json"}
+    flags = {"--force", "-f", "--resume", "--json", "--quiet"}
     for struct in (ReadOptions, *(tasks.find(name).options for name in tasks.TASKS)):
         known = declared(struct)
         flags |= {f"--{one.name.replace('_', '-')}" for one in known if one.kind is bool}
@@ -340,7 +375,7 @@ def task_of_model(argv: Sequence[str]) -> Task:
     from elman import api
 
     for word in argv:
-        if not word.startswith("-") and is_bundle(Path(word)):
+        if not word.startswith("-") and is_bundle(Path(expanded(word))):
             with suppress(ElmanError):
                 return api.task_of(word)
     return tasks.find(tasks.DEFAULT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import queue
 import re
 import sys
@@ -17,10 +18,11 @@ from elman.cli.answers import Answered
 from elman.cli.options import option
 from elman.data import output
 from elman.data.examples import Inputs
-from elman.data.files import check_readable
+from elman.data.files import check_readable, expanded
 from elman.data.form import Form
 from elman.errors import ConfigError, DataError
-from elman.training.options import ReadOptions
+from elman.training import machine
+from elman.training.options import Device, MachineOptions, ReadOptions
 from elman.training.task import Task
 
 # Inputs answered together when they come fast; a slow source is answered line by line.
@@ -44,7 +46,10 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
     as_texts = "--" in argv
 
     def predict(model: Path, *inputs: str, **given: Any) -> None:
-        _predict(api.task_of(model), model, inputs, as_texts=as_texts, **given)
+        asked, others = options.machine_of(given)
+        with machine.threads(asked.threads):
+            task = api.task_of(model)
+            _predict(task, model, inputs, asked.device, as_texts=as_texts, **others)
 
     parameters = [
         inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
@@ -52,6 +57,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         *options.input_options(task),
         *options.options_of(ReadOptions, without=("drop_unlabelled",)),
         *options.options_of(task.answers),
+        *options.options_of(MachineOptions),
         option(
             "out",
             Path | None,
@@ -89,6 +95,7 @@ def _predict(
     task: Task,
     model: Path,
     inputs: Sequence[str],
+    device: Device,
     *,
     as_texts: bool,
     out: Path | None,
@@ -105,6 +112,7 @@ def _predict(
     if out is not None and format != "text":
         raise ConfigError("--out has its format from its suffix; leave out --json and --format")
     files = [] if as_texts else _files_among(inputs)
+    out = None if out is None else Path(expanded(out))
     if out is not None:
         output.check_place(out, "--out", overwrite=force, sources=files)
     form, said = reading.form(), bool(columns) or bool(reading.given())
@@ -117,7 +125,7 @@ def _predict(
         )
     else:
         found = None
-    predictor = api.load(model)
+    predictor = api.load(model, device=device)
     truncated = 0
 
     def answered() -> Iterator[Answered]:
@@ -151,6 +159,7 @@ def _files_among(inputs: Sequence[str]) -> list[str]:
     Raises:
         DataError: an input has the name of a file that there is not, or some are texts.
     """
+    inputs = [_meant(word) for word in inputs]
     files = [word for word in inputs if word == "-" or _exists(word)]
     for word in inputs:
         if word not in files and _FILE.fullmatch(word):
@@ -165,6 +174,12 @@ def _files_among(inputs: Sequence[str]) -> list[str]:
             "that are called like a file after --"
         )
     return files
+
+
+def _meant(word: str) -> str:
+    """Return the file that a word with ``~`` or a variable stands for, if there is one."""
+    meant = expanded(word)
+    return meant if os.path.isfile(meant) else word
 
 
 def _exists(word: str) -> bool:

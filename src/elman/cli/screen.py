@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 
 from elman import tasks
+from elman.cli.process import machine_writer
 from elman.text.terminal import UNBOUNDED, counted, plain, width_of
 from elman.training.history import Epoch, kept_line
 
@@ -61,7 +62,7 @@ class _Trimmed:
 def print_json(value: Any, **more: Any) -> None:
     """Print one JSON document, with further members at its top."""
     document = {**more, **msgspec.to_builtins(value)} if more else value
-    sys.stdout.buffer.write(msgspec.json.encode(document) + b"\n")
+    machine_writer()(msgspec.json.encode(document).decode() + "\n")
     sys.stdout.flush()
 
 
@@ -180,7 +181,7 @@ class TrainingScreen:
             self.console.print("[dim]scoring the network and its baselines on the test part …[/]")
 
 
-def print_report(report: Report[Any], *, out: Path, failed: bool) -> None:
+def print_report(report: Report[Any], *, out: Path) -> None:
     """Print what `train` found."""
     from rich.table import Table
 
@@ -208,8 +209,6 @@ def print_report(report: Report[Any], *, out: Path, failed: bool) -> None:
     print_all(pages.evaluation(report.test, sizes=report.sizes, width=screen.width), screen)
     name = str(out)
     screen.print(f"\nSaved to [bold]{plain(name)}[/] ({report.parameters:,} parameters)")
-    if report.stopped and not failed:
-        screen.print("Go on where it stopped with the same command and --resume")
     screen.print(f"Try: elman predict {plain(name)} {plain(pages.suggestion(report))}")
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from elman import api
-from elman.cli import options
+from elman.cli import options, process
 from elman.cli.options import DATA_TEXT, option
 from elman.data import output
+from elman.data.files import expanded
 from elman.data.source import items_of
 from elman.data.splits import parse_fractions
 from elman.errors import ConfigError
+from elman.training.checkpoint import is_unfinished
+from elman.training.lock import is_held
+from elman.training.run import Trained
 from elman.training.task import Task
-
-STOPPED = 130  # Ctrl-C: as a shell says it, also when the best weights are saved
 
 _TEXT = """{summary}
 
@@ -30,7 +34,7 @@ def command(argv: Sequence[str]) -> Callable[..., int]:
     task = options.task_for(argv, config)
 
     def train(*data: str, **given: Any) -> int:
-        return _train(options.data_given(data), **{**given, "task": task})
+        return _train(options.data_given(data), argv, **{**given, "task": task})
 
     parameters = [
         options.DATA,
@@ -84,11 +88,13 @@ _OUTPUT = [
         rule="none",
     ),
     options.json_option(),
+    options.quiet_option(),
 ]
 
 
 def _train(
     data: str | list[str],
+    argv: Sequence[str],
     *,
     task: Task,
     out: Path | None,
@@ -96,27 +102,23 @@ def _train(
     resume: bool,
     predictions: Path | None,
     json: bool,
+    quiet: bool,
     split: str | None,
     config: Path | None,
     **given: Any,
 ) -> int:
     from elman.cli import screen
-    from elman.training.checkpoint import training_folder
 
     fractions = None if split is None else parse_fractions(split)
     first = data if isinstance(data, str) else data[0]
-    place = _destination(None if out is None else Path(out), first, resume=resume)
-    if training_folder(place).exists() and not (force or resume):
-        raise ConfigError(
-            f"a stopped run stands in {training_folder(place)}; add --resume to go on with it, "
-            "--force to begin anew, or choose another --out"
-        )
+    place = _destination(None if out is None else Path(expanded(out)), first, resume=resume)
+    predictions = expanded(predictions)
     if predictions is not None:
         parts = (data, given["valid"], given["test"])
         sources = [str(item) for part in parts if part is not None for item in items_of(part)]
         output.check_place(predictions, "--predictions", overwrite=force, sources=sources)
     try:
-        with screen.TrainingScreen(quiet=json) as watcher:
+        with screen.TrainingScreen(quiet=quiet) as watcher:
             trained = api.train(
                 data,
                 task=task.name,
@@ -128,36 +130,78 @@ def _train(
                 callbacks=[watcher],
                 **given,
             )
-    except KeyboardInterrupt:
-        goes_on = "the same command with --resume goes on from the last whole epoch"
-        kept = goes_on if training_folder(place).exists() else "no epoch was whole, nothing is kept"
-        print(f"elman: stopped; {kept}", file=sys.stderr)
-        return STOPPED
-    if json:
-        screen.print_json(trained.report, out=str(place))
-    else:
-        screen.print_report(trained.report, out=place, failed=trained.failed)
+    except KeyboardInterrupt as stop:
+        _say("stopped" if is_unfinished(place) else "stopped; no epoch was whole, nothing is kept")
+        _say_how_to_go_on(argv, place, named=out is not None, resume=resume)
+        return process.exit_code(stop)
+    told = _tell(partial(_print_report, trained, place, json=json), place)
     if predictions is not None:
         rows = trained.model.predictions(trained.split.test)
         output.write_rows(predictions, rows, option="--predictions")
         if not json:
-            screen.print_written(predictions)
-    if trained.failed:
-        return 1
-    return STOPPED if trained.report.stopped else 0
+            told = _tell(partial(screen.print_written, predictions), place) and told
+    for warning in trained.report.warnings:
+        _say(warning)
+    if not trained.failed:
+        _say_how_to_go_on(argv, place, named=out is not None, resume=resume)
+    return _exit_code(trained) if told else 1
+
+
+def _print_report(trained: Trained[Any, Any], place: Path, *, json: bool) -> None:
+    from elman.cli import screen
+
+    if json:
+        screen.print_json(trained.report, out=str(place))
+    else:
+        screen.print_report(trained.report, out=place)
+
+
+def _tell(show: Callable[[], None], place: Path) -> bool:
+    """Print a part of the report; return whether there was room for it."""
+    try:
+        show()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        process.silence_stdout()
+        _say(f"nobody reads the report any more; the model is saved to {place}")
+    except OSError as error:
+        process.silence_stdout()
+        reason = (error.strerror or str(error)).lower()
+        _say(f"the report cannot be written ({reason}); the model is saved to {place}")
+        return False
+    return True
+
+
+def _exit_code(trained: Trained[Any, Any]) -> int:
+    if trained.interrupt is not None:
+        return process.exit_code(trained.interrupt)
+    return 1 if trained.failed else 0
+
+
+def _say(text: str) -> None:
+    print(f"elman: {text}", file=sys.stderr)
+
+
+def _say_how_to_go_on(argv: Sequence[str], place: Path, *, named: bool, resume: bool) -> None:
+    """Say the command that goes on with a run, where one was stopped."""
+    if not is_unfinished(place):
+        return
+    words = list(argv)
+    end = words.index("--") if "--" in words else len(words)
+    more = ([] if named else ["--out", str(place)]) + ([] if resume else ["--resume"])
+    command = shlex.join(["elman", "train", *words[:end], *more, *words[end:]])
+    _say(f"goes on from the last whole epoch with: {command}")
 
 
 def _destination(out: Path | None, data: str, *, resume: bool) -> Path:
     """Return --out, or the first free models/NAME; with --resume the one with an unfinished run."""
-    from elman.training.checkpoint import training_folder
-
     if out is not None:
         return out
-    name = "stdin" if data == "-" else Path(data).name.split(".")[0] or "model"
+    name = "stdin" if data == "-" else Path(data).name.split(".")[0][:100] or "model"
     for number in range(1, 10_000):
         place = Path("models") / (name if number == 1 else f"{name}-{number}")
-        taken = place.exists() or training_folder(place).exists()
-        if resume and training_folder(place).exists():
+        taken = place.exists() or is_unfinished(place) or is_held(place)
+        if resume and is_unfinished(place):
             return place
         if resume and not taken:
             raise ConfigError(f"no stopped run of {name} is in models; name it with --out")

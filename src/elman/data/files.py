@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 from elman.errors import DataError
 
@@ -17,11 +18,28 @@ STDIN = "stdin"
 MOST_PIPED = 1 << 29
 _CHUNK = 1 << 20
 
+PathT = TypeVar("PathT")
+
 
 def name_of(path: str | Path) -> str:
     """Return what messages call ``path``: its name as given, or ``stdin`` for ``-``."""
     # A name may hold bytes that are no UTF-8, which neither JSON nor a terminal can show.
     return STDIN if str(path) == "-" else str(path).encode("utf-8", "replace").decode()
+
+
+def expanded(path: PathT) -> PathT:
+    """Return ``path`` with the home folder for a ``~`` at its beginning, and variables filled in.
+
+    A shell does so before a program starts, but not within quotes, after ``=``, or in a file of
+    options. A file that is called so is left alone, as is anything that is no path.
+    """
+    if not isinstance(path, str | Path):
+        return path
+    name = str(path)
+    meant = os.path.expanduser(os.path.expandvars(name))
+    if meant == name or os.path.lexists(name):
+        return path
+    return cast(PathT, type(path)(meant))
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -54,8 +72,11 @@ def open_bytes(path: str | Path) -> Iterator[BinaryIO]:
         DataError: There is no such file, or it cannot be read, now or later in the block.
     """
     if name_of(path) == STDIN:
-        with _stdin() as handle:
-            yield handle
+        try:
+            with _stdin() as handle:
+                yield handle
+        except OSError as error:
+            raise unreadable(STDIN, error) from error
         return
     check_readable(path)
     try:
@@ -81,12 +102,21 @@ def check_readable(path: str | Path) -> None:
 
 def unreadable(path: str | Path, error: OSError | ValueError) -> DataError:
     """Return the error for a path that the system would not open."""
+    url = url_of(path)
+    if url is not None:
+        return DataError(f"Elman reads no URLs; download {url} first, as with `curl -LO`")
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return _missing(Path(path))
     if isinstance(error, PermissionError):
         return DataError(f"{path}: permission denied; check who may read it (ls -l)")
     reason = getattr(error, "strerror", None) or "the name cannot be that of a file"
     return DataError(f"{str(path)!r} cannot be read: {reason.lower()}; check the path")
+
+
+def url_of(path: str | Path) -> str | None:
+    """Return the URL that was given as a path; a `Path` has lost one of its slashes."""
+    found = re.match(r"([a-zA-Z][a-zA-Z0-9+.-]+):/+(?=[^/])", str(path))
+    return f"{found[1]}://{str(path)[found.end() :]}" if found else None
 
 
 @contextmanager

@@ -29,6 +29,12 @@ def check_place(
     Raises:
         ConfigError: in one sentence, why not.
     """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:  # a name that cannot be
+        raise _cannot(path, option, (error.strerror or str(error)).lower()) from error
     if path.exists() and any(Path(s).exists() and path.samefile(s) for s in sources):
         raise ConfigError(f"{option} {path} is what is read; choose another {option}")
     if path.suffix.lower() not in WRITERS:

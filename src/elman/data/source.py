@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from elman.data.datasets import DATASETS, Dataset, load_dataset
 from elman.data.examples import Examples
+from elman.data.files import expanded
 from elman.data.form import AS_TOLD, Form
 from elman.data.readers import read_examples
 from elman.data.typed import is_table
@@ -18,14 +20,16 @@ from elman.errors import DataError
 def items_of(data: Any) -> list[Any]:
     """Return the files, data sets or tables that ``data`` names: one, or those of a list.
 
+    A ``~`` or a variable in a path is filled in.
+
     Raises:
         DataError: the list is empty.
     """
     if isinstance(data, str | Path) or is_table(data) or not isinstance(data, Sequence):
-        return [data]
+        return [expanded(data)]
     if not data:
         raise DataError("there is no file; name one, or a built-in data set")
-    return list(data)
+    return [expanded(item) for item in data]
 
 
 def builtin(data: Any) -> Dataset | None:
@@ -37,7 +41,7 @@ def builtin(data: Any) -> Dataset | None:
     if not isinstance(data, str | Path):
         return None
     name = str(data)
-    if Path(name).exists():
+    if os.path.exists(name):  # which a name that cannot be does not break
         return None
     if name in DATASETS:
         return DATASETS[name]

@@ -17,10 +17,11 @@ from elman.errors import ConfigError
 from elman.keywords import CompareOptions
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
+from elman.training import machine
 from elman.training.options import RunOptions, declared
 from elman.training.progress import ComparisonProgress, asked_for
-from elman.training.run import fit
-from elman.training.task import Baseline, Task
+from elman.training.run import Fitted, fit
+from elman.training.task import Baseline, Learner, Task
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -118,6 +119,7 @@ def compare(
         KeyboardInterrupt: stopped; what was trained is lost.
     """
     api.check_data(data=data, valid=valid, test=test)
+    api.check_shares(split)
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
     names = _distinct(cells)
     if not isinstance(seeds, int) or seeds < 1:
@@ -130,6 +132,7 @@ def compare(
     given = [{**settings, **dict.fromkeys(own, cell)} for cell in names]
     beside = compare.__kwdefaults__ or ()
     asked = [api.make_options(chosen, one, beside=beside) for one in given]
+    machine.check_device(asked[0].device)
     _refuse_same_names([cell_name(one) for one in asked])
     shown = [ComparisonProgress(len(asked) * seeds)] if asked_for(progress) else []
     watcher = Callbacks(callbacks, first=shown)
@@ -169,22 +172,12 @@ def compare_split(
             learner = task.prepare(split, msgspec.structs.replace(asked, seed=seed))
             settled = learner.options
             watcher.begin(task, split, learner)
-            fitted = fit(learner, on_batch=watcher.on_batch, on_epoch=watcher.on_epoch)
-            watcher.end(fitted)
-            if fitted.interrupted:
-                raise KeyboardInterrupt
-            predictor = task.predictor(learner)
-            runs.append(
-                Run(
-                    cell=cell_name(asked),
-                    seed=seed,
-                    metrics=predictor.evaluate(split.test).metrics,
-                    parameters=predictor.num_parameters,
-                    seconds=fitted.seconds,
-                    epochs=len(fitted.history),
-                    failed=fitted.stopped,
-                )
-            )
+            with machine.threads(asked.threads):
+                fitted = fit(learner, on_batch=watcher.on_batch, on_epoch=watcher.on_epoch)
+                watcher.end(fitted)
+                if fitted.interrupt is not None:
+                    raise fitted.interrupt
+                runs.append(_judged(task, split, learner, fitted, cell_name(asked)))
             watcher.on_run(task, runs[-1])
     names = [cell_name(asked) for asked in options]
     return Comparison(
@@ -194,6 +187,20 @@ def compare_split(
         rows=[_row([run for run in runs if run.cell == name]) for name in names],
         runs=runs,
         baselines=task.baselines(split, settled),
+    )
+
+
+def _judged(task: Task, split: Split[Any], learner: Learner, fitted: Fitted, cell: str) -> Run:
+    """Judge what was trained on the test part."""
+    predictor = task.predictor(learner)
+    return Run(
+        cell=cell,
+        seed=learner.options.seed,
+        metrics=predictor.evaluate(split.test).metrics,
+        parameters=predictor.num_parameters,
+        seconds=fitted.seconds,
+        epochs=len(fitted.history),
+        failed=fitted.stopped or fitted.astray,
     )
 
 

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from elman._version import __version__
+from elman.data.files import url_of
 from elman.errors import BundleError, ElmanError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ CONFIG = "config.json"
 TRAIN_OPTIONS = "train.toml"
 WEIGHTS = "model.safetensors"
 SUMS = "SHA256SUMS"
+_OLD = ".{}.old."  # how the name of a model that is being replaced begins: the longest name
 
 
 class BundleConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,15 +93,20 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 def save(
-    path: Path, predictor: Predictor, *, training: Mapping[str, Any], files: Mapping[str, bytes]
+    path: Path,
+    predictor: Predictor,
+    *,
+    training: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    force: bool = False,
 ) -> None:
     """Write a model of any task, and ``files`` that tell of it, to the folder ``path``.
 
-    The folder is written beside its place under another name and renamed when it is whole; a model
-    that was there before is replaced, anything else is not.
+    The folder is written beside its place under another name and renamed when it is whole; with
+    ``force`` a model that was there before is replaced, anything else never is.
 
     Raises:
-        BundleError: something that is no model stands at ``path``, or it cannot be written.
+        BundleError: something stands at ``path``, or it cannot be written.
     """
     from safetensors.torch import save as to_safetensors
 
@@ -120,7 +127,7 @@ def save(
         WEIGHTS: to_safetensors(weights),
         CONFIG: msgspec.json.format(msgspec.json.encode(config), indent=1),
     }
-    write_folder(path, {**files, **parts, SUMS: checksums(parts)})
+    write_folder(path, {**files, **parts, SUMS: checksums(parts)}, force=force)
 
 
 def stored_names(module: nn.Module) -> list[str]:
@@ -166,7 +173,10 @@ def read_config(folder: Path) -> BundleConfig:
         BundleError: as ``read`` does.
     """
     file = folder / CONFIG
-    if not folder.exists():
+    there, url = os.path.exists(folder), url_of(folder)  # a name that cannot be is not there
+    if url is not None and not there:
+        raise BundleError(f"Elman reads no URLs; download {url} first")
+    if not there:
         raise BundleError(f"there is no model at {folder}{_nearest(folder)}")
     if not file.is_file():
         raise BundleError(
@@ -318,25 +328,28 @@ def check_destination(path: Path, *, force: bool) -> None:
     Raises:
         BundleError: it exists and ``force`` is false, it is no model, or cannot be written.
     """
-    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
-        if not is_bundle(path):
-            raise BundleError(
-                f"{path} exists and is no Elman model, so it is left alone; choose another --out"
-            )
-        if not force:
-            raise BundleError(f"{path} exists; add --force to replace it or choose another --out")
     with writing(path):
-        nearest = next(folder for folder in path.absolute().parents if folder.exists())
-        os.rmdir(tempfile.mkdtemp(prefix=f".{path.name}.", dir=nearest))
+        taken = path.exists() and not (path.is_dir() and not any(path.iterdir()))
+    if taken and not is_bundle(path):
+        raise BundleError(
+            f"{path} exists and is no Elman model, so it is left alone; choose another --out"
+        )
+    if taken and not force:
+        raise BundleError(f"{path} exists; add --force to replace it or choose another --out")
+    with writing(path):
+        place = path.resolve()
+        nearest = next(folder for folder in place.parents if folder.exists())
+        os.rmdir(tempfile.mkdtemp(prefix=_OLD.format(place.name), dir=nearest))
 
 
-def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+def write_folder(path: Path, files: Mapping[str, bytes], *, force: bool = False) -> None:
     """Write all ``files`` to the folder ``path`` at once: whole, or not at all.
 
     Raises:
-        BundleError: the disk is full, the place is read-only, or holds something else.
+        BundleError: the disk is full, the place is read-only, or holds something that is not to be
+            replaced.
     """
-    check_destination(path, force=True)
+    check_destination(path, force=force)
     with writing(path):
         place = path.resolve()  # a link to a model stays a link
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -345,7 +358,8 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
             for name, data in files.items():
                 write_synced(temporary / name, data)
             temporary.chmod(0o777 & ~_umask())  # mkdtemp's folders are private
-            _swap(temporary, place)
+            # A folder that has come here since is not empty, and nothing is renamed onto it.
+            _swap(temporary, place) if force else temporary.rename(place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -376,12 +390,17 @@ class writing:  # noqa: N801 - reads as a statement: `with writing(path):`
         raise BundleError(f"{self.path} cannot be written ({reason}); {fix}") from error
 
 
+def without_mend(error: BundleError) -> str:
+    """Return what cannot be written and why, without the advice for what has not begun yet."""
+    return str(error).rpartition("; ")[0]
+
+
 def _swap(new: Path, path: Path) -> None:
     """Put ``new`` in the place of ``path``; the old one is removed only when the new one stands."""
     if not path.exists():
         new.rename(path)
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+    old = Path(tempfile.mkdtemp(prefix=_OLD.format(path.name), dir=path.parent))
     try:
         path.rename(old)  # onto an empty folder: atomic
         new.rename(path)

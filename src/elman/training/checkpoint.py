@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from elman.errors import BundleError, ConfigError
+from elman.errors import BundleError, ConfigError, TrainingError
 from elman.ir import text as ir_text
 from elman.training import history
-from elman.training.bundle import stored_names, write_synced, writing
-from elman.training.options import RunOptions
+from elman.training.bundle import stored_names, without_mend, write_synced, writing
+from elman.training.options import MACHINE, RunOptions
 
 if TYPE_CHECKING:
     import torch
@@ -33,13 +33,14 @@ class Checkpoint:
     Args:
         out: where the bundle will stand.
         task: its name.
-        options: the run's options as given, before anything is settled.
+        options: the run's options as given.
         data: the digest of the three parts.
     """
 
     def __init__(self, out: Path, task: str, options: RunOptions, data: str):
         self.folder = training_folder(out)
-        self.options = {"task": task, **options.to_dict()}
+        self.task = task
+        self.options = self._with_task(options)
         self.cells = {name: ir_text.write(cell.graph) for name, cell in options.cells().items()}
         self.data = data
 
@@ -48,8 +49,18 @@ class Checkpoint:
         """The checkpoint itself."""
         return self.folder / FILE
 
+    def _with_task(self, options: RunOptions) -> dict[str, Any]:
+        """Return the options that make a run what it is: not how the machine runs it."""
+        own = options.to_dict()
+        return {"task": self.task, **{k: v for k, v in own.items() if k not in MACHINE}}
+
     def save(self, trainer: Trainer) -> None:
-        """Write the trainer's state after a whole epoch; replaces the last one atomically."""
+        """Write the trainer's state after a whole epoch; replaces the last one atomically.
+
+        Raises:
+            BundleError: it cannot be written.
+            TrainingError: likewise, and an earlier one is kept.
+        """
         from safetensors.torch import save
 
         tensors: dict[str, Tensor] = {}
@@ -66,21 +77,33 @@ class Checkpoint:
         metadata = {
             "history": history.to_lines(trainer.state.history).decode(),
             "numbers": _json(numbers),
-            "options": _json(self.options),
+            "options": _json(self._with_task(trainer.learner.options)),
+            "first_loss": _json(trainer.state.first_loss),
             "cells": _json(self.cells),
             "data": self.data,
         }
-        with writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            temporary = self.folder / f".{FILE}.{os.getpid()}"
-            data = save({k: v.contiguous() for k, v in tensors.items()}, metadata)
-            try:
-                write_synced(temporary, data)
-                temporary.replace(self.file)
-            finally:
-                temporary.unlink(missing_ok=True)  # half a file on a full disk helps nobody
-                if not any(self.folder.iterdir()):
-                    self.folder.rmdir()
+        data = save({k: v.cpu().contiguous() for k, v in tensors.items()}, metadata)
+        try:
+            with writing(self.folder):
+                self._write(data)
+        except BundleError as error:
+            if not self.file.is_file():
+                raise
+            raise TrainingError(
+                f"{without_mend(error)}; the state after an earlier epoch is kept there: mend "
+                "that, and the same command with --resume goes on"
+            ) from error
+
+    def _write(self, data: bytes) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{FILE}.{os.getpid()}"
+        try:
+            write_synced(temporary, data)
+            temporary.replace(self.file)
+        finally:
+            temporary.unlink(missing_ok=True)  # half a file on a full disk helps nobody
+            if not any(self.folder.iterdir()):
+                self.folder.rmdir()
 
     def restore(self, trainer: Trainer) -> None:
         """Bring ``trainer`` to where the run was.
@@ -92,20 +115,28 @@ class Checkpoint:
         from safetensors import safe_open
 
         self.check()
+        settled = self._with_task(trainer.learner.options)
         try:
             with safe_open(str(self.file), framework="pt") as stored:
                 metadata = stored.metadata()
                 tensors = {name: stored.get_tensor(name) for name in list(stored.keys())}
+            _refuse_others(settled, msgspec.json.decode(metadata["options"]))
             trainer.model.load_state_dict(_part(tensors, "model/"), strict=False)
             trainer.state.best_weights = _part(tensors, "best/")
+            trainer.state.first_loss = msgspec.json.decode(metadata["first_loss"])
             trainer.state.history = history.from_lines(metadata["history"].encode())
             stored_values = {**tensors, **msgspec.json.decode(metadata["numbers"])}
             _restore_optimiser(trainer.optimiser, _part(stored_values, "optimiser/"))
+        except ConfigError:
+            raise
         except Exception as error:
             raise BundleError(f"{self.file} is damaged; begin anew with --force") from error
 
     def check(self) -> None:
-        """Refuse to go on from another run's checkpoint; imports and changes nothing else."""
+        """Refuse to go on from another run's checkpoint; imports and changes nothing else.
+
+        What is not given follows from the data once more: `restore` looks at it then.
+        """
         from safetensors import SafetensorError, safe_open
 
         if not self.file.is_file():
@@ -120,12 +151,8 @@ class Checkpoint:
             data = metadata["data"]
         except (SafetensorError, OSError, KeyError, TypeError, msgspec.DecodeError) as error:
             raise BundleError(f"{self.file} is damaged; begin anew with --force") from error
-        for name, now in self.options.items():
-            if now != then.get(name):
-                raise ConfigError(
-                    f"the stopped run had {name} {then.get(name)}, not {now}; "
-                    "resume with the same options, or begin anew with --force"
-                )
+        given = {k: value for k, value in self.options.items() if value not in (None, "auto")}
+        _refuse_others(given, then)
         for name, text in self.cells.items():
             if cells.get(name) != text:
                 raise ConfigError(
@@ -147,7 +174,22 @@ class Checkpoint:
 
 def training_folder(out: Path) -> Path:
     """Return where the unfinished run of the bundle ``out`` is kept."""
-    return out.with_name(out.name + ".training")
+    place = out if out.name not in ("", "..") else out.resolve()
+    return place.parent / f"{place.name}.training"
+
+
+def is_unfinished(out: Path) -> bool:
+    """Whether a run that was stopped can go on at ``out``."""
+    return (training_folder(out) / FILE).is_file()
+
+
+def _refuse_others(options: dict[str, Any], then: dict[str, Any]) -> None:
+    for name, now in options.items():
+        if now != then.get(name):
+            raise ConfigError(
+                f"the stopped run had {name} {then.get(name)}, not {now}; "
+                "resume with the same options, or begin anew with --force"
+            )
 
 
 def _json(value: Any) -> str:

@@ -132,6 +132,6 @@ def _first_in_layer(name: str, trace: Trace, tokens: PackedSequence) -> str:
 
 def _bad_steps(values: Tensor, tokens: PackedSequence) -> list[int]:
     """Return the steps, from 1, at which a row of ``values`` (N, ...) is not finite, rising."""
-    bad = (~values.flatten(1).isfinite().all(dim=1)).nonzero().flatten()
+    bad = (~values.flatten(1).isfinite().all(dim=1)).nonzero().flatten().cpu()
     ends = tokens.batch_sizes.cumsum(0)
     return [int(step) + 1 for step in torch.searchsorted(ends, bad, right=True)]

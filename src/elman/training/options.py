@@ -29,7 +29,13 @@ from elman.errors import ConfigError
 Backend = Literal["auto", "llvm", "builtin", "eager"]
 Tokens = Literal["auto", "characters", "words"]
 
-PANELS = ("data", "text", "network", "training", "output")
+Device = Literal["cpu", "cuda"]
+
+MACHINE = ("device", "threads")
+"""Options that say how the machine is used, not what is trained: a stopped run may go on with
+others, on another machine."""
+
+PANELS = ("data", "text", "network", "training", "machine", "output")
 """The groups in which ``--help`` shows options, in this order."""
 
 
@@ -51,7 +57,7 @@ class Option:
     def allows(self, number: float) -> bool:
         """Whether a number is finite and within the bounds."""
         return (
-            math.isfinite(number)
+            _is_finite(number)
             and (self.ge is None or number >= self.ge)
             and (self.gt is None or number > self.gt)
             and (self.le is None or number <= self.le)
@@ -67,6 +73,10 @@ class Option:
             return f"{self.ge} or more"
         words = {"at least": self.ge, "above": self.gt, "at most": self.le, "under": self.lt}
         return " and ".join(f"{w} {n}" for w, n in words.items() if n is not None) or "finite"
+
+
+def _is_finite(number: float) -> bool:
+    return -math.inf < number < math.inf  # math.isfinite overflows for whole numbers of 309 digits
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,8 @@ class Declared:
                 f"{self.name} is {value!r}; it must be one of {', '.join(self.choices)}"
             )
         if self.kind in (int, float) and not self.option.allows(value):
-            raise ConfigError(f"{self.name} is {value}; it must be {self.option.bounds}")
+            finite = "" if _is_finite(value) else "a finite number, "
+            raise ConfigError(f"{self.name} is {value}; it must be {finite}{self.option.bounds}")
 
     def _has_type(self, value: Any) -> bool:
         if self.takes_cell:
@@ -127,7 +138,9 @@ def declared(struct: type[msgspec.Struct]) -> tuple[Declared, ...]:
         reversed(struct.__struct_fields__), reversed(struct.__struct_defaults__), strict=False
     )
     by_name = dict(defaults)
-    rules: Mapping[str, str] = getattr(struct, "rules", {})
+    rules: dict[str, str] = {}
+    for base in reversed(struct.__mro__):
+        rules |= vars(base).get("rules", {})
     return tuple(
         _declared(name, hints[name], by_name[name], rules.get(name, ""))
         for name in struct.__struct_fields__
@@ -215,7 +228,23 @@ class ReadOptions(Options, frozen=True, kw_only=True):
         }
 
 
-class RunOptions(Options, frozen=True, kw_only=True):
+class MachineOptions(Options, frozen=True, kw_only=True):
+    """What a run or a model may use of the machine."""
+
+    rules: ClassVar[Mapping[str, str]] = {"threads": "one a core"}
+
+    device: Annotated[
+        Device, Option("What computes: the processor, or a GPU.", panel="machine")
+    ] = "cpu"
+    threads: Annotated[
+        int | None,
+        Option(
+            "Threads to compute in, at most; their number changes roundings.", panel="machine", ge=1
+        ),
+    ] = None
+
+
+class RunOptions(MachineOptions, frozen=True, kw_only=True):
     """What every task can be asked for."""
 
     batch_size: Annotated[int | None, Option("Examples in a batch.", short="-b", ge=1)] = None
@@ -297,6 +326,14 @@ class NetworkOptions(RunOptions, frozen=True, kw_only=True):
     ] = None
     backend: Annotated[Backend, Option("What runs the recurrence.", panel="network")] = "auto"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.device != "cpu" and self.backend == "llvm":
+            raise ConfigError(
+                f"the backend llvm runs on the CPU alone, not on {self.device}; leave one of the "
+                "two out"
+            )
+
 
 class TextOptions(NetworkOptions, frozen=True, kw_only=True):
     """What every task that reads texts can be asked for."""
@@ -366,9 +403,9 @@ def shorts(struct: type[msgspec.Struct]) -> dict[str, str]:
 
 
 def table(struct: type[msgspec.Struct]) -> str:
-    """Return the options of a struct as a table in Markdown, as the docs have it."""
+    """Return the options of a struct as a table in Markdown, in the order of ``--help``."""
     lines = ["| option | takes | default | |", "|---|---|---|---|"]
-    for one in declared(struct):
+    for one in sorted(declared(struct), key=lambda one: PANELS.index(one.option.panel)):
         takes = ", ".join(one.choices) or {int: "int", float: "float", str: "text"}.get(
             one.kind, "on or off"
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -10,19 +11,22 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import msgspec
 
 from elman.data.splits import Split
-from elman.errors import TrainingError
+from elman.errors import BundleError, TrainingError, is_out_of_memory, signal_of
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
-from elman.training import bundle, history, provenance
+from elman.training import bundle, history, machine, provenance
 from elman.training.checkpoint import Checkpoint
 from elman.training.history import Epoch, History
 from elman.training.options import RunOptions
-from elman.training.task import Evaluation, Learner, Predictor, Report, Task
+from elman.training.task import Baseline, Evaluation, Learner, Predictor, Report, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from elman.training.trainer import Progress, Trainer
+
+
+METRICS = "metrics.json"
 
 
 @dataclass(frozen=True, repr=False)
@@ -32,20 +36,20 @@ class Fitted(Summary):
     Attributes:
         history: what happened in each whole epoch.
         stopped: ``""``, or why training was cut short, one sentence.
-        failed: whether it was cut short by a loss that was not finite; if that was before the end
-            of the first epoch, the history is empty and the weights are the first ones.
+        failed: whether it was cut short by a loss that was not finite or for want of memory; if
+            that was before the end of the first epoch, the history is empty and the weights are
+            the first ones.
         ended: ``""``, or why training ended by itself, as the end of "training ended".
+        interrupt: what the user or the system stopped it with.
+        astray: ``""``, or how the best weights are far worse than untrained ones, one sentence.
     """
 
     history: list[Epoch]
     stopped: str = ""
     failed: bool = False
     ended: str = ""
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the user stopped it."""
-        return bool(self.stopped) and not self.failed
+    interrupt: KeyboardInterrupt | None = None
+    astray: str = ""
 
     @property
     def seconds(self) -> float:
@@ -70,7 +74,9 @@ class Trained(Summary, Generic[ModelT, ScoresT]):
         report: test scores, baselines, sizes and notes.
         history: what happened in each epoch.
         split: the parts that it was trained, tuned and judged on.
-        failed: whether training was cut short by a loss that was not finite.
+        failed: whether training was cut short by a loss that was not finite or for want of memory,
+            or went astray.
+        interrupt: what the user or the system stopped it with.
     """
 
     model: ModelT
@@ -78,6 +84,7 @@ class Trained(Summary, Generic[ModelT, ScoresT]):
     history: History
     split: Split[Any]
     failed: bool = False
+    interrupt: KeyboardInterrupt | None = None
 
     def plot(self) -> Figure:
         """Draw the learning curve; returns a figure of matplotlib, which notebooks show."""
@@ -113,11 +120,12 @@ def fit(
     on_batch: Callable[[Progress], None] | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
 ) -> Fitted:
-    """Train a learner's model; a Ctrl-C ends the training, not the program.
+    """Train a learner's model; a Ctrl-C, or what the command line takes as one, ends only that.
 
     Args:
         learner: what a task's ``prepare`` returned; its model gets the best weights. After a loss
-            that was not finite these are the last good ones, and ``failed`` is true.
+            that was not finite, or where memory runs out, these are the last good ones, and
+            ``failed`` is true.
         checkpoint: where to keep the state after each epoch; None keeps none.
         resume: go on from ``checkpoint``.
         on_batch: called after each update.
@@ -141,14 +149,25 @@ def fit(
     epochs = trainer.state.history
     try:
         trainer.fit(on_batch=on_batch, on_epoch=after_epoch)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         if trainer.state.best is None:
             raise
         trainer.load_best()
-        return Fitted(epochs, f"stopped by Ctrl-C after epoch {len(epochs)}")
+        number = signal_of(stop)
+        by = "Ctrl-C" if number == signal.SIGINT else number.name
+        return Fitted(epochs, f"stopped by {by} after epoch {len(epochs)}", interrupt=stop)
     except TrainingError as error:
         return Fitted(epochs, str(error), failed=True)
-    return Fitted(epochs, ended=_ended(trainer))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        trainer.load_best()
+        said = (
+            f"training stopped in epoch {len(epochs) + 1}: not enough memory; "
+            "make --hidden-size or --batch-size smaller"
+        )
+        return Fitted(epochs, said, failed=True)
+    return Fitted(epochs, ended=_ended(trainer), astray=trainer.astray)
 
 
 def _ended(trainer: Trainer) -> str:
@@ -164,6 +183,7 @@ def run(
     options: RunOptions,
     *,
     out: Path | None = None,
+    force: bool = False,
     resume: bool = False,
     watcher: Watcher | None = None,
     request: Mapping[str, Any] | None = None,
@@ -171,20 +191,77 @@ def run(
     """Train on the parts of ``split``, judge, and write the bundle to ``out``.
 
     While it goes, the state after each epoch is kept in ``<out>.training``; it stays there if the
-    run is stopped, and ``resume`` goes on from it. ``request`` says where the data came from, for
-    the bundle's ``train.toml``.
+    run is stopped or cannot be saved, and ``resume`` goes on from it. A model at ``out`` is
+    replaced where ``may_replace`` says so. ``request`` says where the data came from, for the
+    bundle's ``train.toml``.
 
     Raises:
         KeyboardInterrupt: stopped before the first epoch was whole.
         ConfigError: ``resume`` with nothing to resume, or with other options or data.
-        BundleError: ``out`` cannot be written.
-        TrainingError: the loss was not finite before the first epoch was whole.
+        BundleError: the state after an epoch cannot be written.
+        TrainingError: the loss was not finite before the first epoch was whole, or the model
+            cannot be written to ``out``.
     """
     split.require_test()
     checkpoint = None if out is None else Checkpoint(out, task.name, options, split.digest())
     if resume and checkpoint is not None:
         checkpoint.check()
     learner = task.prepare(split, options)
+    with machine.threads(options.threads):
+        fitted = _watched(task, split, learner, checkpoint, resume=resume, watcher=watcher)
+        predictor = task.predictor(learner)
+        report = judge(task, split, learner, predictor, fitted)
+    if out is not None and checkpoint is not None:
+        settled = provenance.shareable(learner.options)
+        files = _files(task, split, learner, fitted, report, settled, request or {}, name=out.name)
+        replace = may_replace(out, force=force, resume=resume)
+        try:
+            bundle.save(out, predictor, training=settled, files=files, force=replace)
+        except BundleError as error:
+            raise TrainingError(_not_saved(error, checkpoint)) from error
+        if not fitted.stopped:
+            checkpoint.remove()
+    epochs, failed = History(fitted.history, task.metrics), fitted.failed or bool(fitted.astray)
+    return Trained(predictor, report, epochs, split, failed, fitted.interrupt)
+
+
+def _files(
+    task: Task,
+    split: Split[Any],
+    learner: Learner,
+    fitted: Fitted,
+    report: Report[Any],
+    settled: Mapping[str, Any],
+    request: Mapping[str, Any],
+    *,
+    name: str,
+) -> dict[str, bytes]:
+    """Return the files that tell of a run."""
+    from elman.training import figures
+
+    curve = figures.learning_curve(fitted.history, task.metrics)
+    recipe = provenance.train_toml(task, settled, request)
+    told = task.files(name, learner, report)
+    told["README.md"] += provenance.section(report, split, recipe).encode("utf-8", "replace")
+    return {
+        **told,
+        METRICS: msgspec.json.format(msgspec.json.encode(report), indent=1),
+        "history.jsonl": history.to_lines(fitted.history),
+        "learning-curve.png": figures.render(curve, "png"),
+        bundle.TRAIN_OPTIONS: recipe,
+    }
+
+
+def _watched(
+    task: Task,
+    split: Split[Any],
+    learner: Learner,
+    checkpoint: Checkpoint | None,
+    *,
+    resume: bool,
+    watcher: Watcher | None,
+) -> Fitted:
+    """Train before the eyes of ``watcher``."""
     if watcher is not None:
         watcher.begin(task, split, learner)
     fitted = fit(
@@ -198,40 +275,41 @@ def run(
         raise TrainingError(fitted.stopped)  # there is nothing worth keeping
     if watcher is not None:
         watcher.end(fitted)
-    predictor = task.predictor(learner)
-    report = judge(task, split, learner, predictor, fitted)
-    if out is not None and checkpoint is not None:
-        from elman.training import figures
+    return fitted
 
-        curve = figures.learning_curve(fitted.history, task.metrics)
-        settled = provenance.shareable(learner.options)
-        recipe = provenance.train_toml(task, settled, request or {})
-        told = task.files(out.name, learner, report)
-        told["README.md"] += provenance.section(report, split, recipe).encode("utf-8", "replace")
-        files = {
-            **told,
-            "metrics.json": msgspec.json.format(msgspec.json.encode(report), indent=1),
-            "history.jsonl": history.to_lines(fitted.history),
-            "learning-curve.png": figures.render(curve, "png"),
-            bundle.TRAIN_OPTIONS: recipe,
-        }
-        bundle.save(out, predictor, training=settled, files=files)
-        if not fitted.stopped:
-            checkpoint.remove()
-    epochs = History(fitted.history, task.metrics)
-    return Trained(predictor, report, epochs, split, fitted.failed)
+
+def may_replace(out: Path, *, force: bool, resume: bool) -> bool:
+    """Whether a model that stands at ``out`` is to make room for a run's.
+
+    That is so where it was asked for, and where the run that is resumed left it as it stopped.
+    """
+    if force or not resume:
+        return force
+    try:
+        return bool(msgspec.json.decode((out / METRICS).read_bytes())["stopped"])
+    except (OSError, KeyError, TypeError, msgspec.DecodeError):
+        return False
+
+
+def _not_saved(error: BundleError, checkpoint: Checkpoint) -> str:
+    return (
+        f"{bundle.without_mend(error)}; what was trained is kept in {checkpoint.folder}: "
+        "mend that, and the same command with --resume saves it"
+    )
 
 
 def judge(
     task: Task, split: Split[Any], learner: Learner, predictor: Predictor, fitted: Fitted
 ) -> Report[Evaluation]:
     """Judge a trained model on the test part, beside its baselines."""
+    test = predictor.evaluate(split.test)
+    # Who stops a run wants the model now, not after a baseline.
+    baselines = [] if fitted.stopped else task.baselines(split, learner.options)
     return Report(
         task=task.name,
         data=provenance.name_of(split.train.source),
-        test=predictor.evaluate(split.test),
-        # Who stops a run wants the model now, not after a baseline.
-        baselines=[] if fitted.stopped else task.baselines(split, learner.options),
+        test=test,
+        baselines=baselines,
         sizes=task.sizes(split),
         parameters=predictor.num_parameters,
         seconds=fitted.seconds,
@@ -242,4 +320,27 @@ def judge(
         ended=fitted.ended,
         test_notes=provenance.told_by_name(split.test_notes, split),
         digest=split.digest(),
+        warnings=_warnings(task, test, baselines, fitted),
+    )
+
+
+def _warnings(
+    task: Task, test: Evaluation, baselines: Sequence[Baseline], fitted: Fitted
+) -> list[str]:
+    if fitted.astray:
+        return [fitted.astray]
+    return [
+        f"the network is no better than {one.name}: it has learned nothing; try another "
+        "--learning-rate or more --epochs, and look at the labels"
+        for one in baselines
+        if one.constant and not _is_better(task, test, one.test)
+    ]
+
+
+def _is_better(task: Task, scores: Evaluation, others: Evaluation) -> bool:
+    """Whether any metric of the short tables is better."""
+    return any(
+        (scores.metrics[name] - others.metrics[name]) * (1 if metric.higher_is_better else -1) > 0
+        for name, metric in task.metrics.items()
+        if metric.headline
     )

@@ -96,6 +96,8 @@ class Baseline(Summary, msgspec.Struct, frozen=True):
     """Of training and judging it."""
     trained_on: int
     """Training examples used; fewer than all only where their size would take gigabytes."""
+    constant: bool = False
+    """Whether it answers everything alike: a network that is no better has learned nothing."""
 
     def summary(self) -> Iterable[str | Table]:
         """Say what it is and how good."""
@@ -126,6 +128,8 @@ class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
     """Those of the notes without which the scores would be misread."""
     digest: str = ""
     """A hash of all examples of the three parts."""
+    warnings: list[str] = []
+    """What is wrong with the model, one sentence each."""
 
     def summary(self) -> Iterable[str | Table]:
         """Say how good the network is beside its baselines, and how it was trained."""
@@ -171,7 +175,7 @@ class Learner(Protocol):
 
     @property
     def model(self) -> nn.Module:
-        """What is trained."""
+        """What is trained; the trainer moves it to the options' device, where ``loss`` runs."""
 
     @property
     def schedule(self) -> Schedule:
@@ -210,7 +214,7 @@ class Predictor(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """The network itself, whose weights are saved."""
+        """The network itself, whose weights are saved; answers are computed where they are."""
 
     @property
     def num_parameters(self) -> int:

@@ -26,6 +26,9 @@ from elman.training.task import Learner, Loss, Scores
 
 SHARED_WORK = 150_000  # tokens times units of a batch from which on threads pay
 WARM_UP = 0.1  # share of all updates over which the learning rate rises
+ASTRAY = 10.0
+"""Times the loss of untrained weights. Losses are in nats; a first batch that happens to hold one
+class alone may have next to none, so they count as 1 at least."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class TrainingState:
 
     history: list[Epoch] = field(default_factory=list)
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    first_loss: float | None = None
+    """Of the first batch, before any update."""
 
     @property
     def best(self) -> Epoch | None:
@@ -64,7 +69,7 @@ class Trainer:
 
     def __init__(self, learner: Learner):
         self.learner = learner
-        self.model = learner.model
+        self.model = learner.model.to(learner.options.device)
         self.schedule = learner.schedule
         self.state = TrainingState()
         self.optimiser = optimisers.make(self.model, self.schedule)
@@ -95,6 +100,17 @@ class Trainer:
         self.load_best()
 
     @property
+    def astray(self) -> str:
+        """What is to be said where the kept weights are far worse than untrained ones, or ""."""
+        first, best = self.state.first_loss, self.state.best
+        if first is None or best is None or best.loss <= ASTRAY * max(first, 1.0):
+            return ""
+        return (
+            f"the loss in epoch {best.epoch}, the best, is {best.loss:.2g}, where untrained "
+            f"weights have {first:.2g}: training went astray; a lower --learning-rate usually helps"
+        )
+
+    @property
     def stalled(self) -> bool:
         """Whether the score has not risen for ``patience`` epochs."""
         scores = self._scores()
@@ -123,6 +139,8 @@ class Trainer:
             done = (number - 1) * len(batches) + i
             self._set_learning_rate(done / (len(batches) * schedule.epochs))
             loss, size = self._update(batch, f"in epoch {number}, batch {i}")
+            if self.state.first_loss is None:
+                self.state.first_loss = loss
             total, count = total + loss * size, count + size
             if on_batch is not None:
                 speed = count / (time.perf_counter() - start)

@@ -21,6 +21,7 @@ from elman.data.inputs import is_missing, texts_of
 from elman.errors import ConfigError, InputError, TrainingError
 from elman.tasks.classify import task
 from elman.tasks.classify.options import ClassifyOptions
+from elman.training import machine
 from elman.training.history import History
 from elman.training.run import fit
 
@@ -39,7 +40,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         random_state: seed; None is 0, as everywhere in Elman.
         min_count, max_length, embedding_size, hidden_size, num_layers, bidirectional, pooling,
             pairs, dropout, token_dropout, label_smoothing, logit_adjustment, batch_size, epochs,
-            patience, learning_rate, weight_decay, balance, backend: as in
+            patience, learning_rate, weight_decay, balance, backend, device, threads: as in
             ``elman.tasks.classify.options.ClassifyOptions``.
 
     Attributes:
@@ -74,6 +75,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         validation_fraction: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
         backend: str = "auto",
+        device: str = "cpu",
+        threads: int | None = None,
     ):
         self.cell = cell
         self.tokens = tokens
@@ -98,6 +101,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.backend = backend
+        self.device = device
+        self.threads = threads
 
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> TextClassifier:  # noqa: N803
         """Train on ``texts`` and their labels.
@@ -129,6 +134,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         width = len(str(len(classes)))
         names = [f"{i:0{width}d}" for i in index]
         options = self._options()
+        machine.check_device(options.device)
         share = _share(self.validation_fraction)
         parts = task.split(
             Examples(texts, names, "the training texts"),
@@ -136,17 +142,18 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             seed=options.seed,
         )
         learner = task.prepare(parts, options)
-        fitted = fit(learner)
+        with machine.threads(options.threads):
+            fitted = fit(learner)
         if fitted.failed and not fitted.history:
             raise TrainingError(fitted.stopped)
-        if fitted.failed:
-            warnings.warn(fitted.stopped, ConvergenceWarning, stacklevel=2)
+        if fitted.failed or fitted.astray:
+            warnings.warn(fitted.stopped or fitted.astray, ConvergenceWarning, stacklevel=2)
         self.classes_ = classes
         self.model_ = task.predictor(learner)
         self.history_ = History(fitted.history, task.metrics)
         self._columns = [int(name) for name in learner.classes]
-        if fitted.interrupted:
-            raise KeyboardInterrupt
+        if fitted.interrupt is not None:
+            raise fitted.interrupt
         return self
 
     def predict_proba(self, X: Iterable[str]) -> NDArray[np.float32]:  # noqa: N803

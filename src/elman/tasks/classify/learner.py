@@ -16,7 +16,7 @@ from elman.data.batching import offsets_of, padding_share, shuffled_batches
 from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import DataError
-from elman.nn.batches import batches, packed_rows
+from elman.nn.batches import batches, device_of, packed_rows
 from elman.tasks.classify.metrics import quick_scores, true_class_score
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyOptions, settle
@@ -89,11 +89,13 @@ class ClassifierLearner:
 
     def loss(self, batch: Rows) -> Loss:
         """Return the mean cross-entropy, in nats, of some rows of the training part."""
-        order, tokens = packed_rows(self.train.encoded, self._offsets, batch)
+        device = device_of(self.model)
+        order, tokens = packed_rows(self.train.encoded, self._offsets, batch, device)
+        weights = self._class_weights
         loss = functional.cross_entropy(
-            self.model(tokens) + self._adjustment,
-            torch.from_numpy(self.train.targets[order]),
-            self._class_weights,
+            self.model(tokens) + self._adjustment.to(device),
+            torch.from_numpy(self.train.targets[order]).to(device),
+            None if weights is None else weights.to(device),
             label_smoothing=self.options.label_smoothing,
         )
         return Loss(loss, len(batch))
@@ -105,8 +107,8 @@ class ClassifierLearner:
             return None
         predicted = np.zeros(len(truth), dtype=np.int64)
         probability = np.zeros(len(truth), dtype=np.float32)  # of the true class
-        for rows, tokens in batches(self.valid.encoded):
-            probabilities = self.model(tokens).softmax(dim=1).numpy()
+        for rows, tokens in batches(self.valid.encoded, device_of(self.model)):
+            probabilities = self.model(tokens).softmax(dim=1).numpy(force=True)
             predicted[rows] = probabilities.argmax(axis=1)
             probability[rows] = probabilities[np.arange(len(rows)), truth[rows]]
         accuracy, macro_f1 = quick_scores(predicted, truth, classes)

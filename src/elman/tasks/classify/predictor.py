@@ -19,7 +19,7 @@ from elman.data.examples import Examples
 from elman.data.inputs import texts_of
 from elman.errors import BundleError, DataError
 from elman.ir import text as ir_text
-from elman.nn.batches import batches
+from elman.nn.batches import batches, device_of
 from elman.tasks.classify.inspection import refuse_unknown
 from elman.tasks.classify.metrics import Classification, evaluate
 from elman.tasks.classify.model import Classifier, ClassifierConfig
@@ -120,9 +120,9 @@ class TextClassifierModel:
     def probabilities(self, encoded: Encoded) -> NDArray[np.float32]:
         """Return the probabilities (rows, C) for texts already encoded."""
         result = np.tile(self.prior, (len(encoded), 1))
-        for rows, tokens in batches(encoded):
+        for rows, tokens in batches(encoded, device_of(self.module)):
             logits = self._run(tokens)
-            result[rows] = logits.softmax(dim=1).numpy()
+            result[rows] = logits.softmax(dim=1).numpy(force=True)
         return result
 
     def steps(self, text: str) -> list[Step]:
@@ -143,9 +143,9 @@ class TextClassifierModel:
         """Return one vector a text, (texts, H * directions); an empty text gets zeros."""
         encoded = self.tokenizer.encode(texts_of(texts))
         result = np.zeros((len(encoded), self.module.output.in_features), dtype=np.float32)
-        for rows, tokens in batches(encoded):
+        for rows, tokens in batches(encoded, device_of(self.module)):
             with torch.inference_mode():
-                result[rows] = self.module.pooled(tokens).numpy()
+                result[rows] = self.module.pooled(tokens).numpy(force=True)
         return result
 
     def answer(
@@ -245,7 +245,7 @@ class TextClassifierModel:
             BundleError: ``path`` exists and ``force`` is false, or it cannot be written.
         """
         bundle.check_destination(Path(path), force=force)
-        bundle.save(Path(path), self, training={}, files={})
+        bundle.save(Path(path), self, training={}, files={}, force=force)
 
     def _run(self, tokens: PackedSequence) -> Tensor:
         with torch.inference_mode():
