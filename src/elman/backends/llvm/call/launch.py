@@ -139,9 +139,9 @@ def _check(words: Any, arguments: "Arguments") -> None:
     """Whether the kernel found a ragged batch."""
     if words[_TOKENS] < 0:
         raise BackendError(
-            f"the batch sizes must be above 0 and never rise, begin with the {arguments.rows} rows "
-            f"of the states and add up to the {arguments.tokens} tokens of the data; they are "
-            f"{_shown(arguments.batch_sizes)}"
+            f"the batch sizes must be above 0 and never rise, begin with at most the "
+            f"{arguments.rows} rows of the states and add up to the {arguments.tokens} tokens of "
+            f"the data; they are {_shown(arguments.batch_sizes)}"
         )
 
 
