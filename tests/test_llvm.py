@@ -147,6 +147,7 @@ BATCHES = {
     "two row groups": (3, 2) * 25,
     "three row groups": tuple(1 + index % 5 for index in range(120)),
     "one long row": (1, 1, 1, 40),
+    "rows of length 0": (0, 2, 0, 3) * 13,
 }
 
 

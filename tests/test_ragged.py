@@ -221,7 +221,9 @@ def test_the_default_device_is_not_asked(backend):
         with runs_on(backend_named(backend), 2):
             outputs, finals = layer(packed)
         outputs.data.sum().backward()
-        found = [getattr(ragged, name)(outputs) for name in ("first", "last", "mean", "max", "lengths")]
+        found = [
+            getattr(ragged, name)(outputs) for name in ("first", "last", "mean", "max", "lengths")
+        ]
         found.append(ragged.pad(outputs)[0])
         found += [layer.last(outputs, finals), ragged.previous(packed, 0.0), outputs.data]
     assert {one.device.type for one in found} == {"cpu"}

@@ -2,7 +2,7 @@
 
 One call is one layer in one direction over a ragged batch laid out as
 ``torch.nn.utils.rnn.PackedSequence``: rows sorted by falling length, time-major, step t holding
-its first ``batch_sizes[t]`` rows. Where states have more rows than the first step, the others are of
+its first ``batch_sizes[t]`` rows. Where states have more rows than the first step, the others have
 length 0.
 """
 
@@ -85,7 +85,8 @@ class Backend(ABC):
 
         Returns:
             The output (N, H) in the layout of the data, and each state (B, H) after the last
-            step that each row has, the first state where it has none. Both are differentiable by autograd; masks get no gradient.
+            step that each row has, the first state where it has none. Both are differentiable by
+            autograd; masks get no gradient.
 
         Raises:
             BackendError: the masks are not those of the graph.

@@ -6,8 +6,8 @@ PyTorch code unchanged: ``data`` holds the tokens step by step, rows sorted by f
 order in which they were packed.
 
 A row may have length 0. No batch size counts it, so ``sorted_indices`` alone tell of it: they hold
-all B rows, those of length 0 last. Elman's functions and layers know such rows; torch's own raise an
-error (``pad_packed_sequence``, ``nn.LSTM``), and `pad` and ``elman.nn.LSTM`` take their place.
+all B rows, those of length 0 last. Elman's functions and layers know such rows. Torch's own
+(``pad_packed_sequence``, ``nn.LSTM``) raise an error; `pad` and ``elman.nn.LSTM`` take their place.
 """
 
 from collections.abc import Sequence

@@ -204,8 +204,8 @@ class Recurrent(nn.Module):
 
         Returns:
             The ragged batch of outputs, data (N, H * directions), and each state after each
-            row's own last step, in the form of ``hx``: of a row of length 0 its first state. With ``trace`` also what `trace` returns,
-            of the same run.
+            row's own last step, in the form of ``hx``; of a row of length 0 it is the first state.
+            With ``trace`` also what `trace` returns, of the same run.
         """
         output, finals, traces = self._run(packed, hx, table, traced=self.traces)
         return (output, finals, traces) if self.traces else (output, finals)

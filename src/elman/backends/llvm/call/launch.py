@@ -15,9 +15,26 @@ from elman.backends.llvm.emit.layout import HEADER
 from elman.backends.llvm.native import threads
 from elman.backends.llvm.native.executable import Executable
 from elman.errors import BackendError
+from elman.forks import at_fork
 
 _TOKENS = HEADER.index("tokens")
 
+
+_team_ended = False
+
+
+def _before_fork() -> None:
+    global _team_ended
+    _team_ended = threads.end_team()
+
+
+def _in_child() -> None:
+    # torch would wait for threads that are not there. One it has.
+    if not _team_ended:
+        torch.set_num_threads(1)
+
+
+at_fork(before=_before_fork, after_in_child=_in_child)
 
 _watch: list[tuple[str, float]] | None = None
 
