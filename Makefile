@@ -1,9 +1,13 @@
 # `make demo` and `make test` work on a fresh machine with Python 3.11+ and make.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip
+INSTALL := $(PIP) install --quiet --disable-pip-version-check -c constraints.txt
+# `make TORCH=cuda demo` takes the build of torch that a plain install brings.
+TORCH ?= cpu
+CPU_BUILDS := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test test-slow check format bench clean
+.PHONY: demo test test-slow check format bench clean torch
 
 demo: .venv/demo-installed
 	$(BIN)/elman train surnames --out models/surnames --force
@@ -12,7 +16,7 @@ demo: .venv/demo-installed
 test: .venv/dev-installed
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-slow: .venv/dev-installed
+test-slow: .venv/notebooks-installed
 	$(BIN)/python -m pytest -m slow
 
 check: .venv/dev-installed
@@ -36,14 +40,34 @@ clean:
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/demo-installed: pyproject.toml constraints.txt | .venv/bin/python
+# On Linux a plain install of torch brings gigabytes of CUDA, unless pip is given another build: that
+# has a version such as 2.13.0+cpu. To ask `pip install --dry-run` would download them (pip < 25.3).
+.venv/torch-chosen: constraints.txt | .venv/bin/python
+	$(MAKE) torch
+	touch $@
+
+torch:
+	@wanted=$$(sed -n 's/^torch==//p' constraints.txt); \
+	if [ "$(TORCH)" = cuda ] || [ "$$(uname -s)" != Linux ] \
+	  || $(PIP) show torch >/dev/null 2>&1 \
+	  || $(PIP) index versions torch 2>/dev/null | grep -q "[ (]$$wanted+"; then exit 0; fi; \
+	echo "torch $$wanted: the build for CPUs, from $(CPU_BUILDS) (TORCH=cuda takes the plain one)"; \
+	$(INSTALL) --no-deps --retries 2 --index-url $(CPU_BUILDS) torch || { \
+	  echo "make: the CPU build of torch cannot be fetched; see above, or add TORCH=cuda for the" \
+	    "plain build, with gigabytes of CUDA" >&2; exit 1; }
+
+.venv/demo-installed: pyproject.toml constraints.txt | .venv/torch-chosen
 	$(INSTALL) -e '.[data]'
 	touch $@
 
-.venv/dev-installed: pyproject.toml constraints.txt | .venv/bin/python
+.venv/dev-installed: pyproject.toml constraints.txt | .venv/torch-chosen
 	$(INSTALL) -e '.[data,dev]'
 	touch $@ .venv/demo-installed
 
-.venv/bench-installed: pyproject.toml constraints.txt | .venv/bin/python
+.venv/notebooks-installed: pyproject.toml constraints.txt | .venv/torch-chosen
+	$(INSTALL) -e '.[data,dev,notebooks]'
+	touch $@ .venv/dev-installed .venv/demo-installed
+
+.venv/bench-installed: pyproject.toml constraints.txt | .venv/torch-chosen
 	$(INSTALL) -e '.[data,dev,bench]'
 	touch $@ .venv/dev-installed .venv/demo-installed

@@ -8,7 +8,7 @@ import re
 import polars as pl
 import pytest
 
-from elman.data.readers import read_examples, read_texts
+from elman.data.readers import read_examples, read_inputs, read_lines
 from elman.errors import DataError
 
 
@@ -100,14 +100,15 @@ BAD_FILES = {
         '{"text": "a", "label": 1}\n{"text": "b", "label": }\n',
         " line 2 is not valid JSON (column 24); write one whole JSON object on each line",
     ),
-    "JSON over several lines": ("a.jsonl", '{\n"text": "a"\n}', " line 1 is not valid JSON"),
-    "deep JSON": ("a.jsonl", "[" * 100_000, " line 1 is not valid JSON"),
+    "JSON over several lines": ("a.jsonl", '{\n"text": "a"\n}', ": no label column"),
+    "deep JSON": ("a.jsonl", "[" * 100_000, " is not valid JSON"),
     "no JSON object": (
         "a.jsonl",
         '{"text": "a", "label": 1}\n["b"]',
         " line 2 is not a JSON object",
     ),
-    "a JSON array": ("a.json", '[{"text": "a", "label": 1}]', " line 1 is not a JSON object"),
+    "a JSON array cut off": ("a.json", '[{"text": "a"', " is not valid JSON (line 1 column"),
+    "a JSON array of lists": ("a.json", '[["a", 1]]', " item 1 is not a JSON object"),
     "JSON without the field": (
         "a.jsonl",
         '{"text": "a", "label": 1}\n{"text": "b", "class": 2}\n',
@@ -125,7 +126,7 @@ BAD_FILES = {
         b"PK\x03\x04\x14\0",
         " is an Excel workbook or a zip archive; save it as CSV",
     ),
-    "NUL": ("a.csv", b"text,label\na\0b,x\n", " is a binary file; give text: CSV, TSV"),
+    "NUL": ("a.csv", b"text,label\na\0b,x\n", " line 2 has a NUL byte, which no text has"),
     "controls": ("a.txt", bytes(range(1, 9)) * 9, " is a binary file; give text"),
     "packed NUL": ("a.gz", gzip.compress(b"\0" * 600), " is a binary file; give text"),
     "half UTF-16": ("a.csv", b"\xff\xfet\0e", " is broken UTF-16; save it as UTF-8"),
@@ -207,7 +208,7 @@ def test_columns_that_are_not_there(tmp_path, file, options, said):
 def test_missing_file_suggests_its_neighbour(tmp_path):
     (tmp_path / "reviews.csv").write_text("text,label\na,x\n")
     path = tmp_path / "revews.csv"
-    for read in (read_examples, read_texts):
+    for read in (read_examples, read_inputs):
         with pytest.raises(DataError, match=f"no file '{path}'; did you mean 'reviews.csv'?"):
             read(path)
 
@@ -237,13 +238,13 @@ def test_folder_without_texts(tmp_path):
     with pytest.raises(DataError, match=r"has no .txt file; put one <Label>.txt a class there"):
         read_examples(tmp_path)
     with pytest.raises(DataError, match="is a folder; give a file"):
-        read_texts(tmp_path)
+        read_lines(tmp_path)
 
 
 def test_folder_with_a_binary_file_names_the_file(tmp_path):
     (tmp_path / "good.txt").write_text("a\n")
     (tmp_path / "bad.txt").write_bytes(b"a\0")
-    with pytest.raises(DataError, match=r"bad\.txt is a binary file"):
+    with pytest.raises(DataError, match=r"bad\.txt line 1 has a NUL byte"):
         read_examples(tmp_path)
 
 
@@ -283,7 +284,7 @@ def test_bad_lines_to_predict_on(tmp_path, content, said):
     path = tmp_path / "a.txt"
     path.write_bytes(content)
     with pytest.raises(DataError, match=said):
-        list(read_texts(path))
+        read_inputs(path)
 
 
 @pytest.mark.parametrize("options", [{"text": "3"}, {"label": "3"}, {"text": "1", "label": "9"}])

@@ -78,6 +78,7 @@ def test_a_bundle_holds_what_the_design_says(bundle_made_once):
         "README.md",
         "confusion.png",
         "confusion.svg",
+        "learning-curve.png",
     }
     metrics = json.loads((bundle_made_once / "metrics.json").read_bytes())
     assert metrics["sizes"]["ja"] == {"train": 22, "valid": 3, "test": 3}
@@ -104,7 +105,7 @@ def test_steps_are_the_answers_to_beginnings(bundle_made_once):
     np.testing.assert_array_equal([step.probabilities for step in steps], beginnings)
 
 
-@pytest.mark.parametrize(("texts", "said"), [("one", "one string"), (["a", 1], "not int")])
+@pytest.mark.parametrize(("texts", "said"), [("one", "one string"), (["a", 1], "text 1 is an int")])
 def test_what_is_no_list_of_strings_is_refused(bundle_made_once, texts, said):
     with pytest.raises(TypeError, match=said):
         elman.load(bundle_made_once).predict(texts)
@@ -263,19 +264,19 @@ def test_read_config_imports_no_torch(model_folder):
 
 def test_an_existing_model_is_replaced_only_on_demand(model_folder):
     with pytest.raises(BundleError, match="exists; add --force to replace it"):
-        bundle.check_destination(model_folder, overwrite=False)
-    bundle.check_destination(model_folder, overwrite=True)
+        bundle.check_destination(model_folder, force=False)
+    bundle.check_destination(model_folder, force=True)
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_what_is_no_model_is_never_replaced(tmp_path, overwrite):
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_no_model_is_never_replaced(tmp_path, force):
     folder = tmp_path / "thesis"
     folder.mkdir()
     (folder / "chapter1.tex").write_text("precious")
     (tmp_path / "file").write_text("precious")
     for place in (folder, tmp_path / "file"):
         with pytest.raises(BundleError, match="exists and is no Elman model, so it is left alone"):
-            bundle.check_destination(place, overwrite=overwrite)
+            bundle.check_destination(place, force=force)
         with pytest.raises(BundleError, match="is no Elman model"):
             bundle.write_folder(place, {"a": b"1"})
     assert (folder / "chapter1.tex").read_text() == "precious"
@@ -284,7 +285,7 @@ def test_what_is_no_model_is_never_replaced(tmp_path, overwrite):
 
 def test_an_empty_folder_is_as_good_as_none(tmp_path):
     (tmp_path / "new").mkdir()
-    bundle.check_destination(tmp_path / "new", overwrite=False)
+    bundle.check_destination(tmp_path / "new", force=False)
     bundle.write_folder(tmp_path / "new", {"a": b"1"})
     bundle.write_folder(tmp_path / "in" / "folders" / "to" / "come", {"a": b"1"})
     assert contents(tmp_path / "new") == {"a": b"1"}
@@ -294,7 +295,7 @@ def test_an_empty_folder_is_as_good_as_none(tmp_path):
 def test_a_file_in_the_way_of_the_folders(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(BundleError, match=r"cannot be written .*; choose another --out"):
-        bundle.check_destination(tmp_path / "file" / "model", overwrite=False)
+        bundle.check_destination(tmp_path / "file" / "model", force=False)
 
 
 def test_a_replaced_model_leaves_no_old_file(model_folder, tmp_path):

@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +17,15 @@ import pytest
 
 import elman
 import tiny
-from elman import __version__
+from elman import __version__, tasks
 from elman.cli import screen as screens
-from elman.cli.app import run
+from elman.cli.app import OF_TASKS, OTHERS, run
+from elman.errors import ConfigError
 from elman.training import bundle
+from elman.training.options import declared
 
 ELMAN = [sys.executable, "-m", "elman"]
+COMMANDS = [*OF_TASKS, *OTHERS]
 SMALL = [
     *("--hidden-size", "8", "--embedding-size", "8", "--epochs", "3", "--batch-size", "8"),
     *("--min-count", "1", "--learning-rate", "0.02", "--dropout", "0.1"),
@@ -80,12 +85,123 @@ def test_help_and_version(call):
     assert call()[1] == out
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "evaluate", "compare", "datasets"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(call, command):
     code, out, err = call(command, "--help")
     assert (code, err) == (0, "")
     assert f"Usage: elman {command}" in out
-    assert "--json" in out
+    assert ("--json" in out) == (command != "completion")
+
+
+def test_help_in_a_pipe_has_an_option_a_line(call, monkeypatch):
+    monkeypatch.delenv("COLUMNS")
+    code, out, err = call("train", "--help")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert all(line == line.rstrip() for line in lines)
+    [epochs] = [line for line in lines if line.strip().startswith("--epochs")]
+    assert "-e" in epochs
+    assert "[default: as many as make" in epochs
+    assert epochs.endswith("]")
+    [formats] = [line for line in lines if line.startswith("Reads CSV")]
+    assert formats.endswith("writes the model to a folder.")
+    assert not {*"│╭"} & {*out}
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120, 200])
+def test_help_fits_its_terminal_and_says_what_is_read(call, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for command in COMMANDS:
+        code, out, _ = call(command, "--help")
+        assert code == 0
+        assert "--empty" not in out
+        assert max(len(line) for line in out.splitlines()[1:]) <= columns
+    said = " ".join(call("train", "--help")[1].split())
+    assert "Reads CSV, TSV, JSON" in said
+    assert said.startswith("Usage: elman train [OPTIONS] [DATA...] Train a classifier: ")
+
+
+def test_only_the_first_page_says_how_to_begin(call):
+    assert call()[1].endswith("Begin with: elman train surnames\n")
+    assert call("--help") == call("-h") == call("help") == call()
+    for command in COMMANDS:
+        said = call(command, "--help")
+        assert said == call(command, "-h") == call("help", command)
+        assert "Begin with" not in said[1]
+
+
+def test_short_names_are_the_long_ones(call, names_file):
+    assert call("train", names_file, "-o", "long", *SMALL)[0] == 0
+    shorts = {"--epochs": "-e", "--batch-size": "-b", "--learning-rate": "--lr"}
+    argv = [shorts.get(word, word) for word in SMALL]
+    assert {"-e", "-b", "--lr"} <= {*argv}
+    for force in ([], ["-f"]):
+        assert call("train", names_file, "-o", "short", *force, *argv)[0] == 0
+    weights = [Path(name, bundle.WEIGHTS).read_bytes() for name in ("long", "short")]
+    assert weights[0] == weights[1]
+    assert call("train", names_file, "-o", "short", "-e2")[0] == 2
+
+
+def test_python_and_files_have_one_spelling(call, names_file):
+    with pytest.raises(ConfigError, match="there is no option lr; did you mean learning_rate"):
+        elman.train(names_file, lr=0.1)
+    Path("a.toml").write_text("lr = 0.1")
+    said = refused(call("train", names_file, "--config", "a.toml"))
+    assert "names lr, which is no option of this command; did you mean learning_rate?" in said
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("trian", 'Did you mean "train"? '),
+        ("hlep", "see `elman --help`"),
+        ("train x.csv --epohcs 3", "Did you mean --epochs? (see `elman train --help`)"),
+        ("train --epohcs=3 x.csv", "Did you mean --epochs? (see `elman train --help`)"),
+        ("train -z x.csv", "Unknown option: -z (see `elman train --help`)"),
+        ("train", "DATA is missing: name a file, a folder or a built-in data set"),
+        ("completion", "requires an argument (see `elman completion --help`)"),
+        ("evaluate model --txt 1 x.csv", "Did you mean --text? (see `elman evaluate --help`)"),
+        ("compare --sedes 1 x.csv", "Did you mean --seeds? (see `elman compare --help`)"),
+        ("cells --hidden 3", "Did you mean --hidden-size? (see `elman cells --help`)"),
+        ("datasets --jsno", "Did you mean --json? (see `elman datasets --help`)"),
+        ("completion bahs", 'Did you mean "bash"? (see `elman completion --help`)'),
+    ],
+)
+def test_what_is_misspelt_gets_the_nearest_and_the_help_of_its_command(call, line, said):
+    assert said in refused(call(*line.split()))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_command_and_option(call, shell):
+    code, out, err = call("completion", shell)
+    assert (code, err) == (0, "")
+    for command in COMMANDS:
+        assert command in out
+    for one in declared(tasks.find("classify").options):
+        assert one.name.replace("_", "-") in out
+        assert one.option.short.lstrip("-") in out
+
+
+def completed(*words: str) -> list[str]:
+    """What bash offers after the last of ``words``."""
+    program = (
+        f'eval "$({shlex.join(ELMAN)} completion bash)"; COMP_WORDS=({shlex.join(words)});'
+        'COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 )); _elman; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    ran = subprocess.run(["bash", "-c", program], capture_output=True, text=True)
+    assert ran.stderr == ""
+    return ran.stdout.split()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not here")
+def test_bash_completes_commands_options_and_words(here):
+    (here / "train.csv").write_text("")
+    assert {*COMMANDS} <= {*completed("elman", "")}
+    assert completed("elman", "tr") == ["train"]
+    assert completed("elman", "train", "--learn") == ["--learning-rate"]
+    assert completed("elman", "train", "x.csv", "--pooling", "m") == ["max", "mean"]
+    # Files are bash's own work, by `-o default`, wherever the script offers nothing.
+    assert completed("elman", "train", "tr") == completed("elman", "train", "--out", "") == []
 
 
 def test_arguments_are_checked_before_torch_is_imported(model):
@@ -133,6 +249,18 @@ def test_train_says_what_it_did_and_saves(call, names_file):
     assert elman.load("m").predict(["kamoto"]) in (["ja"], ["de"])
 
 
+def test_a_log_is_plain_lines(names_file):
+    argv = [*ELMAN, "train", "names.tsv", "--out", "m", *SMALL]
+    environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"}
+    ran = subprocess.run(argv, capture_output=True, env=environment, cwd=names_file.parent)
+    assert ran.returncode == 0
+    said = (ran.stdout + ran.stderr).decode()
+    assert not {*"\r\x1b│"} & {*said}
+    assert all(line == line.rstrip() for line in said.split("\n"))
+    [network] = [line for line in said.splitlines() if line.startswith("lstm: ")]
+    assert network.endswith("; at most 3 epochs")
+
+
 def test_train_json_is_one_document_and_nothing_else(call, names_file):
     code, out, err = call("train", names_file, "--out", "m", "--json", *SMALL)
     assert (code, err) == (0, "")
@@ -170,7 +298,14 @@ def test_train_reads_stdin_folders_and_parts(call, stdin, here):
     code, out, err = call("train", "folder", "--test", "test.csv", "--out", "m", *SMALL)
     assert code == 0, err
     assert "Test: 2 texts" in out
-    assert "1 of 2 texts of test.csv also occur in the training part" in err
+    said = "1 of 2 texts of test.csv also occur in the training part; left as they are"
+    assert said in err
+    # Again beside the scores that it makes too good, and wherever these are told.
+    lines = out.splitlines()
+    scores = next(i for i, line in enumerate(lines) if line.split()[:2] == ["this", "network"])
+    assert f"  · {said}" in lines[scores : scores + 5]
+    assert f"**{said}.**" in Path("m/README.md").read_text()
+    assert json.loads(Path("m/metrics.json").read_bytes())["test_notes"] == [said]
 
 
 def test_labels_and_texts_with_markup_are_printed_as_they_stand(call, here):
@@ -204,7 +339,7 @@ BAD_DATA = {
     ),
     "one class": ("a.csv", "text,label\na,x\nb,x\nc,x\n", "a.csv has one class only, 'x'; add"),
     "label missing": ("a.csv", "text,label\na,x\nb,\n", "a.csv line 3: label column 'label' is"),
-    "binary": ("a.csv", b"text\0label", "a.csv is a binary file; give text"),
+    "binary": ("a.csv", b"text\0label", "a.csv line 1 has a NUL byte"),
     "quote": ("a.csv", 'text,label\na,x\n"b,y\n', "a.csv line 3: a quotation mark opens"),
     "JSON": (
         "a.jsonl",
@@ -267,7 +402,7 @@ def test_a_model_is_judged_on_one_class_and_on_few_texts(call, here, model):
 BAD_COMMANDS = {
     "unknown command": (["trian"], 'Unknown command "trian". Did you mean "train"?'),
     "unknown option": (["train", "names.tsv", "--epoch", "3"], "--epoch"),
-    "no data": (["train"], "requires an argument"),
+    "no data": (["train"], "DATA is missing: name a file"),
     "no number": (["train", "names.tsv", "--epochs", "many"], "--epochs"),
     "unknown cell": (["train", "names.tsv", "--cell", "lstn"], "did you mean lstm?"),
     "unknown cells": (["compare", "names.tsv", "--cells", "lstm,grv"], "did you mean gru?"),
@@ -305,7 +440,7 @@ BAD_COMMANDS = {
     "no classes shown": (["predict", "model", "--top", "0", "a"], "top is 0; it must be 1"),
     "steps as tsv": (
         ["predict", "model", "--steps", "--format", "tsv", "a"],
-        "--steps cannot be shown as tsv; use --json",
+        "--steps cannot be shown in a table; use --json",
     ),
     "unknown format": (["predict", "model", "--format", "xml", "a"], "xml"),
     "option as text": (["predict", "model", "-x"], "-x"),
@@ -411,10 +546,11 @@ def test_predict_json_steps(call, model):
 
 
 def test_predict_tsv(call, model):
-    code, out, err = call("predict", model, "a\tb\nc", "", "--format", "tsv", "--top", "2")
+    text = "a\tb\nc  d\u00a0\\"
+    code, out, err = call("predict", model, text, "", "--format", "tsv", "--top", "2")
     assert (code, err) == (0, "")
     first, second = (line.split("\t") for line in out.splitlines())
-    assert first[0] == "a b c"
+    assert first[0] == "a\\tb\\nc  d\u00a0\\\\"  # as given, with \t, \n and \\ for what cuts a line
     assert {first[1], first[3]} == {"de", "ja"}
     assert float(first[2]) + float(first[4]) == pytest.approx(1, abs=1e-5)
     assert first[5] == ""

@@ -227,11 +227,13 @@ def test_more_than_ten_classes_keep_their_order():
         (tiny.NAMES, tiny.LABELS[1:], ValueError, "56 texts but 55 labels"),
         ([], [], ValueError, ""),
         (["a", "b"], ["x", "y"], ValueError, "too few"),
-        ([*tiny.NAMES[1:], 1], tiny.LABELS, TypeError, "text 55 is a int; every text must be"),
-        ([*tiny.NAMES[1:], None], tiny.LABELS, TypeError, "text 55 is a NoneType"),
+        ([*tiny.NAMES[1:], 1], tiny.LABELS, TypeError, "text 55 is an int; every text must be"),
+        ([*tiny.NAMES[1:], None], tiny.LABELS, TypeError, "text 55 is missing (None)"),
         ("kamoto", ["ja"], TypeError, "X is one string; pass a list of strings"),
-        (np.zeros((56, 2)), tiny.LABELS, TypeError, "text 0 is a ndarray"),
+        (np.zeros((56, 2)), tiny.LABELS, TypeError, "X is an array of shape (56, 2)"),
         (tiny.NAMES, np.linspace(0, 1, 56), ValueError, "Unknown label type: continuous"),
+        (tiny.NAMES, [float("nan"), *tiny.LABELS[1:]], ValueError, "label 0 is missing (nan)"),
+        (tiny.NAMES, [*tiny.LABELS[:-1], None], ValueError, "label 55 is missing (None); label"),
         ([""] * 56, tiny.LABELS, ValueError, ""),
     ],
 )
@@ -248,12 +250,16 @@ def test_what_cannot_be_learned_is_refused(texts, labels, error, said):
         {"pooling": "sum"},
         {"dropout": 2.0},
         {"validation_fraction": 1.5},
-        {"validation_fraction": 1.0},
+        {"validation_fraction": 1},
+        {"validation_fraction": -0.1},
+        {"validation_fraction": float("nan")},
+        {"validation_fraction": "0.1"},
+        {"validation_fraction": True},
     ],
 )
 def test_options_that_cannot_work_are_refused_at_fit(options):
     estimator = classifier(**options)
-    with pytest.raises(ValueError, match=r"must be|shares"):
+    with pytest.raises(ValueError, match=rf"^{next(iter(options))} is .* must be"):
         estimator.fit(tiny.NAMES, LABELS)
 
 
@@ -284,17 +290,47 @@ def test_a_loss_that_is_not_finite_is_not_passed_over(monkeypatch):
     assert np.isfinite(found.predict_proba(tiny.NAMES)).all()
 
 
-def test_ctrl_c_goes_through(monkeypatch):
+@pytest.fixture
+def ctrl_c(monkeypatch):
+    """Press Ctrl-C in an epoch."""
     from elman.training.trainer import Trainer
 
-    def press(self, batch, when):
-        if "epoch 2" in when:
-            raise KeyboardInterrupt
-        return 1.0, 1
+    update = Trainer._update
 
-    monkeypatch.setattr(Trainer, "_update", press)
+    def press_in(epoch):
+        def press(self, batch, when):
+            if f"epoch {epoch}," in when:
+                raise KeyboardInterrupt
+            return update(self, batch, when)
+
+        monkeypatch.setattr(Trainer, "_update", press)
+
+    return press_in
+
+
+def test_ctrl_c_goes_through_and_what_was_trained_is_kept(ctrl_c):
+    ctrl_c(3)
+    stopped = classifier(epochs=9)
     with pytest.raises(KeyboardInterrupt):
-        classifier().fit(tiny.NAMES, LABELS)
+        stopped.fit(tiny.NAMES, LABELS)
+    assert len(stopped.history_) == 2
+    assert stopped.classes_.tolist() == ["de", "ja"]
+    assert stopped.predict(["kamoto"])[0] in ("de", "ja")
+
+
+def test_ctrl_c_before_the_first_epoch_is_whole_leaves_an_earlier_fit_as_it_was(ctrl_c):
+    found = classifier().fit(tiny.NAMES, LABELS)
+    before = found.predict_proba(tiny.NAMES)
+    ctrl_c(1)
+    with pytest.raises(KeyboardInterrupt):
+        found.fit(tiny.NAMES, LABELS == "ja")
+    assert found.predict_proba(tiny.NAMES).tobytes() == before.tobytes()
+    assert found.predict(["kamoto"])[0] in ("de", "ja")
+    fresh = classifier()
+    with pytest.raises(KeyboardInterrupt):
+        fresh.fit(tiny.NAMES, LABELS)
+    with pytest.raises(NotFittedError):
+        fresh.predict(["kamoto"])
 
 
 def test_the_public_names_are_these():

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from elman.data import splits
 from elman.data.examples import Examples
 from elman.data.readers import read_examples
 from elman.data.splits import parse_fractions
@@ -214,7 +215,34 @@ def test_parse_fractions():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0.8,0.2", "0.8,0.1,0.2", "80,10,10", "a,b,c", "0,0.5,0.5", "nan,1,0", "1.5,-0.5,0"],
+    [
+        *("80,10,10", "80/10/10", "80:10:10", "80 10 10", "80%,10%,10%", " 80.0 , 10.0 , 10 "),
+        *("0.8/0.1/0.1", "0.8 0.1  0.1", "0.8;0.1;0.1", "0.8, 0.1, 0.1", "8e1,1e1,1e1"),
+    ],
+)
+def test_shares_as_people_write_them(text):
+    assert parse_fractions(text) == pytest.approx((0.8, 0.1, 0.1), abs=1e-12)
+
+
+def test_shares_of_a_hundred_cut_as_shares_of_one():
+    hundred, one = split(MANY, fractions=(80, 10, 10)), split(MANY)
+    assert [part.texts for part in parts_of(hundred)] == [part.texts for part in parts_of(one)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0.8,0.2",
+        "0.8,0.1,0.2",
+        "80,10,20",
+        "8,1,1",
+        "0,8 0,1 0,1",
+        "a,b,c",
+        "0,0.5,0.5",
+        "nan,1,0",
+        "1.5,-0.5,0",
+    ],
 )
 def test_bad_fractions(text):
     with pytest.raises(ConfigError, match="sum to 1"):
@@ -224,12 +252,16 @@ def test_bad_fractions(text):
 
 
 def calls(rows, classes):
-    """How many functions are called to split so many different texts."""
+    """How many functions are called to cut so many different texts."""
     examples = examples_of([(f"text {i}", f"class {i % classes}") for i in range(rows)])
     counted = Counter()
     sys.setprofile(lambda _, event, __: counted.update([event]))
     try:
-        split(examples)
+        splits.split(
+            examples,
+            keys=lambda part: splits.keys_of(part.texts),
+            strata=lambda part: part.labels,
+        )
     finally:
         sys.setprofile(None)
     return counted["call"] + counted["c_call"]

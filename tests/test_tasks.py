@@ -1,6 +1,8 @@
 """Every task of the table, and one of a test: checked by existing."""
 
+import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -177,8 +179,10 @@ def test_it_trains_is_judged_and_shown(task, data, call):
     assert f"{data}" in err
     assert "this network" in out
     assert "Saved to model" in out
-    assert len([line for line in err.splitlines() if line.endswith(" kept")]) >= 1
     report = json.loads(Path("model/metrics.json").read_bytes())
+    [best] = [line for line in err.splitlines() if line.startswith("best: ")]
+    assert best.startswith(f"best: epoch {report['best_epoch']} of 3 (score ")
+    assert best.endswith("; training ended with the last of 3 epochs (--epochs)")
     assert report["task"] == task.name
     assert len(report["baselines"]) >= 1
     headline = [name for name, metric in task.metrics.items() if metric.headline]
@@ -191,6 +195,164 @@ def test_it_trains_is_judged_and_shown(task, data, call):
     assert history[-1]["loss"] < history[0]["loss"]
 
 
+def test_the_highest_score_so_far_is_marked_and_why_it_ended_is_said(task, data, call):
+    more = {"epochs": 9, "patience": 2, "learning_rate": 1e-30}
+    code, _, err = call("train", data, "--out", "model", *words_of(task, **more))
+    assert code == 0
+    lines = err.splitlines()
+    marked = [line.split()[0] for line in lines if "*" in line]
+    assert marked[0] == "1"
+    assert len(marked) < 4
+    [best] = [line for line in lines if line.startswith("best: ")]
+    assert re.match(r"best: epoch \d of \d \(score -?\d\.\d{4}", best)
+    assert best.endswith("; training ended as no score was higher for 2 epochs (--patience)")
+    saved = json.loads(Path("model/metrics.json").read_bytes())
+    assert saved["ended"] == "as no score was higher for 2 epochs (--patience)"
+
+
+def test_in_a_pipe_nothing_is_wrapped_or_overwritten(task, data, call, monkeypatch):
+    monkeypatch.delenv("COLUMNS")
+    for argv in (
+        ["train", data, "--out", "model", *words_of(task)],
+        ["evaluate", "model", data],
+        ["compare", data, "--cells", "elman", "--seeds", 1, *words_of(task)],
+        ["predict", "model", *inputs_of(task)],
+    ):
+        code, out, err = call(*argv)
+        assert code == 0
+        for line in (out + err).split("\n"):
+            assert line == line.rstrip()
+            assert not {*"\r\x1b│╭"} & {*line}
+    long = "x" * 100
+    Path(f"{long}.toy" if task.name == "toy" else f"{long}.tsv").write_text(Path(data).read_text())
+    [name] = [path.name for path in Path().iterdir() if path.name.startswith(long)]
+    code, out, err = call("train", name, "--out", long, *words_of(task))
+    assert code == 0
+    assert any(line.startswith(f"Try: elman predict {long} ") for line in out.splitlines())
+    assert any(line.startswith(f"{name}: ") and " test" in line for line in err.splitlines())
+
+
+def test_answers_to_examples_are_written_as_a_table(task, data, call):
+    train(task, data, out="model")
+    model, examples = elman.load("model"), task.read(data)
+    rows = [*model.predictions(examples)]
+    assert len(rows) == len(examples)
+    assert len({tuple(row) for row in rows}) == 1
+    for suffix in (".csv", ".tsv", ".jsonl"):
+        code, out, err = call("evaluate", "model", data, "--out", f"rows{suffix}")
+        assert (code, err) == (0, "")
+        assert out.splitlines()[-1] == f"Answers: rows{suffix}"
+    with open("rows.csv", encoding="utf-8", newline="") as file:
+        as_text = [*csv.DictReader(file)]
+    assert as_text == [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+    with open("rows.tsv", encoding="utf-8", newline="") as file:
+        assert [*csv.DictReader(file, delimiter="\t")] == as_text
+    lines = Path("rows.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    code, out, err = call("evaluate", "model", data, "-o", "rows.csv", "-f", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["count"]
+
+
+def test_answers_to_the_test_part_are_written_where_it_is_asked_for(task, data, call):
+    argv = ["train", data, "--out", "model", *words_of(task)]
+    code, out, _ = call(*argv, "--predictions", "rows.jsonl")
+    assert code == 0
+    assert out.splitlines()[-1] == "Answers: rows.jsonl"
+    rows = [json.loads(line) for line in Path("rows.jsonl").read_text("utf-8").splitlines()]
+    assert rows == [*elman.load("model").predictions(api.read_split(task, data, {}).test)]
+    # In the model's folder, which may be given to others, they are not.
+    assert not any("rows" in path.name for path in Path("model").iterdir())
+    before = Path("model/metrics.json").read_bytes()
+    code, out, err = call(*argv, "--force", "--predictions", data)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "is what is read" in err
+    assert Path("model/metrics.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("rows.txt", "--out rows.txt: the suffix says the format; give .csv, .tsv or .jsonl"),
+        ("rows", "the suffix says the format"),
+        ("old.csv", "old.csv exists; add --force to replace it or choose another --out"),
+        ("folder.csv", "--out folder.csv: it is a folder; name a file in a folder that there is"),
+        ("no/rows.csv", "--out no/rows.csv: there is no folder no;"),
+    ],
+)
+def test_a_table_that_cannot_or_must_not_be_written_is_refused_first(task, data, call, file, said):
+    train(task, data, out="model")
+    Path("old.csv").write_text("old")
+    Path("folder.csv").mkdir()
+    code, out, err = call("evaluate", "model", data, "--out", file)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+    assert Path("old.csv").read_text() == "old"
+
+
+def test_a_full_disk_leaves_the_old_table_and_the_scores(task, data, call, monkeypatch):
+    train(task, data, out="model")
+    Path("old.csv").write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    code, out, err = call("evaluate", "model", data, "--out", "old.csv", "--force")
+    assert code == 2
+    assert err == (
+        "elman: old.csv cannot be written (no space left on device); choose another --out\n"
+    )
+    assert f"{data}: " in out
+    assert Path("old.csv").read_text() == "old"
+    assert not [*Path().glob(".old*")]
+
+
+def test_a_model_says_how_it_was_made_and_nothing_of_where(task, data):
+    Path("secret").mkdir()
+    place = Path(data).rename(Path("secret", data)).absolute()
+    test = Path("secret", f"test-{data}").absolute()
+    test.write_text(place.read_text())
+    Path("secret/mine.py").write_text(
+        "from elman.cell import cell, tanh\n"
+        "@cell(state=('h',))\n"
+        "def mine(p, x, h):\n"
+        "    return tanh(p.a(x, h))\n"
+    )
+    cell = f"{Path('secret/mine.py').absolute()}:mine"
+    trained = train(task, place, test=None if task.name == "toy" else test, cell=cell, out="model")
+    for file in Path("model").iterdir():
+        assert b"secret" not in file.read_bytes(), file.name
+    card = Path("model/README.md").read_text(encoding="utf-8")
+    assert trained.report.digest == trained.split.digest()
+    for said in (
+        f"`{data}`",
+        trained.report.digest,
+        elman.__version__,
+        torch.__version__,
+        "elman train --config train.toml",
+        f"Epoch {trained.report.best_epoch} of 3 is kept",
+        "seed = 0",
+        'cell = "mine.py:mine"',
+    ):
+        assert said in card, said
+    assert Path("model/train.toml").read_text(encoding="utf-8").strip() in card
+    for note in trained.report.notes:
+        assert f"- {note}" in card
+
+
+def test_equal_runs_give_equal_models_but_for_the_times(task, data):
+    for name in ("first", "second"):
+        Path(name).mkdir()
+        train(task, data, out=Path(name, "model"))
+    files = sorted(path.name for path in Path("first/model").iterdir())
+    assert files == sorted(path.name for path in Path("second/model").iterdir())
+    for file in {*files} - {"metrics.json", "history.jsonl"}:
+        first, second = (Path(name, "model", file).read_bytes() for name in ("first", "second"))
+        assert first == second, file
+    assert Path("first/model/learning-curve.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_seed_repeats_bit_for_bit_and_another_does_not(task, data):
     first, same, other = (train(task, data, seed=seed).model.module for seed in (3, 3, 4))
     assert weights(first) == weights(same)
@@ -200,7 +362,7 @@ def test_a_seed_repeats_bit_for_bit_and_another_does_not(task, data):
 @pytest.mark.parametrize("epoch", [2, 3])
 def test_a_resumed_run_ends_as_an_unbroken_one(task, data, epoch):
     train(task, data, out="unbroken")
-    stopped = train(task, data, out="model", watcher=StopAt(epoch))
+    stopped = train(task, data, out="model", callbacks=[StopAt(epoch)])
     assert stopped.report.stopped == f"stopped by Ctrl-C after epoch {epoch - 1}"
     assert training_folder(Path("model")).is_dir()
     resumed = train(task, data, out="model", resume=True)
@@ -221,7 +383,7 @@ def test_ctrl_c_before_the_first_epoch_leaves_nothing(task, data, call, monkeypa
 
 
 def test_resuming_with_another_task_is_refused(data, task):
-    train(task, data, out="model", watcher=StopAt(2))
+    train(task, data, out="model", callbacks=[StopAt(2)])
     others = [name for name in NAMES if name != task.name]
     other = tasks.find(others[0])
     name, content, options, _ = SMALL[other.name]
@@ -298,7 +460,7 @@ def test_empty_input_is_one_sentence(task, data, call):
         ("epochs = ", "--config a.toml is not TOML: Invalid value"),
         ('force = "no"', "--config: force is 'no'; it must be true or false"),
         ("split = 2026-01-02", "--config: split is datetime.date(2026, 1, 2); it must be text"),
-        ("data = ['a']", "--config: data is ['a']; it must be text"),
+        ("data = [3]", "--config: data is [3]; it must be text"),
         ("out = 3", "--config: out is 3; it must be text"),
         ("backend = 'cuda'", "--config: backend is 'cuda'; it must be one of auto, llvm"),
         ("config = 'b.toml'", "--config names config, which is no option of this command"),
@@ -327,9 +489,9 @@ def test_an_option_that_is_not_there_is_refused_with_the_nearest(task, data):
 @pytest.mark.parametrize(
     ("call_", "said"),
     [
-        (lambda data: elman.train(None), "data is None; it must be a path"),
+        (lambda data: elman.train(None), "data is None; give a path"),
         (lambda data: elman.train(data, out=3), "out is 3; it must be a path"),
-        (lambda data: elman.train(data, fractions=0.1), "fractions is 0.1; give three shares"),
+        (lambda data: elman.train(data, split=0.1), "split is 0.1; give three shares"),
         (lambda data: elman.train(data, task=3), "there is no task 3"),
         (lambda data: elman.train(data, resume=True), "there is nothing to resume without out"),
         (

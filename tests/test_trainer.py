@@ -3,6 +3,7 @@
 import errno
 import math
 import os
+from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 import elman
 import tiny
 from elman import cells
+from elman.callbacks import Callbacks
 from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import BundleError, ConfigError, DataError, TrainingError
@@ -23,6 +25,7 @@ from elman.tasks.classify.predictor import CELL, TOKENIZER
 from elman.training import bundle
 from elman.training import run as engine
 from elman.training.checkpoint import Checkpoint, training_folder
+from elman.training.history import Epoch, kept_line
 from elman.training.trainer import Trainer, rate_factor
 
 CELLS = [cell.name for cell in cells.ALL_CELLS]
@@ -480,6 +483,41 @@ def test_nothing_but_empty_texts_is_refused():
         run(Split(empty, empty, empty, ()), config())
 
 
+def an_epoch(number, score, best):
+    return Epoch(
+        epoch=number,
+        loss=1.0,
+        score=score,
+        best=best,
+        metrics={},
+        learning_rate=0.1,
+        seconds=1.0,
+        per_second=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("epochs", "said"),
+    [
+        ([], "no epoch was whole: the first weights are kept"),
+        ([(0.5, True), (0.75, True), (0.25, False)], "best: epoch 2 of 3 (score 0.7500)"),
+        ([(-2.0, True), (-1.0, True)], "best: epoch 2 of 2 (score -1.0000)"),
+        (
+            [(0.75, True), (0.5, False), (0.74, True), (0.5, False)],
+            "best: epoch 3 of 4 (score 0.7400; that of epoch 1, 0.7500, is higher by less than a "
+            "standard error, and of these the later is kept)",
+        ),
+        (
+            [(None, True), (None, True)],
+            "best: epoch 2 of 2 (the last, as there is no validation part to judge on)",
+        ),
+    ],
+)
+def test_the_epoch_that_is_kept_is_said(epochs, said):
+    history = [an_epoch(i, *epoch) for i, epoch in enumerate(epochs, start=1)]
+    assert kept_line(history) == said
+
+
 def test_without_a_validation_part_the_last_weights_are_kept():
     parts = tiny.parts()
     nothing = Examples([], [], "names")
@@ -611,7 +649,7 @@ def test_compare_gives_each_cell_each_seed():
         tiny.parts(),
         [config(cell=c) for c in ("elman", "gru")],
         seeds=2,
-        on_run=lambda _, run: ran.append(run),
+        watcher=Callbacks([SimpleNamespace(on_run=lambda _, run: ran.append(run))]),
     )
     assert [(r.cell, r.seed) for r in ran] == [("elman", 0), ("gru", 0), ("elman", 1), ("gru", 1)]
     assert table.runs == ran

@@ -1,8 +1,21 @@
 """Elman: train, understand and ship recurrent networks for text.
 
->>> import elman
->>> model = elman.load("models/surnames")
->>> model.predict(["Schmidt"])
+What people call, each with a page of its own, as in ``help(elman.train)``:
+
+    elman.train(data, ...)       train a model and judge it beside its baselines
+    elman.load(folder)           a trained model: predict, predict_proba, steps, embed, save
+    elman.evaluate(model, data)  judge a model on labelled data
+    elman.compare(data, ...)     several cells, each from several seeds, on the same data
+    elman.TextClassifier         the same as an estimator of scikit-learn: fit, predict, score
+    elman.callbacks              who is told of a run as it goes: a function, TensorBoard
+    elman.nn                     layers that take the place of torch.nn's: LSTM, GRU, RNN
+    elman.Recurrent              a layer of any cell, also of your own equations
+    elman.cell, elman.cells      writing a cell; those that there are
+    elman.errors                 what can go wrong; ElmanError is all of it
+
+>>> trained = elman.train("reviews.csv", cell="gru")
+>>> trained.model.predict(["Good"])
+>>> elman.load("models/reviews").predict(["Good"])
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,6 +23,11 @@ from typing import TYPE_CHECKING, Any
 from elman._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from elman import callbacks as callbacks
+    from elman import cell as cell
+    from elman import cells as cells
+    from elman import errors as errors
+    from elman import nn as nn
     from elman.api import evaluate as evaluate
     from elman.api import load as load
     from elman.api import train as train
@@ -26,16 +44,21 @@ _LAZY = {
     "load": "elman.api",
     "train": "elman.api",
 }
-__all__ = ["Recurrent", "TextClassifier", "__version__", "compare", "evaluate", "load", "train"]
+_MODULES = ("callbacks", "cell", "cells", "errors", "nn")
+# What `help` shows in full. The classes would be a thousand lines, most of them torch's.
+__all__ = ["__version__", "compare", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module 'elman' has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _MODULES:
+        return import_module(f"elman.{name}")
+    if name not in _LAZY:
+        raise AttributeError(f"module 'elman' has no attribute {name!r}")
     return getattr(import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    special = (name for name in globals() if name.startswith("__"))
+    return sorted({*special, *_LAZY, *_MODULES})

@@ -2,48 +2,93 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack, cast, get_type_hints
 
 from elman import tasks
+from elman.callbacks import Callbacks
+from elman.data.form import AS_TOLD, Form
+from elman.data.source import items_of
 from elman.data.splits import Split
+from elman.data.typed import is_table
 from elman.errors import BundleError, ConfigError
+from elman.keywords import DataOptions, TrainOptions
 from elman.training import bundle
-from elman.training.options import RunOptions, declared
-from elman.training.run import Trained, Watcher, run
-from elman.training.task import Evaluation, Predictor, Task
+from elman.training.options import ReadOptions, RunOptions, declared, meant, shorts
+from elman.training.progress import TrainingProgress, asked_for
+from elman.training.run import Trained, run
+from elman.training.task import Predictor, Task
+
+if TYPE_CHECKING:
+    from elman.tasks.classify.metrics import Classification
+    from elman.tasks.classify.predictor import TextClassifierModel
+
+    # Those of every task: of one now, a union once there are several.
+    Model: TypeAlias = TextClassifierModel
+    Scores: TypeAlias = Classification
 
 Fractions = tuple[float, float, float]
+Called = TypeVar("Called", bound=Callable[..., Any])
 
 
+def shows(keywords: type) -> Callable[[Called], Called]:
+    """Return a decorator that shows each of the ``keywords`` in the signature, for the tab key.
+
+    A function's ``**options`` are named and typed for editors by ``elman.keywords``; `help` and
+    notebooks see the signature of the function as it runs.
+    """
+    hints = get_type_hints(keywords)
+    structs = [ReadOptions, *(tasks.find(name).options for name in tasks.TASKS)]
+    defaults = {one.name: one.default for struct in structs for one in declared(struct)}
+
+    def decorate(function: Called) -> Called:
+        signature = inspect.signature(function)
+        kind = inspect.Parameter.KEYWORD_ONLY
+        shown = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        shown += [
+            inspect.Parameter(name, kind, default=defaults.get(name), annotation=hint)
+            for name, hint in hints.items()
+        ]
+        vars(function)["__signature__"] = signature.replace(parameters=shown)
+        return function
+
+    return decorate
+
+
+@shows(TrainOptions)
 def train(
-    data: str | Path,
+    data: Any,
     *,
     task: str | None = None,
     out: str | Path | None = None,
-    overwrite: bool = False,
+    force: bool = False,
     resume: bool = False,
-    valid: str | Path | None = None,
-    test: str | Path | None = None,
-    fractions: Fractions | None = None,
-    watcher: Watcher | None = None,
-    **options: Any,
-) -> Trained:
+    valid: Any = None,
+    test: Any = None,
+    split: Fractions | None = None,
+    progress: bool | None = None,
+    callbacks: Iterable[object] = (),
+    **options: Unpack[TrainOptions],
+) -> Trained[Model, Scores]:
     """Train a model and judge it beside its baselines.
 
     Args:
-        data: a file, a folder, ``-`` for stdin, or a built-in data set.
+        data: a file, a folder, ``-`` for stdin, a built-in data set, a list of these; or a table: a
+            data frame of pandas or polars, an Arrow table, a mapping of columns, a list of
+            mappings or of tuples (text, label).
         task: its name; None takes that of the built-in set, or what suits the file.
         out: the folder to write the model to; None writes nothing.
-        overwrite: replace the model that stands at ``out``.
+        force: replace the model that stands at ``out``.
         resume: go on with the run of ``out`` that was stopped.
-        valid: a file to validate on, instead of a share of ``data``.
-        test: a file to test on, instead of a share of ``data``.
-        fractions: shares of the training, validation and test parts (0.8, 0.1, 0.1; of the
+        valid: what to validate on, instead of a share of ``data``; likewise a file or a table.
+        test: what to test on, instead of a share of ``data``.
+        split: shares of the training, validation and test parts (0.8, 0.1, 0.1; of the
             classifier with ``test`` given and 5,000 texts or more 0.98, 0.02, 0).
-        watcher: is told of the run as it goes.
+        progress: show how it goes; None shows it in a notebook and on a terminal.
+        callbacks: functions, called with each epoch, or objects as ``elman.callbacks`` tells; what
+            one raises ends the run.
         **options: the task's columns (``text="review"``) and options (``cell="gru"``,
             ``epochs=3``), as ``elman train --task NAME --help`` lists them.
 
@@ -52,29 +97,42 @@ def train(
         TrainingError: the loss was not finite before the first epoch was whole.
         KeyboardInterrupt: stopped before the first epoch was whole.
     """
-    check_paths(data=data, out=out, valid=valid, test=test)
+    check_paths(out=out)
+    check_data(data=data, valid=valid, test=test)
     if resume and out is None:
         raise ConfigError("there is nothing to resume without out, the folder of the model")
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
-    columns, settings = sorted_out(chosen, options)
-    asked = make_options(chosen, settings)
+    columns, reading, settings = sorted_out(chosen, options)
+    asked = make_options(chosen, settings, beside=train.__kwdefaults__ or ())
+    shown = [TrainingProgress()] if asked_for(progress) else []
+    watcher = Callbacks(callbacks, first=shown)
     place = None if out is None else Path(out)
     if place is not None:
-        bundle.check_destination(place, overwrite=overwrite or resume)
-    split = read_split(
-        chosen, data, columns, valid=valid, test=test, fractions=fractions, seed=asked.seed
+        bundle.check_destination(place, force=force or resume)
+    parts = read_split(
+        chosen,
+        data,
+        columns,
+        form=reading.form(),
+        valid=valid,
+        test=test,
+        fractions=split,
+        seed=asked.seed,
     )
     request = {
-        "data": str(data),
+        **{name: _named(part) for name, part in (("data", data), ("valid", valid), ("test", test))},
         **columns,
-        "valid": None if valid is None else str(valid),
-        "test": None if test is None else str(test),
-        "split": None if fractions is None else ",".join(map(str, fractions)),
+        **reading.given(),
+        "split": None if split is None else ",".join(map(str, split)),
     }
-    return run(chosen, split, asked, out=place, resume=resume, watcher=watcher, request=request)
+    with watcher:
+        trained = run(
+            chosen, parts, asked, out=place, resume=resume, watcher=watcher, request=request
+        )
+    return cast("Trained[Model, Scores]", trained)
 
 
-def load(path: str | Path, *, backend: str = "auto") -> Any:
+def load(path: str | Path, *, backend: str = "auto") -> Model:
     """Read a model that `train` or a model's ``save`` wrote.
 
     Args:
@@ -89,33 +147,37 @@ def load(path: str | Path, *, backend: str = "auto") -> Any:
     """
     check_paths(data=path)
     task = task_of(path)
-    return task.load(bundle.read(path), backend=backend)
+    return cast("Model", task.load(bundle.read(path), backend=backend))
 
 
+@shows(DataOptions)
 def evaluate(
-    model: Predictor | Trained | str | Path, data: str | Path, **columns: str | None
-) -> Evaluation:
+    model: Predictor | Trained[Any, Any] | str | Path, data: Any, **options: Unpack[DataOptions]
+) -> Scores:
     """Judge a model on all examples of ``data``, as they are.
 
     Args:
         model: a model, what ``train`` returned, or a folder.
-        data: a file, a folder, ``-`` for stdin, or a built-in data set.
-        **columns: the task's columns, such as ``text="review"``.
+        data: as ``train`` takes it.
+        **options: the task's columns, such as ``text="review"``, and how files are read, such as
+            ``encoding="cp1251"``.
 
     Raises:
         BundleError, ConfigError, DataError: the request cannot work.
     """
     if isinstance(model, Trained):
-        model = model.model
+        return evaluate(model.model, data, **options)
     if isinstance(model, str | Path):
         task, predictor = task_of(model), None
     else:
         task, predictor = tasks.find(model.task), model
-    known, others = sorted_out(task, columns)
+    check_data(data=data)
+    columns, reading, others = sorted_out(task, options)
     if others:
-        raise _unknown(next(iter(others)), [*task.columns])
-    examples = task.read(data, **known)
-    return (predictor or load(cast("str | Path", model))).evaluate(examples)
+        raise _unknown(next(iter(others)), [*task.columns, *reading.__struct_fields__])
+    examples = read_all(task, data, columns, reading.form())
+    judged = (predictor or load(cast("str | Path", model))).evaluate(examples)
+    return cast("Scores", judged)
 
 
 def task_of(path: str | Path) -> Task:
@@ -133,6 +195,12 @@ def task_of(path: str | Path) -> Task:
     return tasks.find(name)
 
 
+def columns_of(task: Task, path: str | Path) -> dict[str, str]:
+    """Return the columns that a model was trained on, where they were given."""
+    options = bundle.train_options(Path(path))
+    return {name: str(options[name]) for name in task.columns if name in options}
+
+
 def check_paths(**paths: Any) -> None:
     """Refuse what cannot name a file.
 
@@ -144,33 +212,77 @@ def check_paths(**paths: Any) -> None:
             raise ConfigError(f"{name} is {path!r}; it must be a path, as a string or a Path")
 
 
+def check_data(**parts: Any) -> None:
+    """Refuse what is neither the name of a file nor a table nor a list of these.
+
+    Raises:
+        ConfigError: which argument it is.
+    """
+    for name, part in parts.items():
+        if part is None and name != "data":
+            continue
+        for item in items_of(part):
+            if not isinstance(item, str | Path) and not is_table(item):
+                raise ConfigError(
+                    f"{name} is {item!r:.80}; give a path, as a string or a Path, a data frame, "
+                    "or a list of (text, label)"
+                )
+
+
+def read_all(task: Task, data: Any, columns: Mapping[str, str | None], form: Form = AS_TOLD) -> Any:
+    """Read the examples of all files that ``data`` names.
+
+    Raises:
+        DataError: one cannot be read.
+    """
+    parts = [task.read(item, form=form, **columns) for item in items_of(data)]
+    return parts[0] if len(parts) == 1 else task.join(parts)
+
+
+def _named(data: Any) -> str | list[str] | None:
+    """Return how ``data`` can be named in a file of options; tables in memory cannot."""
+    names = [] if data is None else items_of(data)
+    if not names or not all(isinstance(name, str | Path) for name in names):
+        return None
+    return str(names[0]) if len(names) == 1 else [str(name) for name in names]
+
+
 def read_split(
     task: Task,
-    data: str | Path,
+    data: Any,
     columns: Mapping[str, str | None],
     *,
-    valid: str | Path | None = None,
-    test: str | Path | None = None,
+    form: Form = AS_TOLD,
+    valid: Any = None,
+    test: Any = None,
     fractions: Fractions | None = None,
     seed: int = 0,
 ) -> Split[Any]:
     """Read ``data`` and the parts that are given, and cut the others from ``data``.
 
     Raises:
-        ConfigError: ``fractions`` are no three shares.
+        ConfigError: ``split`` is no three shares.
         DataError: a part cannot be read.
     """
     if not isinstance(fractions, tuple | list | None):
-        raise ConfigError(f"fractions is {fractions!r}; give three shares, as (0.8, 0.1, 0.1)")
+        raise ConfigError(f"split is {fractions!r}; give three shares, as (0.8, 0.1, 0.1)")
     given = {
-        name: None if part is None else task.read(part, **columns)
+        name: None if part is None else read_all(task, part, columns, form)
         for name, part in (("valid", valid), ("test", test))
     }
-    return task.split(task.read(data, **columns), fractions=fractions, seed=seed, **given)
+    examples = read_all(task, data, columns, form)
+    return task.split(examples, fractions=fractions, seed=seed, **given)
 
 
-def make_options(task: Task, settings: Mapping[str, Any]) -> RunOptions:
+def make_options(
+    task: Task, settings: Mapping[str, Any], *, beside: Iterable[str] = ()
+) -> RunOptions:
     """Return a task's options, each checked, its cells found.
+
+    Args:
+        task: whose they are.
+        settings: those that are given.
+        beside: what else the caller takes, for who misspells it.
 
     Raises:
         ConfigError: there is no such option, or its value cannot work.
@@ -179,7 +291,9 @@ def make_options(task: Task, settings: Mapping[str, Any]) -> RunOptions:
     names = [one.name for one in declared(task.options)]
     for name in settings:
         if name not in names:
-            raise _unknown(name, [*task.columns, *names])
+            reading = [one.name for one in declared(ReadOptions)]
+            known = [*beside, *task.columns, *reading, *names]
+            raise _unknown(name, known, shorts(task.options))
     options = task.options(**settings)
     options.cells()
     return options
@@ -187,11 +301,11 @@ def make_options(task: Task, settings: Mapping[str, Any]) -> RunOptions:
 
 def sorted_out(
     task: Task, options: Mapping[str, Any]
-) -> tuple[dict[str, str | None], dict[str, Any]]:
-    """Return what names columns, and the other options.
+) -> tuple[dict[str, str | None], ReadOptions, dict[str, Any]]:
+    """Return what names columns, what says how files are read, and the other options.
 
     Raises:
-        ConfigError: a column is neither a name nor a number.
+        ConfigError: a column is neither a name nor a number, or the way to read cannot be.
     """
     columns: dict[str, str | None] = {}
     for name in task.columns:
@@ -200,11 +314,12 @@ def sorted_out(
             raise ConfigError(f"{name} is {value!r}; it must be a column's name or number from 1")
         if value is not None:
             columns[name] = str(value)
-    settings = {name: value for name, value in options.items() if name not in task.columns}
-    return columns, settings
+    rest = {name: value for name, value in options.items() if name not in task.columns}
+    reading = {one.name: rest.pop(one.name) for one in declared(ReadOptions) if one.name in rest}
+    return columns, ReadOptions(**reading), rest
 
 
-def _unknown(name: str, known: list[str]) -> ConfigError:
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+def _unknown(name: str, known: list[str], shorts: Mapping[str, str] | None = None) -> ConfigError:
+    near = meant(name, known, shorts)
+    hint = f"did you mean {near}?" if near else f"there are {', '.join(known)}"
     return ConfigError(f"there is no option {name}; {hint}")

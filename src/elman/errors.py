@@ -20,6 +20,10 @@ class DataError(ElmanError, ValueError):
     """A file or table cannot be read as what it was given for."""
 
 
+class InputError(DataError, TypeError):
+    """What was given from Python as texts is none, or one of them is missing."""
+
+
 class CellError(ElmanError):
     """A cell's equations cannot be traced, verified or found."""
 

@@ -107,6 +107,11 @@ class ToyPredictor:
         loss, count = self.module.loss(examples.lines, self.characters)
         return Scored(count, float(loss))
 
+    @torch.inference_mode()
+    def predictions(self, examples):
+        for line in examples.lines:
+            yield {"text": line, "nats": float(self.module.loss([line], self.characters)[0])}
+
     def parts(self):
         recurrent = self.module.recurrent
         config = Config(

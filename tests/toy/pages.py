@@ -11,6 +11,10 @@ def network_line(learner):
     return f"{learner.options.hidden_size} units"
 
 
+def findings(found, *, width):
+    yield f"{found.rows} lines"
+
+
 def verdict(report):
     return ()
 
@@ -27,8 +31,9 @@ def answer(row, model, *, width):
     yield f"{row['text']}: {row['continued']}"
 
 
-def tsv(row):
-    return [row["text"], row["continued"]]
+def fields(row, *, inputs):
+    text = {"text": row["text"]} if inputs else {}
+    return {**text, "continued": row["continued"]}
 
 
 def truncated(count, model):

@@ -9,15 +9,18 @@ from typing import Annotated
 
 import numpy as np
 
+from elman.data import readers
+from elman.data.form import AS_TOLD, Facts
 from elman.data.splits import Split
 from elman.errors import DataError
 from elman.training.options import NetworkOptions, Option, Options
-from elman.training.task import Baseline, Evaluation, Metric
+from elman.training.task import Baseline, Evaluation, Findings, Metric
 
 name = "toy"
 summary = "Train a network that continues lines."
 formats = "Reads lines of text."
 columns = {}
+input_columns = ()
 metrics = {"nats": Metric("nats", higher_is_better=False, headline=True)}
 
 
@@ -50,6 +53,7 @@ class Lines:
     lines: list[str]
     source: str
     notes: tuple[str, ...] = ()
+    facts: tuple[Facts, ...] = ()
 
     def __len__(self):
         return len(self.lines)
@@ -59,14 +63,30 @@ class Lines:
 
 
 def claims(data):
-    return Path(data).suffix == ".toy"
+    return isinstance(data, str | Path) and Path(data).suffix == ".toy"
 
 
-def read(data):
+def read(data, *, form=AS_TOLD):
     lines = Path(data).read_text(encoding="utf-8").split()
     if not lines:
         raise DataError(f"{data} is empty; give lines of text")
-    return Lines(lines, str(data))
+    return Lines(lines, str(data), facts=(Facts(str(data), "lines"),))
+
+
+def join(parts):
+    return Lines([line for part in parts for line in part.lines], parts[0].source)
+
+
+def read_inputs(data, *, form=AS_TOLD, likely=None):
+    return readers.read_inputs(data, form=form)
+
+
+class Found(Findings, frozen=True):
+    characters: int
+
+
+def inspect(examples, others):
+    return Found(len(examples), [*examples.notes], len({*"".join(examples.lines)}))
 
 
 def split(examples, *, fractions=None, seed=0, valid=None, test=None):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from elman.cli import options
-from elman.cli.options import DATA_TEXT, Data, option
+from elman.cli.options import DATA_TEXT, option
 from elman.data.splits import parse_fractions
 from elman.training.task import Task
 
@@ -31,11 +31,11 @@ def command(argv: Sequence[str]) -> Callable[..., int]:
     config = {name: value for name, value in given.items() if name not in _OF_TRAIN}
     task = options.task_for(argv, config)
 
-    def compare(data: str, **given: Any) -> int:
-        return _compare(data, **{**given, "task": task})
+    def compare(*data: str, **given: Any) -> int:
+        return _compare(options.data_given(data), **{**given, "task": task})
 
     parameters = [
-        inspect.Parameter("data", inspect.Parameter.POSITIONAL_ONLY, annotation=Data),
+        options.DATA,
         *options.task_options(),
         *options.data_options(task),
         *_OPTIONS,
@@ -44,7 +44,7 @@ def command(argv: Sequence[str]) -> Callable[..., int]:
     return options.with_signature(compare, parameters, text=_TEXT, defaults=config)
 
 
-_OF_TRAIN = ("cell", "seed", "out", "force", "resume")
+_OF_TRAIN = ("cell", "seed", "out", "force", "resume", "predictions")
 
 _OPTIONS = [
     option(
@@ -60,7 +60,7 @@ _OPTIONS = [
 
 
 def _compare(
-    data: str,
+    data: str | list[str],
     *,
     task: Task,
     cells: str,
@@ -79,8 +79,9 @@ def _compare(
         task=task.name,
         cells=cells,
         seeds=seeds,
-        fractions=fractions,
-        on_run=None if json else screen.print_run,
+        split=fractions,
+        progress=False,
+        callbacks=[] if json else [SimpleNamespace(on_run=screen.print_run)],
         **given,
     )
     if json:

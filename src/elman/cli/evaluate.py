@@ -9,8 +9,11 @@ from typing import Any
 
 from elman import api, tasks
 from elman.cli import options
-from elman.cli.options import DATA_TEXT, Data
-from elman.training.task import Task
+from elman.cli.options import DATA_TEXT, option
+from elman.data import output
+from elman.data.source import items_of
+from elman.training.options import ReadOptions
+from elman.training.task import Predictor, Task
 
 _TEXT = f"""Score a trained model on labelled examples.
 
@@ -30,29 +33,74 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
     """Return the command with the options of the model that ``argv`` names."""
     task = options.task_of_model(argv)
 
-    def evaluate(model: Path, data: str, **given: Any) -> None:
-        _evaluate(api.task_of(model), model, data, **given)
+    def evaluate(model: Path, *data: str, **given: Any) -> None:
+        _evaluate(api.task_of(model), model, options.data_given(data), **given)
 
-    positional = inspect.Parameter.POSITIONAL_ONLY
     parameters = [
-        inspect.Parameter("model", positional, annotation=Path),
-        inspect.Parameter("data", positional, annotation=Data),
+        inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
+        options.DATA,
         *options.column_options(task),
+        *options.options_of(ReadOptions),
+        *_OUTPUT,
         options.json_option(),
     ]
     return options.with_signature(evaluate, parameters, text=_TEXT)
 
 
-def _evaluate(task: Task, model: Path, data: str, *, json: bool, **columns: str | None) -> None:
-    from elman.cli import screen
-    from elman.text.terminal import plain
+_OUTPUT = [
+    option(
+        "out",
+        Path | None,
+        None,
+        "A file for the answer to each example: .csv, .tsv or .jsonl.",
+        panel="output",
+        rule="none",
+        short="-o",
+    ),
+    option(
+        "force",
+        bool,
+        False,
+        "Replace the file that stands at --out.",
+        panel="output",
+        flag=True,
+        short="-f",
+    ),
+]
 
-    examples = task.read(data, **columns)
+
+def _evaluate(
+    task: Task,
+    model: Path,
+    data: str | list[str],
+    *,
+    out: Path | None,
+    force: bool,
+    json: bool,
+    **given: Any,
+) -> None:
+    from elman.cli import screen
+
+    if out is not None:
+        output.check_place(out, "--out", overwrite=force, sources=map(str, items_of(data)))
+    columns, reading, _ = api.sorted_out(task, given)
+    examples = api.read_all(task, data, columns, reading.form())
     predictor = api.load(model)
     scores = predictor.evaluate(examples)
     if json:
         screen.print_json(scores, data=data, model=str(model))
-        return
+    else:
+        _print(task, examples, scores, predictor)
+    if out is not None:
+        output.write_rows(out, predictor.predictions(examples))
+        if not json:
+            screen.print_written(out)
+
+
+def _print(task: Task, examples: Any, scores: Any, predictor: Predictor) -> None:
+    from elman.cli import screen
+    from elman.text.terminal import plain
+
     terminal = screen.console()
     terminal.print(f"{plain(examples.source)}: {scores.count:,} judged")
     for note in examples.notes:

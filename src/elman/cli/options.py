@@ -6,7 +6,6 @@ option stands in the source once, and `--help` shows those of that task and no o
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from cyclopts import Group, Parameter
 from elman import tasks
 from elman.errors import ConfigError, DataError, ElmanError
 from elman.training.bundle import is_bundle
-from elman.training.options import PANELS, declared
+from elman.training.options import PANELS, ReadOptions, declared, meant
 from elman.training.task import Task
 
 _PANELS = {name: Group(name.title(), sort_key=i) for i, name in enumerate(PANELS)}
@@ -33,11 +32,24 @@ def _not_an_option(_: object, value: str) -> None:
 
 
 # `-` is stdin; what else begins with a hyphen is a mistyped option and no file.
-Data = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
+# It stays a string: that it may be a path tells shells to complete it.
+Data = Annotated[str | Path, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
 Json = Annotated[bool, Parameter(negative=())]
 Flag = Annotated[bool, Parameter(negative=())]
 
-DATA_TEXT = "File, folder, `-`, or a name that `elman datasets` lists."
+DATA_TEXT = "Files, a folder, `-`, or a name that `elman datasets` lists."
+DATA = inspect.Parameter("data", inspect.Parameter.VAR_POSITIONAL, annotation=Data)
+
+
+def data_given(data: Sequence[str]) -> str | list[str]:
+    """Return what a command line has for DATA: one name, or several.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not data:
+        raise ConfigError("DATA is missing: name a file, a folder or a built-in data set")
+    return data[0] if len(data) == 1 else list(data)
 
 
 def option(
@@ -49,6 +61,7 @@ def option(
     panel: str,
     rule: str = "",
     flag: bool = False,
+    short: str = "",
 ) -> inspect.Parameter:
     """Return one option of a command.
 
@@ -60,10 +73,13 @@ def option(
         panel: the group in which ``--help`` shows it.
         rule: what a default of None becomes.
         flag: whether there is no ``--no-NAME``.
+        short: a second name, as it is written.
     """
     # Cyclopts itself shows a default that is not None.
     help_ = f"{text} [default: {rule}]" if rule and default is None else text
-    details: dict[str, Any] = {"negative": ()} if flag else {}
+    details: dict[str, Any] = {"negative": (), "show_default": False} if flag else {}
+    if short:
+        details["alias"] = short
     annotation = Annotated[kind, Parameter(help=help_, group=_PANELS[panel], **details)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
@@ -82,6 +98,7 @@ def options_of(
             one.option.text,
             panel=one.option.panel,
             rule=one.rule,
+            short=one.option.short,
         )
         for one in declared(struct)
         if one.name not in without
@@ -103,22 +120,27 @@ def column_options(task: Task) -> list[inspect.Parameter]:
     ]
 
 
+def input_options(task: Task) -> list[inspect.Parameter]:
+    """Return an option for each column that is answered."""
+    return [one for one in column_options(task) if one.name in task.input_columns]
+
+
 def data_options(task: Task) -> list[inspect.Parameter]:
     """Return the options that say how data are read and cut."""
-    rows = {
-        "valid": ("A file to validate on.", "a share of DATA"),
-        "test": ("A file to test on.", "a share of DATA"),
-        "split": (
-            "Shares of training, validation and test.",
-            "0.8,0.1,0.1; see docs/data.md for --test",
-        ),
-    }
+    share = "a share of DATA"
     return [
         *column_options(task),
-        *(
-            option(name, str | None, None, text, panel="data", rule=rule)
-            for name, (text, rule) in rows.items()
+        option("valid", list[str] | None, None, "Files to validate on.", panel="data", rule=share),
+        option("test", list[str] | None, None, "Files to test on.", panel="data", rule=share),
+        option(
+            "split",
+            str | None,
+            None,
+            "Shares of training, validation and test.",
+            panel="data",
+            rule="0.8,0.1,0.1; see docs/data.md for --test",
         ),
+        *options_of(ReadOptions),
     ]
 
 
@@ -163,25 +185,42 @@ def with_signature(
         ConfigError: the file names an option that there is not.
     """
     named = {parameter.name: parameter for parameter in parameters}
+    words: tuple[str, ...] = ()
     for name, value in (defaults or {}).items():
         if name not in named or name == "config":
-            near = difflib.get_close_matches(name, named, n=1)
-            hint = f"did you mean {near[0]}?" if near else "`--help` lists those that there are"
+            near = meant(name, named, _shorts(parameters))
+            hint = f"did you mean {near}?" if near else "`--help` lists those that there are"
             if isinstance(value, dict):
                 hint = "options stand at the top, in no [table]"
             raise ConfigError(f"--config names {name}, which is no option of this command; {hint}")
+        if named[name].kind is inspect.Parameter.VAR_POSITIONAL:
+            values = value if isinstance(value, list) else [value]
+            if not values or not all(isinstance(one, str) for one in values):
+                raise ConfigError(f"--config: {name} is {value!r}; it must be text")
+            words = tuple(values)
+            continue
         value = _config_value(name, value, named[name].annotation)
         named[name] = named[name].replace(default=value)
     signature = inspect.Signature([*named.values()])
 
     def command(*args: Any, **given: Any) -> Any:
-        bound = signature.bind(*args, **given)  # Cyclopts passes what was given alone
+        bound = signature.bind(*(args or words), **given)  # Cyclopts passes what was given alone
         bound.apply_defaults()
         return function(*bound.args, **bound.kwargs)
 
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__doc__ = text
     return command
+
+
+def _shorts(parameters: Iterable[inspect.Parameter]) -> dict[str, str]:
+    """Return the options that have a second name, by that name without its dashes."""
+    return {
+        alias.lstrip("-"): one.name
+        for one in parameters
+        for details in getattr(one.annotation, "__metadata__", ())
+        for alias in details.alias or ()
+    }
 
 
 def _config_value(name: str, value: Any, annotation: Any) -> Any:
@@ -192,6 +231,10 @@ def _config_value(name: str, value: Any, annotation: Any) -> Any:
     """
     kind = get_args(annotation)[0]  # of Annotated
     kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if list[str] in kinds:
+        values = value if isinstance(value, list) else [value]
+        if all(isinstance(one, str) for one in values):
+            return values
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if bool in kinds and isinstance(value, bool):
         return value
@@ -199,10 +242,10 @@ def _config_value(name: str, value: Any, annotation: Any) -> Any:
         return value
     if any(get_origin(one) is Literal and value in get_args(one) for one in kinds):
         return value
-    if Path in kinds and isinstance(value, str):
-        return Path(value)
     if str in kinds and isinstance(value, str):
         return value
+    if Path in kinds and isinstance(value, str):
+        return Path(value)
     if str in kinds and number:  # a column by its number
         return str(value)
     if str in kinds and isinstance(value, list) and all(isinstance(v, int | float) for v in value):
@@ -262,15 +305,19 @@ def task_for(argv: Sequence[str], config: Mapping[str, Any]) -> Task:
 
 
 def _positional(argv: Sequence[str]) -> list[str]:
-    """Return the words that are no options and follow no option that takes a value."""
-    flags = ("--force", "--resume", "--json", "--no-")
+    """Return the words that are no options and no values of options."""
+    flags = {"--force", "-f", "--resume", "--json"}
+    for struct in (ReadOptions, *(tasks.find(name).options for name in tasks.TASKS)):
+        known = declared(struct)
+        flags |= {f"--{one.name.replace('_', '-')}" for one in known if one.kind is bool}
+
+    def takes_next(word: str) -> bool:
+        attached = "=" in word or (word[1:2] != "-" and len(word) > 2)  # -e3
+        option = word.startswith("-") and word != "-" and not word.startswith("--no-")
+        return option and word not in flags and not attached
+
     pairs = zip(["", *argv], argv, strict=False)
-    return [
-        word
-        for before, word in pairs
-        if not word.startswith("-")
-        and (not before.startswith("--") or before.startswith(flags) or "=" in before)
-    ]
+    return [word for before, word in pairs if not (word.startswith("-") or takes_next(before))]
 
 
 def value_of(argv: Sequence[str], name: str) -> str | None:

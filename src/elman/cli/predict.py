@@ -4,54 +4,81 @@ from __future__ import annotations
 
 import inspect
 import queue
-import shutil
+import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
-
 from elman import api, tasks
-from elman.cli import options
+from elman.cli import answers, options
+from elman.cli.answers import Answered
 from elman.cli.options import option
-from elman.errors import ConfigError
-from elman.training.task import Predictor, Task
+from elman.data import output
+from elman.data.examples import Inputs
+from elman.data.files import check_readable
+from elman.data.form import Form
+from elman.errors import ConfigError, DataError
+from elman.training.options import ReadOptions
+from elman.training.task import Task
 
-# Lines answered together when they come fast; a slow source is answered line by line.
+# Inputs answered together when they come fast; a slow source is answered line by line.
 CHUNK = 1024
 
-_TEXT = """Answer texts with a trained model, given as arguments or one a line on stdin.
+_TEXT = """Answer texts with a trained model: given as words, in FILES, or one a line on stdin.
 
 Parameters
 ----------
 model
     Folder of a trained model.
-texts
-    Texts; without any, lines are read from stdin and answered in order as they come.
+inputs
+    Texts; or files, read as `train` reads them, whose other columns are kept; without any, lines
+    are read from stdin and answered in order as they come. What stands after `--` is a text.
 """
 
 
 def command(argv: Sequence[str]) -> Callable[..., None]:
     """Return the command with the options of the model that ``argv`` names."""
     task = options.task_of_model(argv)
+    as_texts = "--" in argv
 
-    def predict(model: Path, *texts: str, **given: Any) -> None:
-        _predict(api.task_of(model), model, texts, **given)
+    def predict(model: Path, *inputs: str, **given: Any) -> None:
+        _predict(api.task_of(model), model, inputs, as_texts=as_texts, **given)
 
     parameters = [
         inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
-        inspect.Parameter("texts", inspect.Parameter.VAR_POSITIONAL, annotation=str),
+        inspect.Parameter("inputs", inspect.Parameter.VAR_POSITIONAL, annotation=str),
+        *options.input_options(task),
+        *options.options_of(ReadOptions, without=("drop_unlabelled",)),
         *options.options_of(task.answers),
+        option(
+            "out",
+            Path | None,
+            None,
+            "A file for the answers: .csv, .tsv or .jsonl; the columns of FILES are kept.",
+            panel="output",
+            rule="stdout",
+            short="-o",
+        ),
+        option(
+            "force",
+            bool,
+            False,
+            "Replace the file that stands at --out.",
+            panel="output",
+            flag=True,
+            short="-f",
+        ),
         options.json_option(
-            "Print one JSON document on stdout: an array with an object for each text."
+            "Print one JSON document on stdout: an array with an object for each input."
         ),
         option(
             "format",
-            Literal["text", "tsv"],
+            Literal["text", "tsv", "csv", "jsonl"],
             "text",
-            "tsv prints a line for each text: the text, then its answer, then a note.",
+            "How stdout is written. tsv has a line for each input; in it \\\\t, \\\\n and "
+            "\\\\\\\\ stand for tabs, line ends and backslashes.",
             panel="output",
         ),
     ]
@@ -59,87 +86,136 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
 
 
 def _predict(
-    task: Task, model: Path, texts: Sequence[str], *, json: bool, format: str, **answers: Any
+    task: Task,
+    model: Path,
+    inputs: Sequence[str],
+    *,
+    as_texts: bool,
+    out: Path | None,
+    force: bool,
+    json: bool,
+    format: str,
+    **given: Any,
 ) -> None:
-    asked = task.answers(**answers)  # checks them
-    if json and format == "tsv":
-        raise ConfigError("--json and --format tsv exclude each other; leave one out")
+    columns, reading, rest = api.sorted_out(task, given)
+    asked = task.answers(**rest)  # checks them
+    format = "json" if json and format == "text" else format
+    if json and format != "json":
+        raise ConfigError(f"--json and --format {format} exclude each other; leave one out")
+    if out is not None and format != "text":
+        raise ConfigError("--out has its format from its suffix; leave out --json and --format")
+    files = [] if as_texts else _files_among(inputs)
+    if out is not None:
+        output.check_place(out, "--out", overwrite=force, sources=files)
+    form, said = reading.form(), bool(columns) or bool(reading.given())
+    if files or (said and not inputs):
+        found = _read_all(task, model, files or ["-"], form, columns)
+    elif said:
+        raise ConfigError(
+            "texts that are given as words have no columns and no form; leave out "
+            f"--{next(iter({**columns, **reading.given()})).replace('_', '-')}"
+        )
+    else:
+        found = None
     predictor = api.load(model)
-    write: Writer = _WRITERS["json" if json else format]
     truncated = 0
 
-    def rows() -> Iterator[list[dict[str, Any]]]:
+    def answered() -> Iterator[Answered]:
         nonlocal truncated
-        for chunk in [list(texts)] if texts else _chunks(_stdin()):
-            answered = predictor.answer(chunk, **asked.to_dict())
-            truncated += sum("truncated" in row for row in answered)
-            yield answered
+        for chunk, kept in _chunks_of(inputs, found):
+            rows = predictor.answer(chunk, **asked.to_dict())
+            truncated += sum("truncated" in row for row in rows)
+            yield Answered(rows, kept)
 
-    write(rows(), task, predictor)
+    answers.write(answered(), task, predictor, format=format, out=out)
     if truncated:
-        said = tasks.pages(task).truncated(truncated, predictor)
-        print(f"elman: {said}", file=sys.stderr)
+        _say(tasks.pages(task).truncated(truncated, predictor))
+    if out is not None:
+        _say(f"saved to {out}")
 
 
-Chunks = Iterable[list[dict[str, Any]]]
-Writer = Callable[[Chunks, Task, Predictor], None]
+def _say(text: str) -> None:
+    print(f"elman: {text}", file=sys.stderr)
 
 
-def _write_json(chunks: Chunks, *_: object) -> None:
-    first = True
-    for rows in chunks:
-        for row in rows:
-            print("[" if first else ",")
-            sys.stdout.write(msgspec.json.encode(_whole(row)).decode())
-            first = False
-        sys.stdout.flush()
-    print("[]" if first else "\n]")
+# ---------------------------------------------------------------------------------------------
+# What is to be answered
 
 
-def _write_tsv(chunks: Chunks, task: Task, _: Predictor) -> None:
-    fields = tasks.pages(task).tsv
-    for rows in chunks:
-        for row in rows:
-            print(_writable("\t".join(" ".join(field.split()) for field in fields(row))))
-        sys.stdout.flush()
+_FILE = re.compile(r"\S+\.(csv|tsv|tab|txt|jsonl|ndjson|json|parquet)(\.gz)?", re.IGNORECASE)
 
 
-def _write_text(chunks: Chunks, task: Task, predictor: Predictor) -> None:
-    answer, terminal = tasks.pages(task).answer, None
-    width = shutil.get_terminal_size().columns
-    for rows in chunks:
-        for row in rows:
-            for line in answer(row, predictor, width=width):
-                if isinstance(line, str):  # thousands of them: Rich would take most of the time
-                    print(_writable(line))
-                else:
-                    terminal = terminal or _terminal()
-                    terminal.print(line, no_wrap=True, overflow="crop")
-        sys.stdout.flush()
+def _files_among(inputs: Sequence[str]) -> list[str]:
+    """Return the inputs if they are files, and none if they are texts.
+
+    Raises:
+        DataError: an input has the name of a file that there is not, or some are texts.
+    """
+    files = [word for word in inputs if word == "-" or _exists(word)]
+    for word in inputs:
+        if word not in files and _FILE.fullmatch(word):
+            try:
+                check_readable(word)
+            except DataError as error:
+                raise DataError(f"{error} (to answer it as a text, put it after --)") from error
+    if files and len(files) < len(inputs):
+        other = next(word for word in inputs if word not in files)
+        raise DataError(
+            f"{files[0]!r} is a file and {other!r} is none; give files or texts, and put texts "
+            "that are called like a file after --"
+        )
+    return files
 
 
-def _terminal() -> Any:
-    from elman.cli import screen
+def _exists(word: str) -> bool:
+    try:
+        return word != "" and Path(word).exists()  # the path "" is this folder
+    except (OSError, ValueError):
+        return False
 
-    return screen.console()
+
+def _read_all(
+    task: Task, model: Path, files: Sequence[str], form: Form, columns: Mapping[str, str | None]
+) -> list[Inputs]:
+    """Read files, and say on stderr what there is to say of them."""
+    likely = api.columns_of(task, model)
+    found = [task.read_inputs(file, form=form, likely=likely, **columns) for file in files]
+    for inputs, file in zip(found, files, strict=True):
+        _say(f"{inputs.facts.source}: {answers.read_line(inputs, tasks.pages(task).NOUN)}")
+        for note in inputs.notes:
+            _say(f"{inputs.facts.source}: {note}")
+        if [*inputs.table] != [*found[0].table]:
+            raise DataError(
+                f"{file} has other columns than {files[0]}; answer files of the same columns at "
+                "once, others one by one"
+            )
+    return found
 
 
-_WRITERS: dict[str, Writer] = {
-    "json": _write_json,
-    "tsv": _write_tsv,
-    "text": _write_text,
-}
+def _chunks_of(
+    inputs: Sequence[str], found: list[Inputs] | None
+) -> Iterator[tuple[list[str], list[dict[str, str | None]] | None]]:
+    """Yield what is answered at once, and the columns that are kept beside it."""
+    if found is None:
+        chunks = [list(inputs)] if inputs else _as_they_come(_stdin())
+        yield from ((chunk, None) for chunk in chunks)
+        return
+    for part in found:
+        for start in range(0, len(part.inputs), CHUNK):
+            rows = range(start, min(start + CHUNK, len(part.inputs)))
+            kept = [{name: cells[i] for name, cells in part.table.items()} for i in rows]
+            yield part.inputs[start : start + CHUNK], kept
 
 
 def _stdin() -> Iterator[str]:
-    from elman.data.readers import read_texts
+    from elman.data.readers import read_lines
 
-    if sys.stdin.isatty():
-        print("elman: one text a line; Ctrl-D ends", file=sys.stderr)
-    return read_texts("-")
+    if sys.stdin is not None and sys.stdin.isatty():
+        _say("one text a line; Ctrl-D ends")
+    return read_lines("-")
 
 
-def _chunks(lines: Iterator[str]) -> Iterator[list[str]]:
+def _as_they_come(lines: Iterator[str]) -> Iterator[list[str]]:
     """Yield lines as they come: all that are there, at most CHUNK at once.
 
     A thread reads ahead, so that a line typed by a person is answered at once and ten thousand
@@ -175,18 +251,3 @@ def _chunks(lines: Iterator[str]) -> Iterator[list[str]]:
             yield chunk
         if ended and item is not None:
             raise item  # type: ignore[misc]
-
-
-def _whole(value: Any) -> Any:
-    """Replace lone surrogates, which no encoding can write."""
-    if isinstance(value, str):
-        return _writable(value)
-    if isinstance(value, dict):
-        return {_whole(k): _whole(v) for k, v in value.items()}
-    if isinstance(value, Sequence):
-        return [_whole(v) for v in value]
-    return value
-
-
-def _writable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()

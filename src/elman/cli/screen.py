@@ -2,39 +2,60 @@
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
 from elman import tasks
-from elman.text.terminal import counted, plain
+from elman.text.terminal import UNBOUNDED, counted, plain, width_of
+from elman.training.history import Epoch, kept_line
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from elman.data.splits import Split
     from elman.lab.compare import Comparison, Run
-    from elman.training.history import Epoch
     from elman.training.run import Fitted
     from elman.training.task import Learner, Metric, Report, Task
     from elman.training.trainer import Progress
 
 REFRESH = 0.1  # seconds between two changes of the progress bar
+_TRAILING = re.compile(r" +$", re.MULTILINE)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that marks nothing up but what is asked for."""
+    """Return a console that marks up what is asked for alone, and wraps in terminals alone."""
     from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    unbounded = width_of(stream) == UNBOUNDED
+    size: dict[str, Any] = {"width": UNBOUNDED, "height": 25} if unbounded else {}
 
     class Screen(Console):
         def on_broken_pipe(self) -> None:
             raise BrokenPipeError  # `elman ... | head` is no failure: `run` knows what to do
 
-    return Screen(stderr=stderr, highlight=False, soft_wrap=False)
+    file: Any = _Trimmed(stream)
+    return Screen(file=file, highlight=False, soft_wrap=False, **size)
+
+
+class _Trimmed:
+    """A stream without the blanks with which Rich fills lines up."""
+
+    def __init__(self, stream: IO[str]):
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        self._stream.write(_TRAILING.sub("", text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def print_json(value: Any, **more: Any) -> None:
@@ -56,6 +77,7 @@ class TrainingScreen:
         self._bar: Any = None
         self._bar_id: Any = None
         self._next = 0.0
+        self._highest = -math.inf
 
     def __enter__(self) -> TrainingScreen:
         return self
@@ -123,32 +145,42 @@ class TrainingScreen:
         assert self._task is not None
         metrics = [(name, self._task.metrics[name]) for name in epoch.metrics]
         if self._columns is None:
+            if epoch.epoch > 1:  # resumed: what stood before is not known here
+                self._highest = math.inf
             self._columns = [metric.title for _, metric in metrics]
             names = "".join(f"  {title:>8}" for title in self._columns)
             self.console.print(
-                f"[dim]epoch    loss{names}   score  {self._unit + '/s':>8}[/]", soft_wrap=True
+                f"[dim]epoch    loss{names}   score   {self._unit + '/s':>8}[/]", soft_wrap=True
             )
-        score = "     –" if epoch.score is None else f"{epoch.score:6.4f}"
+        score = "     – " if epoch.score is None else f"{epoch.score:6.4f}{self._mark(epoch.score)}"
         values = "".join(
             f"  {epoch.metrics[name]:{max(len(metric.title), 8)}.{metric.digits}f}"
             for name, metric in metrics
         )
-        best = " [green]kept[/]" if epoch.best else ""
         self.console.print(
-            f"{epoch.epoch:5d}  {epoch.loss:6.3f}{values}  {score}  {epoch.per_second:8,.0f}{best}",
+            f"{epoch.epoch:5d}  {epoch.loss:6.3f}{values}  {score}  {epoch.per_second:8,.0f}",
             soft_wrap=True,
         )
 
+    def _mark(self, score: float) -> str:
+        """Return a star for the highest score so far."""
+        higher = score > self._highest
+        self._highest = max(score, self._highest)
+        return "[green]*[/]" if higher else " "
+
     def end(self, fitted: Fitted) -> None:
-        """Say why training was cut short, if it was; with --json too, as stderr is free."""
+        """Say which epoch is kept and why training ended; with --json too if it was cut short."""
         self._end_bar()
+        if not self.quiet:
+            ended = f"; training ended {fitted.ended}" if fitted.ended else ""
+            self.console.print(f"{kept_line(fitted.history)}{ended}")
         if fitted.stopped:
             print(f"elman: {fitted.stopped}; the best weights so far are kept", file=sys.stderr)
         elif not self.quiet:
             self.console.print("[dim]scoring the network and its baselines on the test part …[/]")
 
 
-def print_report(report: Report, *, out: Path, failed: bool) -> None:
+def print_report(report: Report[Any], *, out: Path, failed: bool) -> None:
     """Print what `train` found."""
     from rich.table import Table
 
@@ -167,6 +199,8 @@ def print_report(report: Report, *, out: Path, failed: bool) -> None:
         table.add_row(plain(name), *_shown(headline, metrics), f"{seconds:.1f}", style=style)
     screen.print(f"\n[bold]Test: {counted(report.test.count, pages.NOUN)}[/]")
     screen.print(table)
+    for note in report.test_notes:
+        screen.print(f"  · {plain(note)}")
     if not report.baselines:
         screen.print("  The baselines are left out, as training was cut short")
     for line in pages.verdict(report):
@@ -177,6 +211,11 @@ def print_report(report: Report, *, out: Path, failed: bool) -> None:
     if report.stopped and not failed:
         screen.print("Go on where it stopped with the same command and --resume")
     screen.print(f"Try: elman predict {plain(name)} {plain(pages.suggestion(report))}")
+
+
+def print_written(path: Path) -> None:
+    """Say where the answers to examples are."""
+    console().print(f"Answers: [bold]{plain(str(path))}[/]")
 
 
 def print_all(renderables: Iterable[Any], screen: Console) -> None:

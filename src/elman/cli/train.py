@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,9 @@ from typing import Any
 
 from elman import api
 from elman.cli import options
-from elman.cli.options import DATA_TEXT, Data, option
+from elman.cli.options import DATA_TEXT, option
+from elman.data import output
+from elman.data.source import items_of
 from elman.data.splits import parse_fractions
 from elman.errors import ConfigError
 from elman.training.task import Task
@@ -28,11 +29,11 @@ def command(argv: Sequence[str]) -> Callable[..., int]:
     config = options.read_config(argv)
     task = options.task_for(argv, config)
 
-    def train(data: str, **given: Any) -> int:
-        return _train(data, **{**given, "task": task})
+    def train(*data: str, **given: Any) -> int:
+        return _train(options.data_given(data), **{**given, "task": task})
 
     parameters = [
-        inspect.Parameter("data", inspect.Parameter.POSITIONAL_ONLY, annotation=Data),
+        options.DATA,
         *options.task_options(),
         *options.data_options(task),
         *options.options_of(task.options),
@@ -55,14 +56,16 @@ _OUTPUT = [
         "Folder of the model.",
         panel="output",
         rule="models/NAME, or models/NAME-2 and so on",
+        short="-o",
     ),
     option(
         "force",
         bool,
         False,
-        "Replace the model or the stopped run that stands at --out.",
+        "Replace what stands at --out, be it a stopped run, and at --predictions.",
         panel="output",
         flag=True,
+        short="-f",
     ),
     option(
         "resume",
@@ -72,17 +75,26 @@ _OUTPUT = [
         panel="output",
         flag=True,
     ),
+    option(
+        "predictions",
+        Path | None,
+        None,
+        "A file for the answers to the test part: .csv, .tsv or .jsonl.",
+        panel="output",
+        rule="none",
+    ),
     options.json_option(),
 ]
 
 
 def _train(
-    data: str,
+    data: str | list[str],
     *,
     task: Task,
     out: Path | None,
     force: bool,
     resume: bool,
+    predictions: Path | None,
     json: bool,
     split: str | None,
     config: Path | None,
@@ -92,22 +104,28 @@ def _train(
     from elman.training.checkpoint import training_folder
 
     fractions = None if split is None else parse_fractions(split)
-    place = _destination(None if out is None else Path(out), data, resume=resume)
+    first = data if isinstance(data, str) else data[0]
+    place = _destination(None if out is None else Path(out), first, resume=resume)
     if training_folder(place).exists() and not (force or resume):
         raise ConfigError(
             f"a stopped run stands in {training_folder(place)}; add --resume to go on with it, "
             "--force to begin anew, or choose another --out"
         )
+    if predictions is not None:
+        parts = (data, given["valid"], given["test"])
+        sources = [str(item) for part in parts if part is not None for item in items_of(part)]
+        output.check_place(predictions, "--predictions", overwrite=force, sources=sources)
     try:
         with screen.TrainingScreen(quiet=json) as watcher:
             trained = api.train(
                 data,
                 task=task.name,
                 out=place,
-                overwrite=force,
+                force=force,
                 resume=resume,
-                fractions=fractions,
-                watcher=watcher,
+                split=fractions,
+                progress=False,
+                callbacks=[watcher],
                 **given,
             )
     except KeyboardInterrupt:
@@ -119,6 +137,11 @@ def _train(
         screen.print_json(trained.report, out=str(place))
     else:
         screen.print_report(trained.report, out=place, failed=trained.failed)
+    if predictions is not None:
+        rows = trained.model.predictions(trained.split.test)
+        output.write_rows(predictions, rows, option="--predictions")
+        if not json:
+            screen.print_written(predictions)
     if trained.failed:
         return 1
     return STOPPED if trained.report.stopped else 0

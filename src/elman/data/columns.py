@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from types import MappingProxyType
 
 from elman.errors import DataError
 
@@ -14,8 +15,24 @@ TEXT_NAMES = (
     *("текст", "предложение", "твит", "отзыв", "фамилия", "имя"),
 )
 LABEL_NAMES = (
-    *("label", "class", "sentiment", "target", "lang", "language"),
-    *("метка", "класс", "тональность", "язык"),
+    *("label", "labels", "class", "category", "sentiment", "target", "lang", "language"),
+    *("метка", "класс", "категория", "тональность", "язык"),
+)
+# Words that stand in headers and hardly in data: with them a first row is a header, though which
+# column is for what has to be said.
+HEADER_WORDS = frozenset(
+    (
+        *("id", "idx", "index", "no", "nr", "row", "number", "text", "texts", "sentence"),
+        *("tweet", "review", "comment", "message", "content", "body", "title", "headline"),
+        *("summary", "question", "answer", "document", "utterance", "phrase", "string", "input"),
+        *("output", "word", "token", "lemma", "label", "labels", "class", "category", "topic"),
+        *("sentiment", "target", "polarity", "score", "rating", "stars", "tag", "intent"),
+        *("emotion", "lang", "language", "author", "user", "username", "date", "time"),
+        *("timestamp", "created_at", "url", "source"),
+        *("номер", "текст", "комментарий", "сообщение", "заголовок", "предложение", "твит"),
+        *("отзыв", "вопрос", "ответ", "слово", "метка", "класс", "категория", "тема"),
+        *("тональность", "оценка", "рейтинг", "язык", "автор", "дата", "время", "источник"),
+    )
 )
 _SHOWN = 12
 
@@ -31,6 +48,14 @@ class Role:
     repeats: bool = False
     """Whether its values come again and again, as labels do."""
 
+    def preferring(self, name: str | None) -> Role:
+        """Return the role with one more name, which goes before the others."""
+        if name is None or name.isdecimal():
+            return self
+        return replace(self, names=(name.strip().casefold(), *self.names))
+
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 TEXT = Role("text", TEXT_NAMES)
 LABEL = Role("label", LABEL_NAMES, repeats=True)
@@ -45,12 +70,21 @@ class Wanted:
 
     roles: tuple[Role, ...]
     given: Mapping[str, str]
+    keep: bool = False
+    """Whether all columns are read, not those for the roles alone."""
 
     @classmethod
-    def of(cls, roles: Sequence[Role], given: Mapping[str, str | None]) -> Wanted:
+    def of(
+        cls, roles: Sequence[Role], given: Mapping[str, str | None], *, keep: bool = False
+    ) -> Wanted:
         """Leave out what was not said."""
         said = {name: value for name, value in given.items() if value is not None}
-        return cls(tuple(roles), said)
+        return cls(tuple(roles), said, keep)
+
+    @property
+    def named(self) -> list[str]:
+        """The columns that were given by name."""
+        return [given for given in self.given.values() if not given.isdecimal()]
 
 
 @dataclass(frozen=True)
@@ -137,7 +171,8 @@ def _refuse_absent(
         options = " ".join(f"--{role} NAME" for role in absent)
         raise DataError(
             f"{source}: {what} among the columns {listed(names)}; "
-            f"say which with {options} (a number from 1 where there is no header)"
+            f"say which with {options} (a number from 1, or --no-header, "
+            "where the first row is data)"
         )
 
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import codecs
-import gzip
+import difflib
+import encodings.aliases
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from elman.errors import DataError
+from elman.errors import ConfigError, DataError
 
 PARQUET_MAGIC = b"PAR1"
 GZIP_MAGIC = b"\x1f\x8b"
-UTF8_MARK = codecs.BOM_UTF8
-UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+UTF8 = "utf-8"
+# The longer ones first: that of UTF-32 begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, UTF8),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 # What a foreign file starts with, what it is, and what to do about it.
 _FOREIGN = (
     (b"PK\x03\x04", "an Excel workbook or a zip archive; save it as CSV, or unpack it first"),
@@ -23,30 +33,97 @@ _FOREIGN = (
     (b"\xff\xd8\xff", "a JPEG picture; give a text file"),
     (b"GIF8", "a GIF picture; give a text file"),
     (b"%PDF-", "a PDF document; save its text first"),
+    (b"{\\rtf", "an RTF document; save it as plain text first"),
     (b"\x7fELF", "a program; give a text file"),
     (b"BZh", "compressed with bzip2; unpack it first (gzip is read as it is)"),
     (b"\xfd7zXZ", "compressed with xz; unpack it first (gzip is read as it is)"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it first (gzip is read as it is)"),
+    (b"Rar!", "a RAR archive; unpack it first (gzip is read as it is)"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd; unpack it first (gzip is read as it is)"),
     (b"SQLite format 3", "an SQLite database; export the table as CSV first"),
     (b"ARROW1", "an Arrow file; save it as Parquet or CSV first"),
+    (b"Obj\x01", "an Avro file; save it as Parquet or CSV first"),
+    (b"ORC", "an ORC file; save it as Parquet or CSV first"),
+    (b"\x93NUMPY", "a NumPy array; save it as CSV first"),
+    (b"\x80\x04\x95", "a Python pickle, which is not opened as it may run code; save it as CSV"),
+    (b"\x80\x05\x95", "a Python pickle, which is not opened as it may run code; save it as CSV"),
+    (b"<!DOCTYPE html", "a web page; give the table itself"),
+    (b"<html", "a web page; give the table itself"),
+    (b"<?xml", "an XML document; save it as CSV first"),
 )
 _CHUNK = 1 << 20
 # Tab, newline, vertical tab, form feed, return and escape stand in real text.
 _TEXT_CONTROLS = bytes([9, 10, 11, 12, 13, 27])
+# A tiny gzip file can unpack to more than any memory.
+MOST_UNPACKED = 4 << 30
+
+_WIDE = ("gb18030", "big5", "cp932", "euc-jp", "cp949")
+# The encodings that are told apart, and how much rarer than the first ones they are. It weighs
+# where a few bytes are all there is to tell them by.
+LEGACY = {
+    **dict.fromkeys(("cp1251", "cp1252"), 1.0),
+    **dict.fromkeys(("cp1250", "koi8-r", "cp866", "mac-cyrillic", "iso-8859-2", "gb18030"), 0.5),
+    "cp1254": 0.5,
+    **dict.fromkeys(("cp1253", "cp1255", "cp1256", "cp1257", "iso-8859-5"), 0.2),
+    **dict.fromkeys(("koi8-u", "cp852", "mac-roman", "cp850", *_WIDE[1:]), 0.2),
+}
+_SAMPLE = 1 << 14  # bytes that are not UTF-8, to tell what else they are
+_FEW = 8  # of these bytes say too little for a guess by letters
+_MANY = 64
+_UNSURE, _UNSURE_OF_MANY = 0.01, 0.03
+# Latin letters beside those of another script: an accented one was taken for it.
+_MIXED = re.compile(r"[A-Za-z](?=[^\W\x00-\u02ff])|(?<=[^\W\x00-\u02ff])[A-Za-z]")
+_WORD = re.compile(r"[^\W\d_]{2,}")
+# Signs that stand in texts, those that a word may begin with, and those it may end with. Any other
+# is odd, and so is a half-width kana, of which there are as many as Latin capitals with accents.
+_FIRST = "«„“‘’‚‹¿¡–—·•№§\u00a0"
+_LAST = "»”“’‘›–—…·°ºª²³™®©\u00a0"
+_SIGNS = _FIRST + _LAST + "€£¥¢±×÷½¼¾µ¹†‡´¨¯　、。，！？：；（）「」『』《》・ー〜"
+_ODD_SIGN = re.compile(
+    rf"[^\x00-\x7f\w{re.escape(_SIGNS)}]|[\uff61-\uff9f]"
+    rf"|(?<=[^\W\d_])[^\x00-\x7f\w{re.escape(_LAST)}](?=\w)"
+    rf"|[^\x00-\x7f\w{re.escape(_FIRST)}](?=[^\W\d_])"
+)
+_RUSSIAN = re.compile("[ыэъщюяйё]", re.IGNORECASE)
+_SERBIAN = re.compile("[ђѓѕљњќћџ]", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A file's text in UTF-8, without a byte-order mark, and what it was before."""
+
+    data: bytes
+    encoding: str
+    """As Python's codecs know it; that of most of the file."""
+    note: str | None = None
+    """What there is to say where it was not UTF-8."""
 
 
 def unpack(data: bytes, source: str) -> bytes:
     """Return ``data``, decompressed where its first bytes say gzip.
 
     Raises:
-        DataError: The gzip stream is cut off or damaged.
+        DataError: The gzip stream is cut off or damaged, or unpacks to more than memory is for.
     """
     if not data.startswith(GZIP_MAGIC):
         return data
+    whole = bytearray()
     try:
-        return gzip.decompress(data)
-    except (EOFError, OSError, zlib.error) as error:
+        while data:  # a gzip file may have several members
+            member = zlib.decompressobj(wbits=31)
+            whole += member.decompress(data, MOST_UNPACKED - len(whole))
+            if member.unconsumed_tail:
+                raise DataError(
+                    f"{source} unpacks to more than {MOST_UNPACKED >> 30} GB; cut it into parts"
+                )
+            if not member.eof:
+                raise broken_gzip(source)
+            data = member.unused_data.lstrip(b"\0")  # some tools pad with zeros
+            if not data.startswith(GZIP_MAGIC):
+                break
+    except zlib.error as error:
         raise broken_gzip(source) from error
+    return bytes(whole)
 
 
 def broken_gzip(source: str) -> DataError:
@@ -54,65 +131,154 @@ def broken_gzip(source: str) -> DataError:
     return DataError(f"{source}: the gzip file is cut off or damaged; copy or download it again")
 
 
-def to_utf8(data: bytes, source: str) -> tuple[bytes, str | None]:
-    """Return ``data`` as UTF-8 without a byte-order mark, and a note where it was not UTF-8.
+def to_utf8(data: bytes, source: str, encoding: str | None = None) -> Decoded:
+    """Return ``data`` as UTF-8 without a byte-order mark, and what it was before.
 
     The bytes are copied only where something has to change.
 
+    Args:
+        data: The whole file.
+        source: Its name for messages.
+        encoding: What the user said that it is; told from the bytes when left out.
+
     Raises:
-        DataError: The file is empty or is not text.
+        ConfigError: There is no such encoding.
+        DataError: The file is empty, is not text or not in that encoding, or one cannot tell in
+            which it is.
     """
-    if data.startswith(UTF16_MARKS):
-        text, note = _from_utf16(data, source)
-    else:
-        refuse_binary(data, source)
-        text, note = _from_8_bit(data)
+    found = _as_said(data, source, encoding) if encoding is not None else _told(data, source)
+    text = found.data
     if not text or text.isspace():
         raise DataError(f"{source} is empty; give a file with data in it")
     if b"\r" in text and b"\n" not in text:
         text = text.replace(b"\r", b"\n")  # line ends of the old Mac
-    return text, note
+    return Decoded(text, found.encoding, found.note)
+
+
+def _as_said(data: bytes, source: str, encoding: str) -> Decoded:
+    name = known_encoding(encoding)
+    for mark, marked in _MARKS:
+        if data.startswith(mark) and name in (marked, marked[:6]):
+            data, name = data[len(mark) :], marked
+            break
+    if name == UTF8:
+        refuse_binary(data, source)
+    try:
+        return Decoded(data.decode(name).encode(), name)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{source} line {line} is not {encoding} (byte 0x{data[error.start]:02x}); "
+            "give another --encoding, or leave it out"
+        ) from error
+
+
+def known_encoding(name: str) -> str:
+    """Return Python's name of an encoding.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    try:
+        "".encode(name)  # refuses what is a codec and no encoding, such as rot13
+        return codecs.lookup(name).name
+    except (LookupError, ValueError, UnicodeError) as error:
+        known = {*encodings.aliases.aliases.values(), *LEGACY, "utf-8", "utf-16", "utf-32"}
+        near = difflib.get_close_matches(name.lower(), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else "write it as utf-8, cp1251, koi8-r, gbk"
+        raise ConfigError(f"there is no encoding {name!r}; {hint}") from error
+
+
+def _told(data: bytes, source: str) -> Decoded:
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            if encoding == UTF8:
+                data = data[len(mark) :]
+                break
+            return _wide(data[len(mark) :], encoding, source)
+    wide = _wide_without_mark(data)
+    if wide:
+        return _wide(data, wide, source)
+    refuse_binary(data, source)
+    return _from_8_bit(data, source)
+
+
+def _wide(data: bytes, encoding: str, source: str) -> Decoded:
+    try:
+        text = data.decode(encoding).encode()
+    except UnicodeError as error:
+        raise DataError(f"{source} is broken {encoding[:6].upper()}; save it as UTF-8") from error
+    return Decoded(text, encoding, f"not UTF-8; read as {encoding.upper()}")
+
+
+def _wide_without_mark(data: bytes) -> str | None:
+    """Return which UTF-16 a file without a byte-order mark is, or None.
+
+    Blanks, line ends, digits and delimiters have a zero byte there, always on the same side.
+    """
+    head = data[: _CHUNK & ~1]
+    if b"\0" not in head or len(head) < 4:
+        return None
+    zeros = np.frombuffer(head, np.uint8) == 0
+    first, second = int(zeros[::2].sum()), int(zeros[1::2].sum())
+    most, least = max(first, second), min(first, second)
+    # A tenth of the characters: even Chinese prose has its commas in a table.
+    if most < 2 or most * 20 < len(head) or least * 5 > most:
+        return None
+    encoding = "utf-16-be" if first > second else "utf-16-le"
+    try:
+        text = head.decode(encoding, "strict" if head is data else "ignore")
+    except UnicodeDecodeError:
+        return None
+    plain = sum(c.isprintable() or c.isspace() for c in text) > 0.9 * len(text)
+    return encoding if plain and ("\n" in text or b"\n" not in head) else None
 
 
 def refuse_binary(data: bytes, source: str) -> None:
-    """Raise ``DataError`` when ``data`` (a file or its beginning) is no text."""
+    """Raise ``DataError`` when ``data`` (a file or its beginning) is no text.
+
+    A NUL here and there is the fault of a row, not of the file.
+    """
     for magic, what in _FOREIGN:
-        if data.startswith(magic):
+        if data[: len(magic)].lower() == magic.lower():
             raise DataError(f"{source} is {what}")
-    if b"\0" in data or _control_share(data) > 0.02:
+    if _is_binary(data):
         raise DataError(
             f"{source} is a binary file; give text: CSV, TSV, JSON lines, Parquet or plain lines"
         )
 
 
-def _control_share(data: bytes) -> float:
-    """Return the share of control characters, which text has next to none of."""
+def _is_binary(data: bytes) -> bool:
+    """Return whether the beginning has control characters, which text has next to none of."""
     counts = np.bincount(np.frombuffer(data[:_CHUNK], np.uint8), minlength=256)
     counts[list(_TEXT_CONTROLS)] = 0
-    return float(counts[:32].sum()) / max(1, min(len(data), _CHUNK))
+    controls = int(counts[:32].sum())
+    return controls >= 8 and controls > 0.02 * min(len(data), _CHUNK)
 
 
-def _from_utf16(data: bytes, source: str) -> tuple[bytes, str | None]:
-    try:
-        return data.decode("utf-16").encode(), "not UTF-8; read as UTF-16"
-    except UnicodeError as error:
-        raise DataError(f"{source} is broken UTF-16; save it as UTF-8") from error
-
-
-def _from_8_bit(data: bytes) -> tuple[bytes, str | None]:
-    if data.startswith(UTF8_MARK):
-        data = data[len(UTF8_MARK) :]
+def _from_8_bit(data: bytes, source: str) -> Decoded:
     if _is_utf8(data):
-        return data, None
+        return Decoded(data, UTF8)
     lines = data.splitlines(keepends=True)
     broken = [i for i, line in enumerate(lines) if not _is_utf8(line)]
-    encoding = guess_legacy(b"".join(lines[i] for i in broken))
+    # A short word of another encoding may happen to be UTF-8; many letters never are.
+    foreign = [len(line) - len(line.decode("ascii", "ignore")) for line in lines]
+    valid = [high for high, line in zip(foreign, lines, strict=True) if high and _is_utf8(line)]
+    whole = not valid or (max(valid) < _FEW and len(broken) > 2 * len(valid))
+    encoding = guess(lines[i] for i in broken)
+    if encoding is None:
+        what = "" if whole else f" of line {broken[0] + 1} and others"
+        raise DataError(
+            f"{source}: the encoding{what} is not UTF-8 and cannot be told; "
+            "name it with --encoding (cp1251, koi8-r, iso-8859-2, gbk), or save the file as UTF-8"
+        )
+    if whole:
+        text = decode(data, encoding).encode()
+        return Decoded(text, encoding, f"not UTF-8; read as {encoding}")
     for i in broken:
-        lines[i] = decode_legacy(lines[i], encoding).encode()
-    if sum(not line.isascii() for line in lines) == len(broken):
-        return b"".join(lines), f"not UTF-8; read as {encoding}"
+        lines[i] = decode(lines[i], encoding).encode()
     count = "1 line is" if len(broken) == 1 else f"{len(broken):,} lines are"
-    return b"".join(lines), f"{count} not UTF-8; read as {encoding}"
+    return Decoded(b"".join(lines), UTF8, f"{count} not UTF-8; read as {encoding}")
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:
@@ -132,8 +298,87 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def guess_legacy(data: bytes) -> str:
-    """Return ``cp1251`` or ``latin-1``, whichever ``data`` is more likely to be.
+def guess(lines: Iterable[bytes]) -> str | None:
+    """Return the likeliest encoding of lines that are not UTF-8, or None where it is in doubt."""
+    sample = bytearray()
+    for line in lines:
+        sample += line
+        if len(sample) >= _SAMPLE:
+            break
+    data = bytes(sample)
+    likelihood, best = max(((_likelihood(data, one), one) for one in LEGACY), key=lambda x: x[0])
+    if likelihood < (_UNSURE_OF_MANY if _high(data) >= _MANY else _UNSURE):
+        if _high(data) >= _FEW:
+            return None
+        best = _guess_of_few(data)
+    text = decode(data, best)  # of several that say the same take the usual one
+    best = next(one for one in LEGACY if _decodes(data, one, text))
+    return _latin(data) if best == "cp1252" else best
+
+
+def _decodes(data: bytes, encoding: str, text: str) -> bool:
+    try:
+        return decode(data, encoding) == text
+    except UnicodeDecodeError:
+        return False
+
+
+def _high(data: bytes) -> int:
+    return int((np.frombuffer(data, np.uint8) >= 0x80).sum())
+
+
+def _latin(data: bytes) -> str:
+    """Return ``latin-1`` where it and Windows-1252 are the same, else the latter."""
+    codes = np.frombuffer(data, np.uint8)
+    return "cp1252" if ((codes >= 0x80) & (codes < 0xA0)).any() else "latin-1"
+
+
+def _likelihood(data: bytes, encoding: str) -> float:
+    """Return how plausible the letters are that ``encoding`` makes of ``data``, from 0 to 1.
+
+    The detector knows which letters follow each other in each language. It is asked about the
+    text in small letters, as it has seen few capitals; a wrong encoding besides makes signs of
+    letters, and capitals in the midst of words.
+    """
+    import chardet
+
+    try:
+        text = decode(data, encoding)
+        small = text.lower().encode(encoding)
+    except UnicodeEncodeError:
+        small = data
+    except UnicodeDecodeError:
+        return 0.0
+    found = chardet.detect_all(
+        small,
+        ignore_threshold=True,
+        include_encodings=[encoding],
+        no_match_encoding=encoding,  # then without a language
+    )
+    likely = max((one["confidence"] for one in found if one["language"]), default=0.0)
+    rare = LEGACY[encoding] ** min(1.0, _FEW / max(1, _high(data)))
+    return likely * rare * _looks(text)
+
+
+def _looks(text: str) -> float:
+    """Return how much ``text`` looks like words, from 0 to 1."""
+    foreign = [character for character in text if character > "\x7f"]
+    odd = len(_ODD_SIGN.findall(text))
+    if _RUSSIAN.search(text):  # Russian does not have the letters that Serbian has besides
+        odd += len(_SERBIAN.findall(text))
+    letters = max(0.0, 1 - odd / max(1, len(foreign)))
+    words = [word for word in _WORD.findall(text) if not word.isascii()]
+    cased = sum(_is_cased_well(word) for word in words) / max(1, len(words))
+    mixed = len(_MIXED.findall(text)) / max(1, len(foreign))
+    return letters**8 * cased**2 * max(0.0, 1 - mixed) ** 2
+
+
+def _is_cased_well(word: str) -> bool:
+    return word.isupper() or word[1:] == word[1:].lower()
+
+
+def _guess_of_few(data: bytes) -> str:
+    """Return ``cp1251`` or ``cp1252``, whichever a few bytes are more likely to be.
 
     Both put letters at 0xC0-0xFF. A Cyrillic word is made of them wholly, so that such a letter
     has another beside it; in the Latin languages an accented letter has plain ones beside it.
@@ -144,18 +389,19 @@ def guess_legacy(data: bytes) -> str:
     plain = (lower >= ord("a")) & (lower <= ord("z"))
     pairs = int((high[1:] & high[:-1]).sum()) * 2  # both letters of a pair have such a neighbour
     mixed = int((high[1:] & plain[:-1]).sum()) + int((high[:-1] & plain[1:]).sum())
-    return "cp1251" if pairs > mixed else "latin-1"
+    return "cp1251" if pairs > mixed else "cp1252"
 
 
-def decode_legacy(data: bytes, encoding: str) -> str:
-    """Return ``data`` decoded; every byte has some character.
+def decode(data: bytes, encoding: str) -> str:
+    """Return ``data`` decoded by an encoding that was guessed.
 
     Latin-1 is read as Windows-1252, as browsers do: the two differ only where Latin-1 has control
     characters, and there Windows has its dashes and quotation marks.
     """
-    if encoding == "cp1251":
-        return data.decode("cp1251", errors="replace")
-    try:
-        return data.decode("cp1252")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+    if encoding in ("latin-1", "cp1252"):
+        try:
+            return data.decode("cp1252")
+        except UnicodeDecodeError:
+            return data.decode("latin-1")
+    # The few bytes that mean nothing in an encoding are no reason to refuse the file.
+    return data.decode(encoding, "strict" if encoding in _WIDE else "replace")

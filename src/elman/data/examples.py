@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from elman.data.form import Facts
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,14 @@ class Examples:
         source: The file's name as the user gave it, or the data set's name.
         notes: What there is to say to the user, one sentence each: the encoding where it is not
             UTF-8, empty texts skipped, columns not used.
+        facts: How each file was read.
     """
 
     texts: list[str]
     labels: list[str]
     source: str
     notes: tuple[str, ...] = ()
+    facts: tuple[Facts, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.texts) != len(self.labels):
@@ -47,9 +51,20 @@ class Examples:
     def take(self, rows: Sequence[int] | NDArray[np.integer[Any]]) -> Examples:
         """Return the examples of ``rows``, in that order, under the same source and notes."""
         indices = np.asarray(rows, dtype=np.intp).tolist()
-        return Examples(
+        return replace(
+            self,
             texts=[self.texts[i] for i in indices],
             labels=[self.labels[i] for i in indices],
-            source=self.source,
-            notes=self.notes,
         )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model is to answer, and what stands beside it."""
+
+    inputs: list[str]
+    """One a row, "" where there is none."""
+    table: Mapping[str, Sequence[str | None]]
+    """All columns of the file by name, as long as ``inputs``."""
+    facts: Facts
+    notes: tuple[str, ...] = ()

@@ -14,6 +14,8 @@ from typing import BinaryIO, cast
 from elman.errors import DataError
 
 STDIN = "stdin"
+MOST_PIPED = 1 << 29
+_CHUNK = 1 << 20
 
 
 def name_of(path: str | Path) -> str:
@@ -25,11 +27,23 @@ def name_of(path: str | Path) -> str:
 def read_bytes(path: str | Path) -> bytes:
     """Return the bytes of a file, or of standard input for ``-``.
 
+    A file has a size; of what has none (a pipe, a device) at most ``MOST_PIPED`` bytes are read.
+
     Raises:
-        DataError: There is no such file, or it cannot be read.
+        DataError: There is no such file, it cannot be read, or it does not end.
     """
     with open_bytes(path) as handle:
-        return handle.read()
+        if name_of(path) != STDIN and os.path.isfile(path):
+            return handle.read()
+        data = bytearray()
+        while chunk := handle.read(_CHUNK):
+            data += chunk
+            if len(data) > MOST_PIPED:
+                raise DataError(
+                    f"{name_of(path)} gave {MOST_PIPED >> 20} MB and did not end; "
+                    "save what it is to give in a file first"
+                )
+        return bytes(data)
 
 
 @contextmanager

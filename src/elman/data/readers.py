@@ -1,117 +1,156 @@
-"""Reading labelled texts from the files that people have.
+"""Reading the files that people have, for any task: columns by roles, labelled texts, inputs.
 
-A table (CSV, TSV, JSON lines, Parquet), a folder with one ``<Label>.txt`` a class, or lines of
-text, tab, label without a header; each may be compressed with gzip, and ``-`` is standard input.
-The columns are found by their names (:data:`~elman.data.columns.TEXT_NAMES` and
-:data:`~elman.data.columns.LABEL_NAMES`) or given. Without a header the text is the first of two
-columns and the label the second, unless the first has plainly fewer different values.
+A table (CSV, TSV, JSON, Parquet), a folder with one ``<Label>.txt`` or one folder of texts a class,
+lines of text, tab, label without a header, lines of label, blank, text, and what fastText reads;
+each may be compressed with gzip, and ``-`` is standard input. The columns are found by their names
+(:data:`~elman.data.columns.TEXT_NAMES` and :data:`~elman.data.columns.LABEL_NAMES`) or given.
+Without a header the text is the first of two columns and the label the second, unless the first has
+plainly fewer different values.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import os
+import re
 import unicodedata
-import zlib
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
-from elman.data.columns import LABEL, TEXT, Wanted
-from elman.data.encoding import (
-    GZIP_MAGIC,
-    PARQUET_MAGIC,
-    UTF8_MARK,
-    UTF16_MARKS,
-    broken_gzip,
-    decode_legacy,
-    guess_legacy,
-    refuse_binary,
-    to_utf8,
-    unpack,
-)
-from elman.data.examples import Examples
-from elman.data.files import STDIN, check_readable, name_of, open_bytes, read_bytes, unreadable
-from elman.data.tables import RawColumns, read_table
-from elman.data.typed import read_json_lines, read_parquet
+from elman.data import folders, lines, tables, typed
+from elman.data.columns import LABEL, TEXT, Role, Wanted
+from elman.data.encoding import PARQUET_MAGIC, to_utf8, unpack
+from elman.data.examples import Examples, Inputs
+from elman.data.files import STDIN, check_readable, name_of, read_bytes
+from elman.data.form import AS_TOLD, Form
+from elman.data.labels import canonical
+from elman.data.tables import RawColumns
 from elman.errors import DataError
 
-_ENOUGH = 4096  # bytes that are not UTF-8, to tell what else they are
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet", *_JSON_SUFFIXES)
 
 
-def read_examples(
-    path: str | Path, *, text: str | None = None, label: str | None = None
-) -> Examples:
-    """Read labelled texts from a file, a folder, or standard input (``-``).
+def read_examples(data: Any, *, form: Form = AS_TOLD, **columns: str | None) -> Examples:
+    """Read labelled texts from a file, a folder, standard input (``-``) or a table in memory.
 
     Args:
-        path: The file or folder. Its kind is told from its content and its name.
-        text: The text column, by name or by number from 1; found by name when left out.
-        label: The label column, likewise.
+        data: The file or folder, whose kind is told from its content and its name; or what
+            ``typed.read_object`` takes.
+        form: What the user said about the file.
+        **columns: ``text`` and ``label``: the column, by name or by number from 1; found by name
+            when left out.
 
     Returns:
-        The examples in the order of the file, texts as they stand and labels stripped; texts that
-        are empty are left out and counted in the notes.
+        The examples in the order of the file, texts as they stand; labels stripped, in Unicode's
+        form C and as ``labels.canonical`` writes numbers. Texts that are empty are left out and
+        counted in the notes.
 
     Raises:
         DataError: The file is missing, unreadable, or not what it was given for; the message names
             file, line and what to do.
     """
-    source = name_of(path)
-    if source != STDIN and os.path.isdir(path):
-        raw, notes = _read_folder(Path(path))
-    else:
-        wanted = Wanted.of((TEXT, LABEL), {"text": text, "label": label})
-        raw, notes = read_columns(path, wanted, source)
-    return _labelled(raw, source, notes)
+    wanted = Wanted.of((TEXT, LABEL), columns)
+    if typed.is_table(data):
+        raw = typed.read_object(data, wanted)
+        return _labelled(raw, raw.facts.source, form)
+    source = name_of(data)
+    if source != STDIN and os.path.isdir(data):
+        return _labelled(folders.read_folder(Path(data), form), source, form)
+    return _labelled(read_columns(data, wanted, source, form), source, form)
 
 
-def read_texts(path: str | Path, *, text: str | None = None) -> Iterator[str]:
-    """Return the texts of a file or of standard input (``-``), one after another.
+def read_inputs(
+    data: Any, role: Role = TEXT, *, form: Form = AS_TOLD, column: str | None = None
+) -> Inputs:
+    """Read what a model is to answer: one column, and all others beside it.
 
-    A table (by its suffix, or because ``text`` says which column to take) gives its text column.
-    Anything else is read line by line as it comes. Empty texts are kept, as ``""``, so that
-    answers can be matched to lines.
+    A table gives the column of the role, by its names or as given. Other files are read line by
+    line, each line whole, unless they plainly are a table.
 
     Args:
-        path: The file.
-        text: The text column, by name or by number from 1.
+        data: As in :func:`read_examples`.
+        role: What is read.
+        form: What the user said about the file.
+        column: The column, by name or by number from 1.
 
-    Raises:
-        DataError: As :func:`read_examples`; in plain lines possibly only on the way.
-    """
-    source = name_of(path)
-    check_readable(path)
-    if text is None and _suffix(path) not in _TABLE_SUFFIXES:
-        return _lines(path, source)
-    raw, _ = read_columns(path, Wanted.of((TEXT,), {"text": text}), source)
-    return (cell or "" for cell in raw.columns["text"])
-
-
-def read_columns(
-    path: str | Path, wanted: Wanted, source: str
-) -> tuple[RawColumns, tuple[str, ...]]:
-    """Return the wanted columns of a table of any format, and what there is to say about the file.
+    Returns:
+        The inputs in their order; empty ones are kept, as ``""``, so that answers can be matched.
 
     Raises:
         DataError: As :func:`read_examples`.
     """
+    wanted = Wanted.of((role,), {role.name: column}, keep=True)
+    if typed.is_table(data):
+        raw = typed.read_object(data, wanted)
+    elif name_of(data) != STDIN and os.path.isdir(data):
+        raw = folders.read_folder(Path(data), form)
+    else:
+        raw = _read_input_file(data, wanted, form)
+    inputs = [cell or "" for cell in raw.columns[role.name]]
+    return Inputs(inputs, raw.table, raw.facts, raw.notes)
+
+
+def _read_input_file(path: str | Path, wanted: Wanted, form: Form) -> RawColumns:
+    source = name_of(path)
+    said = form.delimiter is not None or form.header is not None or wanted.given
+    if said or _suffix(path) in _TABLE_SUFFIXES:
+        return read_columns(path, wanted, source, form)
+    data, encoding, notes = _text_of(path, source, form)
+    if _starts_as_json(data) or lines.is_fasttext(data) or lines.is_table(data, wanted):
+        return _read_text(data, path, wanted, source, form, encoding, notes)
+    return lines.read_whole_lines(data, wanted.roles[0], source, encoding, notes)
+
+
+def read_columns(path: str | Path, wanted: Wanted, source: str, form: Form = AS_TOLD) -> RawColumns:
+    """Return the wanted columns of a file of any format.
+
+    Raises:
+        DataError: As :func:`read_examples`.
+    """
+    check_readable(path)
     data = unpack(read_bytes(path), source)
-    suffix = _suffix(path)
     if data.startswith(PARQUET_MAGIC):
-        return read_parquet(data, wanted, source), ()
-    if suffix == ".parquet" and data:
+        return typed.read_parquet(data, wanted, source)
+    if _suffix(path) == ".parquet" and data:
         raise DataError(f"{source} is not a Parquet file; name it after what it is, such as .csv")
-    data, note = to_utf8(data, source)
-    notes = () if note is None else (note,)
-    if suffix in _JSON_SUFFIXES or (suffix not in _TABLE_SUFFIXES and _starts_as_json(data)):
-        return read_json_lines(data, wanted, source), notes
-    preferred = "," if suffix == ".csv" else "\t"
-    return read_table(data, wanted, source, preferred=preferred), notes
+    decoded = to_utf8(data, source, form.encoding)
+    del data
+    notes = () if decoded.note is None else (decoded.note,)
+    return _read_text(decoded.data, path, wanted, source, form, decoded.encoding, notes)
+
+
+def _text_of(path: str | Path, source: str, form: Form) -> tuple[bytes, str, tuple[str, ...]]:
+    decoded = to_utf8(unpack(read_bytes(path), source), source, form.encoding)
+    return decoded.data, decoded.encoding, () if decoded.note is None else (decoded.note,)
+
+
+def _read_text(
+    data: bytes,
+    path: str | Path,
+    wanted: Wanted,
+    source: str,
+    form: Form,
+    encoding: str,
+    notes: tuple[str, ...],
+) -> RawColumns:
+    """Read text of whatever format it is."""
+    suffix = _suffix(path)
+    labelled = {role.name for role in wanted.roles} <= {TEXT.name, LABEL.name}
+    if form.delimiter is None and (
+        suffix in _JSON_SUFFIXES or (suffix not in _TABLE_SUFFIXES and _starts_as_json(data))
+    ):
+        raw = typed.read_json(data, wanted, source, form)
+    elif labelled and form.delimiter is None and lines.is_fasttext(data):
+        raw = lines.read_fasttext(data, wanted, source, form)
+    elif labelled and (form.delimiter == " " or lines.has_label_first(data, wanted, form)):
+        raw = lines.read_label_first(data, wanted, source, form)
+    else:
+        preferred = "," if suffix == ".csv" else "\t"
+        raw = tables.read_table(data, wanted, source, form, preferred=preferred)
+    return replace(raw, facts=replace(raw.facts, encoding=encoding), notes=notes + raw.notes)
 
 
 def _suffix(path: str | Path) -> str:
@@ -121,104 +160,102 @@ def _suffix(path: str | Path) -> str:
 
 
 def _starts_as_json(data: bytes) -> bool:
-    return data[:1024].lstrip().startswith(b"{")
+    return _JSON_START.match(data[:1024]) is not None
 
 
-def _read_folder(folder: Path) -> tuple[RawColumns, tuple[str, ...]]:
-    """Return the lines of each ``<Label>.txt`` of a folder, in the order of the labels."""
-    try:
-        entries = sorted(os.listdir(folder))
-    except OSError as error:
-        raise unreadable(folder, error) from error
-    names = [name for name in entries if _suffix(name) == ".txt" and not name.startswith(".")]
-    if not names:
-        raise DataError(
-            f"{folder} has no .txt file; put one <Label>.txt a class there, a text on each line"
-        )
-    texts: list[str | None] = []
-    labels: list[str | None] = []
-    notes: tuple[str, ...] = ()
-    for name in names:
-        lines, note = _whole_lines(folder / name)
-        label = unicodedata.normalize("NFC", name[: name.lower().rindex(".txt")])
-        texts += lines
-        labels += [label] * len(lines)
-        notes += () if note is None else (f"{name}: {note}",)
-    columns = {"text": texts, "label": labels}
-    return RawColumns(columns, {"label": "file name"}, lambda row: f"text {row + 1}"), notes
+# A text may begin with a bracket; an array of objects has a brace after it.
+_JSON_START = re.compile(rb'\s*(\{\s*["}]|\[\s*\{\s*["}])')
 
 
-def _whole_lines(path: Path) -> tuple[list[str], str | None]:
-    data = unpack(read_bytes(path), str(path))
-    if not data.strip():
-        return [], "the file is empty"
-    data, note = to_utf8(data, str(path))
-    lines = data.decode().split("\n")
-    if not lines[-1]:
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines], note
-
-
-def _labelled(raw: RawColumns, source: str, notes: tuple[str, ...]) -> Examples:
+def _labelled(raw: RawColumns, source: str, form: Form) -> Examples:
     texts: list[str] = []
     labels: list[str] = []
-    same: dict[str, str] = {}  # one object a label, not one a row
-    cells = zip(raw.columns["text"], raw.columns["label"], strict=True)
+    same: dict[str, str] = {}  # as it stands: as it is meant; one object a label, not one a row
+    unlabelled = 0
+    cells = zip(raw.columns[TEXT.name], raw.columns[LABEL.name], strict=True)
     for row, (text, cell) in enumerate(cells):
         if not text or text.isspace():
             continue
-        label = cell.strip() if cell else ""
+        label = same.get(cell or "")
+        if label is None:
+            label = canonical(cell) if cell else ""
+            label = same.setdefault(cell or "", same.get(label, label))
         if not label:
-            raise DataError(
-                f"{source} {raw.where(row)}: label column {raw.names['label']} is empty; "
-                "fill it in or drop the row"
-            )
+            unlabelled += 1
+            if not form.drop_unlabelled:
+                raise DataError(
+                    f"{source} {raw.where(row)}: label column {raw.names[LABEL.name]} is empty; "
+                    "fill it in or drop the row (--drop-unlabelled drops all such rows)"
+                )
+            continue
         texts.append(text)
-        labels.append(same.setdefault(label, label))
+        labels.append(label)
     if not texts:
         raise DataError(f"{source} has no text that is not empty; check which column is the text")
-    skipped = _skipped(len(raw.columns["text"]) - len(texts))
-    return Examples(texts, labels, source, notes + raw.notes + skipped)
+    empty = len(raw.columns[TEXT.name]) - len(texts) - unlabelled
+    notes = (*raw.notes, *_counted(empty, "empty text"), *_counted(unlabelled, "unlabelled text"))
+    notes += _notes_on_spellings(same)
+    return Examples(texts, labels, source, notes, (raw.facts,))
 
 
-def _skipped(count: int) -> tuple[str, ...]:
+def _counted(count: int, what: str) -> tuple[str, ...]:
     if count == 0:
         return ()
-    return (f"{count:,} empty text{'' if count == 1 else 's'} skipped",)
+    return (f"{count:,} {what}{'' if count == 1 else 's'} skipped",)
 
 
-def _lines(path: str | Path, source: str) -> Iterator[str]:
-    """Yield the lines of a file or of standard input as soon as they are there."""
-    with open_bytes(path) as handle:
-        peekable = handle if isinstance(handle, io.BufferedReader) else _peekable(handle)
-        packed = peekable.peek(2).startswith(GZIP_MAGIC)
-        try:
-            yield from _decoded(gzip.GzipFile(fileobj=peekable) if packed else peekable, source)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise broken_gzip(source) from error
+def _notes_on_spellings(same: Mapping[str, str]) -> tuple[str, ...]:
+    """Say which labels, written in several ways, were read as one."""
+    spellings: dict[str, list[str]] = {}
+    for written, meant in same.items():
+        spellings.setdefault(meant, []).append(written.strip())
+    many = {meant: list(dict.fromkeys(ways)) for meant, ways in spellings.items() if meant}
+    return tuple(
+        f"labels {' and '.join(map(ascii_if_equal(ways), ways))} are read as one, {meant!r}"
+        for meant, ways in many.items()
+        if len(ways) > 1
+    )
 
 
-def _peekable(handle: BinaryIO) -> io.BufferedReader:
-    return io.BufferedReader(io.BytesIO(handle.read()))
+def ascii_if_equal(names: Sequence[str]) -> Callable[[str], str]:
+    """Return how to show names: with escapes where they look alike on a screen."""
+    shapes = Counter(unicodedata.normalize("NFC", name) for name in names)
+    return ascii if max(shapes.values()) > 1 else repr
 
 
-def _decoded(handle: Iterable[bytes], source: str) -> Iterator[str]:
-    """Yield lines of bytes as text; those that are not UTF-8 tell their encoding together."""
-    lines = iter(handle)
-    first = next(lines, b"")
-    if first.startswith(UTF16_MARKS):
-        whole, _ = to_utf8(first + b"".join(lines), source)
-        first, *rest = whole.splitlines(keepends=True)
-        lines = iter(rest)
-    refuse_binary(first, source)
-    first = first.removeprefix(UTF8_MARK)
-    broken = b""
-    for number, line in enumerate(chain([first] if first else [], lines), start=1):
-        if b"\0" in line:
-            raise DataError(f"{source} line {number} holds binary data; give lines of text")
-        try:
-            text = line.decode()
-        except UnicodeDecodeError:
-            broken += line if len(broken) < _ENOUGH else b""
-            text = decode_legacy(line, guess_legacy(broken))
-        yield text.removesuffix("\n").removesuffix("\r")
+def joined(parts: Sequence[Examples]) -> Examples:
+    """Return the examples of several files as one."""
+    if len(parts) == 1:
+        return parts[0]
+    names = [part.source for part in parts]
+    shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
+    return Examples(
+        [text for part in parts for text in part.texts],
+        [label for part in parts for label in part.labels],
+        ", ".join(shown[:-1]) + " and " + shown[-1],
+        joined_notes((part.source, part.notes) for part in parts),
+        tuple(facts for part in parts for facts in part.facts),
+    )
+
+
+def joined_notes(parts: Iterable[tuple[str, Sequence[str]]]) -> tuple[str, ...]:
+    """Return the notes of several files, each with the name of its file; what all say once."""
+    parts = list(parts)
+    common = [note for note in parts[0][1] if all(note in notes for _, notes in parts)]
+    own = [
+        f"{Path(name).name}: {note}"
+        for name, notes in parts
+        for note in notes
+        if note not in common
+    ]
+    return (*common, *own)
+
+
+def read_lines(path: str | Path, *, form: Form = AS_TOLD) -> Iterator[str]:
+    """Return the lines of a file or of standard input (``-``) as they come.
+
+    Raises:
+        DataError: As :func:`read_examples`; possibly only on the way.
+    """
+    check_readable(path)
+    return lines.stream(path, name_of(path), form)

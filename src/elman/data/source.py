@@ -1,22 +1,41 @@
-"""DATA as a person names it: a file, a folder, ``-`` for stdin, or a built-in data set."""
+"""DATA as a person names it: files, a folder, ``-`` for stdin, a built-in data set, a table."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from elman.data.datasets import DATASETS, Dataset, load_dataset
 from elman.data.examples import Examples
+from elman.data.form import AS_TOLD, Form
 from elman.data.readers import read_examples
+from elman.data.typed import is_table
 from elman.errors import DataError
 
 
-def builtin(data: str | Path) -> Dataset | None:
+def items_of(data: Any) -> list[Any]:
+    """Return the files, data sets or tables that ``data`` names: one, or those of a list.
+
+    Raises:
+        DataError: the list is empty.
+    """
+    if isinstance(data, str | Path) or is_table(data) or not isinstance(data, Sequence):
+        return [data]
+    if not data:
+        raise DataError("there is no file; name one, or a built-in data set")
+    return list(data)
+
+
+def builtin(data: Any) -> Dataset | None:
     """Return the built-in data set of that name; a file of that name goes before it.
 
     Raises:
         DataError: there is neither, but a data set of nearly that name.
     """
+    if not isinstance(data, str | Path):
+        return None
     name = str(data)
     if Path(name).exists():
         return None
@@ -28,13 +47,13 @@ def builtin(data: str | Path) -> Dataset | None:
     return None
 
 
-def read_data(data: str | Path, *, text: str | None = None, label: str | None = None) -> Examples:
+def read_data(data: Any, *, form: Form = AS_TOLD, **columns: str | None) -> Examples:
     """Read labelled texts; a file of that name goes before a built-in data set.
 
     Args:
-        data: a file, a folder, ``-``, or a name in ``DATASETS``.
-        text: the text column, by name or by number from 1.
-        label: the label column, likewise.
+        data: a file, a folder, ``-``, a name in ``DATASETS``, or a table in memory.
+        form: what is said about the form of a file.
+        **columns: ``text`` and ``label``: the columns, by name or by number from 1.
 
     Raises:
         DataError: as ``read_examples`` and ``load_dataset``.
@@ -42,4 +61,4 @@ def read_data(data: str | Path, *, text: str | None = None, label: str | None = 
     dataset = builtin(data)
     if dataset is not None:
         return load_dataset(dataset.name)
-    return read_examples(data, text=text, label=label)
+    return read_examples(data, form=form, **columns)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -49,6 +51,8 @@ class Split(Generic[PartT]):
     valid: PartT
     test: PartT
     notes: tuple[str, ...]
+    test_notes: tuple[str, ...] = ()
+    """Those of the notes without which scores on the test part would be misread."""
 
     def digest(self) -> str:
         """Return a hash of all three parts."""
@@ -86,11 +90,15 @@ class _Grouped:
 def parse_fractions(text: str) -> tuple[float, float, float]:
     """Return the shares of training, validation and test parts from ``"0.8,0.1,0.1"``.
 
+    Commas, slashes, colons, semicolons or blanks stand between them, and they sum to 1 or to 100.
+
     Raises:
-        ConfigError: They are not three numbers from 0 to 1 that sum to 1, the first above 0.
+        ConfigError: They are not three such numbers, the first above 0.
     """
     try:
-        numbers = [float(part) for part in text.split(",")]
+        numbers = [
+            float(part.removesuffix("%")) for part in re.split(r"\s*[,;:/]\s*|\s+", text.strip())
+        ]
     except ValueError:
         numbers = []
     return _checked_fractions(numbers, text)
@@ -121,8 +129,9 @@ def split(
         keys: What two examples must share to count as equal; ``keys_of`` for texts.
         strata: What each part is to have its share of: a class for each example, or nothing but
             equal strings.
-        fractions: Shares of the training, validation and test parts; they sum to 1. With ``test``
-            given, the validation part gets its share of the first two, and likewise with ``valid``.
+        fractions: Shares of the training, validation and test parts; they sum to 1 or to 100.
+            With ``test`` given, the validation part gets its share of the first two, and likewise
+            with ``valid``.
         seed: Of the shuffling.
         valid: A validation part from elsewhere.
         test: A test part from elsewhere.
@@ -143,27 +152,34 @@ def split(
     train, cut_valid, cut_test = (examples.take(rows[part == p]) for p in range(3))
     notes = _notes_on_groups(grouped, noun, kept=keep_duplicates)
     train_keys = {own[row] for row in rows[part == _TRAIN].tolist()}
-    for given in (valid, test):
-        notes += () if given is None else _notes_on_overlap(given, keys(given), train_keys, noun)
+    overlaps = [
+        () if given is None else _notes_on_overlap(given, keys(given), train_keys, noun)
+        for given in (valid, test)
+    ]
     return Split(
-        train, cut_valid if valid is None else valid, cut_test if test is None else test, notes
+        train,
+        cut_valid if valid is None else valid,
+        cut_test if test is None else test,
+        (*notes, *overlaps[0], *overlaps[1]),
+        overlaps[1],
     )
 
 
 def _checked_fractions(
     numbers: list[float] | tuple[float, ...], said: object
 ) -> tuple[float, float, float]:
-    if (
-        len(numbers) != 3
-        or not all(0 <= number <= 1 for number in numbers)
-        or not math.isclose(sum(numbers), 1, abs_tol=1e-6)
-        or numbers[0] <= 0
-    ):
+    given = list(numbers)
+    if not all(isinstance(one, Real) and not isinstance(one, bool) for one in given):
+        given = []
+    total = next(
+        (whole for whole in (1, 100) if math.isclose(sum(given), whole, rel_tol=1e-6)), None
+    )
+    if len(given) != 3 or total is None or min(given) < 0 or given[0] <= 0:
         raise ConfigError(
-            f"the split {str(said)!r} is not three shares that sum to 1, the first above 0; "
-            "write it as 0.8,0.1,0.1 (train, valid, test)"
+            f"the split {str(said)!r} is not three shares that sum to 1 or to 100, the first above "
+            "0; write it as 0.8,0.1,0.1 (train, valid, test)"
         )
-    return numbers[0], numbers[1], numbers[2]
+    return given[0] / total, given[1] / total, given[2] / total
 
 
 def _shares(

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Unpack
 
 import msgspec
 
 from elman import api, tasks
+from elman.callbacks import Callbacks
 from elman.cell import Cell
 from elman.cells import find, split_names
 from elman.data.splits import Split
 from elman.errors import ConfigError
+from elman.keywords import CompareOptions
+from elman.text.summary import Summary, Table
+from elman.text.terminal import counted
 from elman.training.options import RunOptions, declared
+from elman.training.progress import ComparisonProgress, asked_for
 from elman.training.run import fit
 from elman.training.task import Baseline, Task
 
@@ -45,7 +49,7 @@ class Row(msgspec.Struct, frozen=True):
     seconds_spread: float
 
 
-class Comparison(msgspec.Struct, frozen=True):
+class Comparison(Summary, msgspec.Struct, frozen=True):
     """What `elman compare` prints."""
 
     task: str
@@ -56,18 +60,44 @@ class Comparison(msgspec.Struct, frozen=True):
     runs: list[Run]
     baselines: list[Baseline]
 
+    def summary(self) -> Iterator[str | Table]:
+        """Say how good each cell is: means and standard deviations over the seeds."""
+        metrics = self.rows[0].mean
+        seeds = len(self.runs) // len(self.rows)
+        spread = "; mean ± standard deviation" if seeds > 1 else ""
+        count = counted(self.test_count, "test example")
+        yield f"{self.data}: {count}, {counted(seeds, 'seed')}{spread}"
+        rows = [
+            [
+                row.cell,
+                *(
+                    f"{row.mean[name]:.4f}" + f" ± {row.spread[name]:.3f}" * (seeds > 1)
+                    for name in metrics
+                ),
+                f"{row.seconds:.1f}",
+            ]
+            for row in self.rows
+        ]
+        rows += [
+            [one.name, *(f"{one.test.metrics[name]:.4f}" for name in metrics), f"{one.seconds:.1f}"]
+            for one in self.baselines
+        ]
+        yield Table(["", *metrics, "seconds"], rows)
 
+
+@api.shows(CompareOptions)
 def compare(
-    data: str | Path,
+    data: Any,
     *,
     task: str | None = None,
     cells: str | Sequence[str | Cell] = ("elman", "lstm", "gru"),
     seeds: int = 3,
-    valid: str | Path | None = None,
-    test: str | Path | None = None,
-    fractions: tuple[float, float, float] | None = None,
-    on_run: Callable[[Task, Run], None] | None = None,
-    **options: Any,
+    valid: Any = None,
+    test: Any = None,
+    split: api.Fractions | None = None,
+    progress: bool | None = None,
+    callbacks: Iterable[object] = (),
+    **options: Unpack[CompareOptions],
 ) -> Comparison:
     """Train several cells on the same split from several seeds, and judge each on the test part.
 
@@ -78,30 +108,43 @@ def compare(
         seeds: how many runs of each cell, from seeds 0, 1, ...
         valid: as in ``elman.train``.
         test: as there.
-        fractions: as there.
+        split: as there.
+        progress: as there; shows the runs.
+        callbacks: as there; told of every run.
         **options: as there, but for ``cell`` and ``seed``.
-        on_run: told of each run when it has ended.
 
     Raises:
         ConfigError, DataError, CellError: the request cannot work.
         KeyboardInterrupt: stopped; what was trained is lost.
     """
-    api.check_paths(data=data, valid=valid, test=test)
+    api.check_data(data=data, valid=valid, test=test)
     chosen = tasks.find(task) if task is not None else tasks.guess(data)
     names = _distinct(cells)
     if not isinstance(seeds, int) or seeds < 1:
         raise ConfigError(f"seeds is {seeds!r}; it must be a whole number of 1 or more")
-    columns, settings = api.sorted_out(chosen, options)
+    columns, reading, settings = api.sorted_out(chosen, options)
     own = cell_options(chosen.options)
     for name in (*own, "seed"):
         if name in settings:
             raise ConfigError(f"compare takes cells and seeds, not {name}")
-    asked = [api.make_options(chosen, {**settings, **dict.fromkeys(own, cell)}) for cell in names]
+    given = [{**settings, **dict.fromkeys(own, cell)} for cell in names]
+    beside = compare.__kwdefaults__ or ()
+    asked = [api.make_options(chosen, one, beside=beside) for one in given]
     _refuse_same_names([cell_name(one) for one in asked])
-    split = api.read_split(
-        chosen, data, columns, valid=valid, test=test, fractions=fractions, seed=0
+    shown = [ComparisonProgress(len(asked) * seeds)] if asked_for(progress) else []
+    watcher = Callbacks(callbacks, first=shown)
+    parts = api.read_split(
+        chosen,
+        data,
+        columns,
+        form=reading.form(),
+        valid=valid,
+        test=test,
+        fractions=split,
+        seed=0,
     )
-    return compare_split(chosen, split, asked, seeds=seeds, on_run=on_run)
+    with watcher:
+        return compare_split(chosen, parts, asked, seeds=seeds, watcher=watcher)
 
 
 def compare_split(
@@ -110,7 +153,7 @@ def compare_split(
     options: Sequence[RunOptions],
     *,
     seeds: int,
-    on_run: Callable[[Task, Run], None] | None = None,
+    watcher: Callbacks | None = None,
 ) -> Comparison:
     """Train with each of ``options``, which differ in their cells, from seeds 0, 1, ...
 
@@ -118,13 +161,16 @@ def compare_split(
     fall on one cell alone.
     """
     split.require_test()
+    watcher = watcher or Callbacks(())
     runs: list[Run] = []
     settled = options[0]
     for seed in range(seeds):
         for asked in options:
             learner = task.prepare(split, msgspec.structs.replace(asked, seed=seed))
             settled = learner.options
-            fitted = fit(learner)
+            watcher.begin(task, split, learner)
+            fitted = fit(learner, on_batch=watcher.on_batch, on_epoch=watcher.on_epoch)
+            watcher.end(fitted)
             if fitted.interrupted:
                 raise KeyboardInterrupt
             predictor = task.predictor(learner)
@@ -139,8 +185,7 @@ def compare_split(
                     failed=fitted.stopped,
                 )
             )
-            if on_run is not None:
-                on_run(task, runs[-1])
+            watcher.on_run(task, runs[-1])
     names = [cell_name(asked) for asked in options]
     return Comparison(
         task=task.name,

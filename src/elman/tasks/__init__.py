@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import difflib
 from importlib import import_module
-from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from elman.data import source
 from elman.errors import ConfigError
@@ -40,14 +39,15 @@ def pages(task: Task) -> Pages:
     return cast(Pages, import_module(TASKS[task.name].rpartition(".")[0] + ".pages"))
 
 
-def guess(data: str | Path) -> Task:
+def guess(data: Any) -> Task:
     """Return the task of a built-in data set, or the one that claims a file.
 
     Raises:
         DataError: there is neither a file nor a data set, but one of nearly that name.
     """
-    dataset = source.builtin(data)
+    first = source.items_of(data)[0]
+    dataset = source.builtin(first)
     if dataset is not None:
         return find(dataset.task)
-    claiming = (task for task in map(find, TASKS) if task.claims(data))
+    claiming = (task for task in map(find, TASKS) if task.claims(first))
     return next(claiming, find(DEFAULT))

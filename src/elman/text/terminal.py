@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+import os
+from typing import IO, Any
+
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+
+UNBOUNDED = 100_000
+"""The width where nothing bounds a line: in a pipe or a file, which no one's screen cuts."""
+
+
+def width_of(stream: IO[Any]) -> int:
+    """Return how many columns a line may have: what COLUMNS says, else the terminal's.
+
+    What is no terminal has no columns: a log is searched line by line, so nothing is wrapped.
+    """
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or UNBOUNDED
+    except (OSError, ValueError, AttributeError):  # a pipe, a file, closed, or no real stream
+        return UNBOUNDED
 
 
 def visible(text: str) -> str:
@@ -24,9 +44,13 @@ def plain(text: str) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return ``text`` on one line, with an ellipsis where it has more than ``width`` characters."""
+    """Return ``text`` on one line, with an ellipsis where it takes more than ``width`` columns."""
+    from rich.cells import set_cell_size
+
     text = " ".join(text.split()) if "\n" in text or "\t" in text else text
-    return text if len(text) <= width else text[: width - 1] + "…"
+    if columns(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + "…"
 
 
 def columns(text: str) -> int:
@@ -54,4 +78,5 @@ def bar(share: float, width: int) -> str:
 
 def counted(count: int, noun: str) -> str:
     """Return "1 text" or "2,000 texts"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"

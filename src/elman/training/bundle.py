@@ -17,6 +17,7 @@ import os
 import shutil
 import struct
 import tempfile
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -35,6 +36,7 @@ ModuleT = TypeVar("ModuleT", bound="nn.Module")
 
 FORMAT_VERSION = 2
 CONFIG = "config.json"
+TRAIN_OPTIONS = "train.toml"
 WEIGHTS = "model.safetensors"
 SUMS = "SHA256SUMS"
 
@@ -181,6 +183,14 @@ def read_config(folder: Path) -> BundleConfig:
     return config
 
 
+def train_options(folder: Path) -> dict[str, Any]:
+    """Return the options of a model's ``train.toml``; none where there is no such file."""
+    try:
+        return tomllib.loads((folder / TRAIN_OPTIONS).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        return {}  # a hint for a person; nothing depends on it
+
+
 def _other_version(folder: Path, version: int, writer: Any) -> str:
     if version > FORMAT_VERSION:
         return (
@@ -302,18 +312,18 @@ def is_bundle(path: Path) -> bool:
 # The folder
 
 
-def check_destination(path: Path, *, overwrite: bool) -> None:
+def check_destination(path: Path, *, force: bool) -> None:
     """Refuse a place that a bundle cannot or must not be written to, before any work is done.
 
     Raises:
-        BundleError: it exists and ``overwrite`` is false, it is no model, or cannot be written.
+        BundleError: it exists and ``force`` is false, it is no model, or cannot be written.
     """
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         if not is_bundle(path):
             raise BundleError(
                 f"{path} exists and is no Elman model, so it is left alone; choose another --out"
             )
-        if not overwrite:
+        if not force:
             raise BundleError(f"{path} exists; add --force to replace it or choose another --out")
     with writing(path):
         nearest = next(folder for folder in path.absolute().parents if folder.exists())
@@ -326,7 +336,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         BundleError: the disk is full, the place is read-only, or holds something else.
     """
-    check_destination(path, overwrite=True)
+    check_destination(path, force=True)
     with writing(path):
         place = path.resolve()  # a link to a model stays a link
         place.parent.mkdir(parents=True, exist_ok=True)

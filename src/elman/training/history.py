@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
+
+from elman.text.summary import Summary, Table
+from elman.text.terminal import counted
+from elman.training.task import Metric
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -25,6 +33,66 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float
     per_second: float
     """Items trained on, in the task's unit."""
+
+
+def kept(history: Sequence[Epoch]) -> Epoch | None:
+    """Return the epoch whose weights are kept, if any was whole."""
+    return next((epoch for epoch in reversed(history) if epoch.best), None)
+
+
+def kept_line(history: Sequence[Epoch]) -> str:
+    """Say which epoch's weights are kept, and why these where another has a higher score."""
+    epoch = kept(history)
+    if epoch is None:
+        return "no epoch was whole: the first weights are kept"
+    said = f"best: epoch {epoch.epoch} of {len(history)}"
+    if epoch.score is None:
+        return f"{said} (the last, as there is no validation part to judge on)"
+    highest = max((one for one in history if one.score is not None), key=lambda one: one.score or 0)
+    if highest.score == epoch.score:
+        return f"{said} (score {epoch.score:.4f})"
+    return (
+        f"{said} (score {epoch.score:.4f}; that of epoch {highest.epoch}, {highest.score:.4f}, is "
+        "higher by less than a standard error, and of these the later is kept)"
+    )
+
+
+class History(Summary, list[Epoch]):
+    """The epochs of a run: a list that shows itself as a table.
+
+    Attributes:
+        metrics: how the task's metrics are shown.
+    """
+
+    def __init__(self, epochs: Iterable[Epoch] = (), metrics: Mapping[str, Metric] | None = None):
+        super().__init__(epochs)
+        self.metrics = dict(metrics or {})
+
+    @property
+    def kept(self) -> int:
+        """The epoch whose weights were kept; 0 where none was whole."""
+        epoch = kept(self)
+        return 0 if epoch is None else epoch.epoch
+
+    def plot(self) -> Figure:
+        """Draw the learning curve; returns a figure of matplotlib, which notebooks show."""
+        from elman.training.figures import learning_curve
+
+        return learning_curve(self, self.metrics)
+
+    def summary(self) -> Iterator[str | Table]:
+        """Say what happened in each epoch."""
+        said = f"; the weights of epoch {self.kept} are kept" if self.kept else ""
+        yield f"{counted(len(self), 'epoch')}{said}"
+        if not self:
+            return
+        metrics = {name: self.metrics.get(name, Metric(name)) for name in self[0].metrics}
+        rows = []
+        for epoch in self:
+            values = [f"{epoch.metrics[name]:.{one.digits}f}" for name, one in metrics.items()]
+            rows.append([str(epoch.epoch), f"{epoch.loss:.3f}", *values, f"{epoch.seconds:.1f}"])
+        titles = [metric.title for metric in metrics.values()]
+        yield Table(["epoch", "loss", *titles, "seconds"], rows)
 
 
 def to_lines(history: Sequence[Epoch]) -> bytes:

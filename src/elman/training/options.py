@@ -9,10 +9,11 @@ Nothing here imports torch: a wrong option is answered at once.
 
 from __future__ import annotations
 
+import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from numbers import Integral, Real
@@ -22,6 +23,7 @@ import msgspec
 import numpy as np
 
 from elman.cell import Cell
+from elman.data.form import BadRows, Form
 from elman.errors import ConfigError
 
 Backend = Literal["auto", "llvm", "builtin", "eager"]
@@ -39,6 +41,8 @@ class Option:
     """One sentence for ``--help`` and the docs."""
     _: KW_ONLY
     panel: str = "training"
+    short: str = ""
+    """A second name on the command line, as it is written there: -e."""
     ge: float | None = None
     gt: float | None = None
     le: float | None = None
@@ -169,16 +173,62 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         return {k: v.name if isinstance(v, Cell) else v for k, v in values.items()}
 
 
+class ReadOptions(Options, frozen=True, kw_only=True):
+    """What can be said about the form of the files, whatever the task."""
+
+    rules: ClassVar[Mapping[str, str]] = {
+        "encoding": "UTF-8, else told from the bytes",
+        "delimiter": "told from the rows",
+        "header": "told from the rows",
+    }
+
+    encoding: Annotated[
+        str | None, Option("Of text files: utf-8, cp1251, koi8-r, gbk ...", panel="data")
+    ] = None
+    delimiter: Annotated[
+        str | None, Option("Of tables: one character, or tab, space.", panel="data")
+    ] = None
+    header: Annotated[
+        bool | None, Option("Whether the first row of a table names the columns.", panel="data")
+    ] = None
+    bad_rows: Annotated[
+        BadRows, Option("What to do with a row that cannot be read.", panel="data")
+    ] = "refuse"
+    drop_unlabelled: Annotated[
+        bool, Option("Leave out examples without a label, refused otherwise.", panel="data")
+    ] = False
+
+    def form(self) -> Form:
+        """Return what the readers take.
+
+        Raises:
+            ConfigError: the delimiter is no single character.
+        """
+        return Form(**self.to_dict())
+
+    def given(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults."""
+        return {
+            one.name: getattr(self, one.name)
+            for one in declared(type(self))
+            if getattr(self, one.name) != one.default
+        }
+
+
 class RunOptions(Options, frozen=True, kw_only=True):
     """What every task can be asked for."""
 
-    batch_size: Annotated[int | None, Option("Examples in a batch.", ge=1)] = None
-    epochs: Annotated[int | None, Option("Passes over the training part, at most.", ge=1)] = None
+    batch_size: Annotated[int | None, Option("Examples in a batch.", short="-b", ge=1)] = None
+    epochs: Annotated[
+        int | None, Option("Passes over the training part, at most.", short="-e", ge=1)
+    ] = None
     patience: Annotated[
         int | None,
         Option("Epochs without a better validation score before training stops.", ge=1),
     ] = None
-    learning_rate: Annotated[float | None, Option("Highest of the schedule.", gt=0)] = None
+    learning_rate: Annotated[
+        float | None, Option("Highest of the schedule.", short="--lr", gt=0)
+    ] = None
     weight_decay: Annotated[float, Option("Of AdamW.", ge=0)] = 0.01
     seed: Annotated[
         int,
@@ -300,6 +350,21 @@ def _toml(value: Any) -> str:
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
 
 
+def meant(name: str, known: Iterable[str], shorts: Mapping[str, str] | None = None) -> str | None:
+    """Return which of the ``known`` names is meant by one that is none of them, if any.
+
+    ``shorts`` has what else they are called on the command line, as in ``lr`` for
+    ``learning_rate``: in Python and in files there is one spelling.
+    """
+    near = difflib.get_close_matches(name, [*known], n=1)
+    return (shorts or {}).get(name) or (near[0] if near else None)
+
+
+def shorts(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """Return the options that have a second name, by that name without its dashes."""
+    return {one.option.short.lstrip("-"): one.name for one in declared(struct) if one.option.short}
+
+
 def table(struct: type[msgspec.Struct]) -> str:
     """Return the options of a struct as a table in Markdown, as the docs have it."""
     lines = ["| option | takes | default | |", "|---|---|---|---|"]
@@ -309,6 +374,7 @@ def table(struct: type[msgspec.Struct]) -> str:
         )
         bounds = f", {one.option.bounds}" if one.kind in (int, float) else ""
         default = one.rule if one.default is None else one.default
-        name = one.name.replace("_", "-")
-        lines.append(f"| `--{name}` | {takes}{bounds} | {default} | {one.option.text} |")
+        name = f"`--{one.name.replace('_', '-')}`"
+        name += f", `{one.option.short}`" if one.option.short else ""
+        lines.append(f"| {name} | {takes}{bounds} | {default} | {one.option.text} |")
     return "\n".join(lines) + "\n"

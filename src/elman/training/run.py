@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from elman.data.splits import Split
 from elman.errors import TrainingError
-from elman.training import bundle, history
+from elman.text.summary import Summary, Table
+from elman.text.terminal import counted
+from elman.training import bundle, history, provenance
 from elman.training.checkpoint import Checkpoint
-from elman.training.history import Epoch
-from elman.training.options import RunOptions, toml
-from elman.training.task import Learner, Predictor, Report, Task
+from elman.training.history import Epoch, History
+from elman.training.options import RunOptions
+from elman.training.task import Evaluation, Learner, Predictor, Report, Task
 
 if TYPE_CHECKING:
-    from elman.training.trainer import Progress
+    from matplotlib.figure import Figure
+
+    from elman.training.trainer import Progress, Trainer
 
 
-@dataclass(frozen=True)
-class Fitted:
+@dataclass(frozen=True, repr=False)
+class Fitted(Summary):
     """How training went.
 
     Attributes:
@@ -30,11 +34,13 @@ class Fitted:
         stopped: ``""``, or why training was cut short, one sentence.
         failed: whether it was cut short by a loss that was not finite; if that was before the end
             of the first epoch, the history is empty and the weights are the first ones.
+        ended: ``""``, or why training ended by itself, as the end of "training ended".
     """
 
     history: list[Epoch]
     stopped: str = ""
     failed: bool = False
+    ended: str = ""
 
     @property
     def interrupted(self) -> bool:
@@ -46,22 +52,41 @@ class Fitted:
         """Of training alone."""
         return sum(epoch.seconds for epoch in self.history)
 
+    def summary(self) -> Iterator[str | Table]:
+        """Say how long it took and how it ended."""
+        yield f"{counted(len(self.history), 'epoch')} in {self.seconds:.1f} s {self.stopped}"
 
-@dataclass(frozen=True)
-class Trained:
+
+ModelT = TypeVar("ModelT", bound=Predictor)
+ScoresT = TypeVar("ScoresT", bound=Evaluation)
+
+
+@dataclass(frozen=True, repr=False)
+class Trained(Summary, Generic[ModelT, ScoresT]):
     """What a run gives.
 
     Attributes:
         model: ready to use.
         report: test scores, baselines, sizes and notes.
         history: what happened in each epoch.
+        split: the parts that it was trained, tuned and judged on.
         failed: whether training was cut short by a loss that was not finite.
     """
 
-    model: Predictor
-    report: Report
-    history: list[Epoch]
+    model: ModelT
+    report: Report[ScoresT]
+    history: History
+    split: Split[Any]
     failed: bool = False
+
+    def plot(self) -> Figure:
+        """Draw the learning curve; returns a figure of matplotlib, which notebooks show."""
+        return self.history.plot()
+
+    def summary(self) -> Iterator[str | Table]:
+        """Say what the report says, and what the model is."""
+        yield from self.report.summary()
+        yield f"{self.model!r} in .model; .history, .report, .plot()"
 
 
 class Watcher(Protocol):
@@ -123,7 +148,14 @@ def fit(
         return Fitted(epochs, f"stopped by Ctrl-C after epoch {len(epochs)}")
     except TrainingError as error:
         return Fitted(epochs, str(error), failed=True)
-    return Fitted(epochs)
+    return Fitted(epochs, ended=_ended(trainer))
+
+
+def _ended(trainer: Trainer) -> str:
+    schedule, done = trainer.schedule, len(trainer.state.history)
+    if done < schedule.epochs:
+        return f"as no score was higher for {counted(schedule.patience, 'epoch')} (--patience)"
+    return f"with the last of {counted(done, 'epoch')} (--epochs)"
 
 
 def run(
@@ -135,7 +167,7 @@ def run(
     resume: bool = False,
     watcher: Watcher | None = None,
     request: Mapping[str, Any] | None = None,
-) -> Trained:
+) -> Trained[Predictor, Evaluation]:
     """Train on the parts of ``split``, judge, and write the bundle to ``out``.
 
     While it goes, the state after each epoch is kept in ``<out>.training``; it stays there if the
@@ -169,26 +201,34 @@ def run(
     predictor = task.predictor(learner)
     report = judge(task, split, learner, predictor, fitted)
     if out is not None and checkpoint is not None:
-        settled = learner.options.to_dict()
+        from elman.training import figures
+
+        curve = figures.learning_curve(fitted.history, task.metrics)
+        settled = provenance.shareable(learner.options)
+        recipe = provenance.train_toml(task, settled, request or {})
+        told = task.files(out.name, learner, report)
+        told["README.md"] += provenance.section(report, split, recipe).encode("utf-8", "replace")
         files = {
+            **told,
             "metrics.json": msgspec.json.format(msgspec.json.encode(report), indent=1),
             "history.jsonl": history.to_lines(fitted.history),
-            "train.toml": train_toml(task, settled, request or {}),
-            **task.files(out.name, learner, report),
+            "learning-curve.png": figures.render(curve, "png"),
+            bundle.TRAIN_OPTIONS: recipe,
         }
         bundle.save(out, predictor, training=settled, files=files)
         if not fitted.stopped:
             checkpoint.remove()
-    return Trained(predictor, report, fitted.history, fitted.failed)
+    epochs = History(fitted.history, task.metrics)
+    return Trained(predictor, report, epochs, split, fitted.failed)
 
 
 def judge(
     task: Task, split: Split[Any], learner: Learner, predictor: Predictor, fitted: Fitted
-) -> Report:
+) -> Report[Evaluation]:
     """Judge a trained model on the test part, beside its baselines."""
     return Report(
         task=task.name,
-        data=split.train.source,
+        data=provenance.name_of(split.train.source),
         test=predictor.evaluate(split.test),
         # Who stops a run wants the model now, not after a baseline.
         baselines=[] if fitted.stopped else task.baselines(split, learner.options),
@@ -196,22 +236,10 @@ def judge(
         parameters=predictor.num_parameters,
         seconds=fitted.seconds,
         epochs=len(fitted.history),
-        best_epoch=next((epoch.epoch for epoch in reversed(fitted.history) if epoch.best), 0),
+        best_epoch=History(fitted.history).kept,
         stopped=fitted.stopped,
-        notes=list(learner.notes),
-    )
-
-
-def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any]) -> bytes:
-    """Return the options that repeat a run: `elman train --config train.toml`.
-
-    A bundle may be given to others, so of files in other places it holds the name alone.
-    """
-    given = {name: value for name, value in request.items() if value not in (None, "-")}
-    for name in ("data", "valid", "test"):
-        if name in given and Path(given[name]).is_absolute():
-            given[name] = Path(given[name]).name
-    return toml(
-        {"task": task.name, **given, **settled},
-        comments=["Repeats this run: elman train --config train.toml, where the data are."],
+        notes=provenance.told_by_name(learner.notes, split),
+        ended=fitted.ended,
+        test_notes=provenance.told_by_name(split.test_notes, split),
+        digest=split.digest(),
     )

@@ -6,14 +6,17 @@ through a `Learner` and used through a `Predictor`. What is here imports torch f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from elman.data.examples import Inputs
+from elman.data.form import Form
 from elman.data.splits import Part, Split
+from elman.text.summary import Summary, Table
+from elman.text.terminal import counted
 from elman.training.options import Options, RunOptions, Schedule
 
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ class Metric(msgspec.Struct, frozen=True):
     """Whether it stands in the short tables; the first such decides who won."""
 
 
-class Evaluation(msgspec.Struct, frozen=True):
+class Evaluation(Summary, msgspec.Struct, frozen=True):
     """Scores of one model on one part of the data; a task adds its own fields."""
 
     count: int
@@ -66,8 +69,25 @@ class Evaluation(msgspec.Struct, frozen=True):
         names = (field.name for field in msgspec.structs.fields(self) if field.type is float)
         return {name: float(getattr(self, name)) for name in names}
 
+    def summary(self) -> Iterable[str | Table]:
+        """Say how many examples were judged, and how well."""
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+        yield f"{counted(self.count, 'example')}: {scores}"
 
-class Baseline(msgspec.Struct, frozen=True):
+
+ScoresT = TypeVar("ScoresT", bound=Evaluation)
+
+
+class Findings(Summary, msgspec.Struct, frozen=True):
+    """What ``elman check`` says of data; a task adds its own fields."""
+
+    rows: int
+    """Examples that would be used."""
+    notes: list[str]
+    """What looks wrong or was changed, one sentence each."""
+
+
+class Baseline(Summary, msgspec.Struct, frozen=True):
     """One simple model's scores on the same test part."""
 
     name: str
@@ -77,13 +97,18 @@ class Baseline(msgspec.Struct, frozen=True):
     trained_on: int
     """Training examples used; fewer than all only where their size would take gigabytes."""
 
+    def summary(self) -> Iterable[str | Table]:
+        """Say what it is and how good."""
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.test.metrics.items())
+        yield f"{self.name}: {scores}"
 
-class Report(msgspec.Struct, frozen=True):
+
+class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
     """What is known of a finished run: metrics.json, and what ``train --json`` prints."""
 
     task: str
     data: str
-    test: Evaluation
+    test: ScoresT
     baselines: list[Baseline]
     sizes: dict[str, dict[str, int]]
     """Examples of each kind (class, tag) in each part of the split."""
@@ -95,6 +120,50 @@ class Report(msgspec.Struct, frozen=True):
     stopped: str
     """Why training was cut short, one sentence, or nothing."""
     notes: list[str]
+    ended: str = ""
+    """Why training ended by itself, as the end of "training ended", or nothing."""
+    test_notes: list[str] = []
+    """Those of the notes without which the scores would be misread."""
+    digest: str = ""
+    """A hash of all examples of the three parts."""
+
+    def summary(self) -> Iterable[str | Table]:
+        """Say how good the network is beside its baselines, and how it was trained."""
+        metrics = self.test.metrics
+        yield f"{self.data}: {counted(self.test.count, 'test example')}"
+        judged = [("this network", metrics, self.seconds)]
+        judged += [(one.name, one.test.metrics, one.seconds) for one in self.baselines]
+        yield Table(
+            ["", *metrics, "seconds"],
+            [
+                [name, *(f"{scores[one]:.4f}" for one in metrics), f"{seconds:.1f}"]
+                for name, scores, seconds in judged
+            ],
+        )
+        yield (
+            f"{counted(self.epochs, 'epoch')}, the weights of epoch {self.best_epoch} kept; "
+            f"{self.parameters:,} parameters"
+        )
+        yield from self.test_notes
+        if self.stopped:
+            yield self.stopped
+        if self.notes:
+            yield f"{counted(len(self.notes), 'note')} about the data in .notes"
+
+
+def outdone(report: Report[Any], metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """Say of each baseline that does better than the network by how much it does."""
+    own = report.test.metrics
+    headline = {name: metric for name, metric in metrics.items() if metric.headline}
+    for one in report.baselines:
+        theirs, better = one.test.metrics, []
+        for name, metric in headline.items():
+            ahead = theirs[name] - own[name]
+            if (ahead if metric.higher_is_better else -ahead) > 0:
+                values = (f"{value[name]:.{metric.digits}f}" for value in (theirs, own))
+                better.append(f"{metric.title} {' against '.join(values)}")
+        if better:
+            yield f"{one.name} does better here than the network: {', '.join(better)}"
 
 
 class Learner(Protocol):
@@ -162,6 +231,12 @@ class Predictor(Protocol):
             DataError: there is nothing to judge on.
         """
 
+    def predictions(self, examples: Any) -> Iterable[dict[str, Any]]:
+        """Return a row for each labelled example, in order: what is read, what is true, the answer.
+
+        All rows have the same keys, and values that a cell of a table can hold.
+        """
+
     def parts(self) -> tuple[msgspec.Struct, dict[str, bytes]]:
         """Return config and files of which `Task.load` makes a predictor, but for the weights."""
 
@@ -179,17 +254,40 @@ class Task(Protocol):
     """The options of ``Predictor.answer``."""
     columns: Mapping[str, str]
     """The columns that ``read`` can be told, each with a sentence for ``--help``."""
+    input_columns: Sequence[str]
+    """Those of them that ``read_inputs`` takes, too."""
     metrics: Mapping[str, Metric]
 
-    def claims(self, data: str | Path) -> bool:
+    def claims(self, data: Any) -> bool:
         """Whether a file is plainly this task's, by its name or beginning."""
 
-    def read(self, data: str | Path, **columns: str | None) -> Any:
-        """Read examples from a file, a folder, ``-`` or a built-in data set.
+    def read(self, data: Any, *, form: Form, **columns: str | None) -> Any:
+        """Read examples from a file, a folder, ``-``, a built-in data set or a table in memory.
 
         Raises:
             DataError: it is not what it was given for.
         """
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Return the examples of several files as one."""
+
+    def read_inputs(
+        self, data: Any, *, form: Form, likely: Mapping[str, str], **columns: str | None
+    ) -> Inputs:
+        """Read what ``Predictor.answer`` takes, with the columns beside it.
+
+        Args:
+            data: as for ``read``.
+            form: what was said about the form of the files.
+            likely: the columns of the training data, to be looked for first.
+            **columns: those that were given.
+
+        Raises:
+            DataError: it is not what it was given for.
+        """
+
+    def inspect(self, examples: Any, others: Mapping[str, Any]) -> Findings:
+        """Look at examples before any training, and at the parts that are given besides."""
 
     def split(
         self,
@@ -218,8 +316,11 @@ class Task(Protocol):
     def baselines(self, split: Split[Any], options: Any) -> list[Baseline]:
         """Train and judge simple models on the same parts; ``options`` are settled."""
 
-    def files(self, name: str, learner: Any, report: Report) -> dict[str, bytes]:
-        """Return the files that tell of a model: its card, pictures."""
+    def files(self, name: str, learner: Any, report: Report[Any]) -> dict[str, bytes]:
+        """Return the files that tell of a model: its card, ``README.md``, and pictures.
+
+        How the model was made is added to the card.
+        """
 
     def load(self, stored: Stored, *, backend: str) -> Predictor:
         """Make a predictor of what ``Predictor.parts`` returned and of the weights.
@@ -245,10 +346,13 @@ class Pages(Protocol):
     def network_line(self, learner: Any) -> str:
         """Say in a few plain words what is trained."""
 
-    def verdict(self, report: Report) -> Iterable[str]:
+    def findings(self, findings: Any, *, width: int) -> Iterable[Any]:
+        """Show what ``Task.inspect`` found, but for the notes."""
+
+    def verdict(self, report: Report[Any]) -> Iterable[str]:
         """Say in plain sentences whether the network was worth it."""
 
-    def suggestion(self, report: Report) -> str:
+    def suggestion(self, report: Report[Any]) -> str:
         """Return what to give `elman predict MODEL` first."""
 
     def evaluation(
@@ -264,8 +368,12 @@ class Pages(Protocol):
     def answer(self, row: Mapping[str, Any], model: Any, *, width: int) -> Iterable[Any]:
         """Show one row of ``Predictor.answer``."""
 
-    def tsv(self, row: Mapping[str, Any]) -> list[str]:
-        """Return the fields of one row.
+    def fields(self, row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
+        """Return one row of ``Predictor.answer`` as columns of a table, the same for every row.
+
+        Args:
+            row: the answer.
+            inputs: whether the input itself is a column, the first.
 
         Raises:
             ConfigError: what was asked for cannot be shown in one line.
@@ -288,4 +396,5 @@ __all__ = [
     "Scores",
     "Split",
     "Task",
+    "outdone",
 ]

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from elman.errors import TrainingError
 from elman.training import optimisers
 from elman.training.diagnosis import where_not_finite
-from elman.training.history import Epoch
+from elman.training.history import Epoch, kept
 from elman.training.options import Schedule
 from elman.training.task import Learner, Loss, Scores
 
@@ -56,7 +56,7 @@ class TrainingState:
     @property
     def best(self) -> Epoch | None:
         """The epoch whose weights are kept."""
-        return next((epoch for epoch in reversed(self.history) if epoch.best), None)
+        return kept(self.history)
 
 
 class Trainer:

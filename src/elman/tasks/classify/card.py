@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from elman._version import __version__
+from collections.abc import Iterator
+from typing import Any
+
+from elman.tasks.classify import pages
 from elman.tasks.classify.learner import ClassifierLearner
 from elman.tasks.classify.metrics import Classification
 from elman.training.task import Report
@@ -11,9 +14,8 @@ _CARD = """\
 # {name}
 
 A recurrent text classifier ({cell}, {directions}, {hidden} units, {parameters:,} parameters) that
-reads {level} and answers with one of {num_classes} classes. Trained with Elman {version} on
-`{data}`: {train:,} texts, {epochs} epochs, {seconds:.0f} s.
-{stopped}
+reads {level} and answers with one of {num_classes} classes. Trained on {train:,} texts of `{data}`.
+{warnings}
 ## Use
 
 ```
@@ -34,8 +36,9 @@ model.predict(["some text"])
 | this network | {accuracy:.4f} | {macro_f1:.4f} |
 {baselines}
 
-Expected calibration error {calibration:.4f}. The confusion matrix is in `confusion.png`, all
-figures are in `metrics.json`.
+{verdict}Expected calibration error {calibration:.4f}. `confusion.png` has the confusion matrix,
+`learning-curve.png` the course of training, `metrics.json` all figures, and the texts of the most
+confident mistakes: take those out before the model goes to someone who must not read them.
 
 | class | training texts | precision | recall | F1 | test texts |
 |---|---|---|---|---|---|
@@ -48,7 +51,7 @@ also for a text that belongs to none of them. Texts longer than {max_length} {le
 """
 
 
-def model_card(name: str, learner: ClassifierLearner, report: Report) -> str:
+def model_card(name: str, learner: ClassifierLearner, report: Report[Any]) -> str:
     """Return the card in Markdown: what the model is, how good, how to use, where it ends."""
     scores = report.test
     assert isinstance(scores, Classification)
@@ -64,7 +67,6 @@ def model_card(name: str, learner: ClassifierLearner, report: Report) -> str:
     )
     return _CARD.format(
         name=name,
-        version=__version__,
         cell=learner.model.recurrent.cell.name,
         directions="two directions" if learner.options.bidirectional else "one direction",
         hidden=learner.options.hidden_size,
@@ -74,9 +76,8 @@ def model_card(name: str, learner: ClassifierLearner, report: Report) -> str:
         num_classes=len(learner.classes),
         data=report.data,
         train=sum(sizes["train"] for sizes in report.sizes.values()),
-        epochs=report.epochs,
-        seconds=report.seconds,
-        stopped=f"\nTraining was cut short: {report.stopped}.\n" if report.stopped else "",
+        warnings="".join(f"\n**{_cell(said)}.**\n" for said in _warnings(report)),
+        verdict="".join(f"{_cell(line)}.\n\n" for line in pages.verdict(report)),
         test=scores.count,
         accuracy=scores.accuracy,
         macro_f1=scores.macro_f1,
@@ -84,6 +85,13 @@ def model_card(name: str, learner: ClassifierLearner, report: Report) -> str:
         baselines="\n".join(baselines),
         classes="\n".join(classes),
     )
+
+
+def _warnings(report: Report[Any]) -> Iterator[str]:
+    """Say without what the scores would be misread."""
+    if report.stopped:
+        yield f"Training was cut short: {report.stopped}"
+    yield from report.test_notes
 
 
 def _cell(text: str) -> str:

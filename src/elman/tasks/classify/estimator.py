@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,11 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from elman.cell import Cell
 from elman.data.examples import Examples
-from elman.errors import TrainingError
+from elman.data.inputs import is_missing, texts_of
+from elman.errors import ConfigError, InputError, TrainingError
 from elman.tasks.classify import task
 from elman.tasks.classify.options import ClassifyOptions
+from elman.training.history import History
 from elman.training.run import fit
 
 
@@ -99,24 +102,34 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> TextClassifier:  # noqa: N803
         """Train on ``texts`` and their labels.
 
+        Ctrl-C ends the training and goes through; what was trained until the last whole epoch is
+        kept, so that a notebook's next cell can ``predict``. An earlier fit stays as it was where
+        this one is stopped before its first epoch is whole, or fails.
+
+        Args:
+            X: texts in a list, an array, a column or a table of one column; those of NumPy, pandas,
+                polars and Arrow too.
+            y: their labels, of any kind that NumPy can sort.
+
         Raises:
-            TypeError: ``X`` holds something that is not a string.
+            InputError: ``X`` holds something that is missing or no string, or a label is missing.
             TrainingError: the loss was not finite before the first epoch was whole.
             ValueError: lengths differ, there is one class only, or an option cannot work.
         """
-        texts = _texts(X)
+        texts = texts_of(X, "X")
+        _refuse_missing(y)
         targets = column_or_1d(np.asarray(y), warn=True)
         check_classification_targets(targets)
         if len(texts) != len(targets):
             raise ValueError(f"there are {len(texts)} texts but {len(targets)} labels")
-        self.classes_, index = np.unique(targets, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"y has one class only, {self.classes_.tolist()}; give at least two")
+        classes, index = np.unique(targets, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(f"y has one class only, {classes.tolist()}; give at least two")
         # The toolkit's labels are strings: let theirs be the place of ours, in the same order.
-        width = len(str(len(self.classes_)))
+        width = len(str(len(classes)))
         names = [f"{i:0{width}d}" for i in index]
         options = self._options()
-        share = self.validation_fraction
+        share = _share(self.validation_fraction)
         parts = task.split(
             Examples(texts, names, "the training texts"),
             fractions=(1 - share, share, 0.0),
@@ -124,21 +137,22 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         )
         learner = task.prepare(parts, options)
         fitted = fit(learner)
-        if fitted.interrupted:
-            raise KeyboardInterrupt
         if fitted.failed and not fitted.history:
             raise TrainingError(fitted.stopped)
         if fitted.failed:
             warnings.warn(fitted.stopped, ConvergenceWarning, stacklevel=2)
+        self.classes_ = classes
         self.model_ = task.predictor(learner)
-        self.history_ = fitted.history
+        self.history_ = History(fitted.history, task.metrics)
         self._columns = [int(name) for name in learner.classes]
+        if fitted.interrupted:
+            raise KeyboardInterrupt
         return self
 
     def predict_proba(self, X: Iterable[str]) -> NDArray[np.float32]:  # noqa: N803
         """Return the probabilities (texts, C) in the order of ``classes_``."""
         check_is_fitted(self)
-        texts = _texts(X)
+        texts = texts_of(X, "X")
         result = np.zeros((len(texts), len(self.classes_)), dtype=np.float32)
         result[:, self._columns] = self.model_.predict_proba(texts)
         return result
@@ -165,11 +179,18 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return tags
 
 
-def _texts(values: Iterable[str]) -> list[str]:
-    if isinstance(values, str):
-        raise TypeError("X is one string; pass a list of strings")
-    texts: Sequence[Any] = list(values)
-    for i, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"text {i} is a {type(text).__name__}; every text must be a str")
-    return [str(text) for text in texts]
+def _refuse_missing(labels: Any) -> None:
+    """Refuse a missing label, which among strings NumPy would read as the class "nan"."""
+    for i, label in enumerate(np.asarray(labels, dtype=object).ravel()):
+        if is_missing(label):
+            raise InputError(f"label {i} is missing ({label}); label its text or drop it")
+
+
+def _share(value: Any) -> float:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 0 <= value < 1:
+        raise ConfigError(
+            f"validation_fraction is {value!r}; it must be at least 0 and under 1, the share of "
+            "the texts that early stopping looks at"
+        )
+    return float(value)

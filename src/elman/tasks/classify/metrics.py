@@ -7,16 +7,34 @@ that of Guo et al. 2017, "On Calibration of Modern Neural Networks", equation 3,
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.training.task import Evaluation
+from elman.text.summary import Summary, Table
+from elman.text.terminal import shortened
+from elman.training.task import Evaluation, Metric
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CALIBRATION_BINS = 15
 MISTAKES = 20
+FEW = 8
+"""Classes whose confusion matrix fits a screen as text."""
+
+METRICS: Mapping[str, Metric] = {
+    "accuracy": Metric("accuracy", headline=True),
+    "macro_f1": Metric("macro-F1", headline=True),
+    "weighted_f1": Metric("weighted-F1"),
+    "micro_f1": Metric("micro-F1"),
+    "calibration_error": Metric("calibration error", higher_is_better=False),
+    "loss": Metric("valid loss", digits=3, higher_is_better=False),
+}
+"""How each number is called and shown."""
 
 
 class ClassScore(msgspec.Struct, frozen=True):
@@ -30,13 +48,20 @@ class ClassScore(msgspec.Struct, frozen=True):
     """Examples of this class in the judged part."""
 
 
-class Mistake(msgspec.Struct, frozen=True):
+class Mistake(Summary, msgspec.Struct, frozen=True):
     """A text whose label the model was confident, and wrong, about."""
 
     text: str
     label: str
     predicted: str
     confidence: float
+
+    def summary(self) -> Iterator[str | Table]:
+        """Say what was taken for what."""
+        yield (
+            f"{self.confidence:.0%} {shortened(self.predicted, 24)}, not "
+            f"{shortened(self.label, 24)}: {self.text}"
+        )
 
 
 class Classification(Evaluation, frozen=True):
@@ -55,6 +80,34 @@ class Classification(Evaluation, frozen=True):
     """Texts of length 0, which are not judged."""
     truncated: int = 0
     """Texts longer than the model reads, judged by their beginning."""
+
+    def plot_confusion(self) -> Figure:
+        """Draw the confusion matrix; returns a figure of matplotlib, which notebooks show."""
+        from elman.tasks.classify.figures import confusion_matrix
+
+        return confusion_matrix(self)
+
+    def summary(self) -> Iterator[str | Table]:
+        """Say the scores, those by class, and for a few classes what was taken for what."""
+        yield from super().summary()
+        yield Table(
+            ["class", "precision", "recall", "f1", "support"],
+            [
+                [one.label, *(f"{n:.3f}" for n in (one.precision, one.recall, one.f1)), *counts]
+                for one in self.classes
+                for counts in [[f"{one.support:,}"]]
+            ],
+        )
+        if len(self.classes) > FEW:
+            yield ".plot_confusion() draws what was taken for what"
+            return
+        yield "Confusion (row: true, column: predicted)"
+        names = [one.label for one in self.classes]
+        yield Table(
+            ["", *(shortened(name, 8) for name in names)],
+            [[name, *map(str, row)] for name, row in zip(names, self.confusion, strict=True)],
+            [[n / max(sum(row), 1) for n in row] for row in self.confusion],
+        )
 
 
 def evaluate(

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elman.errors import ConfigError
+from elman.tasks.classify.metrics import METRICS
 from elman.text.terminal import bar, columns, counted, padded, plain, shortened, visible
+from elman.training.task import Report, outdone
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -14,14 +16,23 @@ if TYPE_CHECKING:
 
     from elman.data.examples import Examples
     from elman.data.splits import Split
+    from elman.tasks.classify.inspection import ClassifyFindings
     from elman.tasks.classify.learner import ClassifierLearner
-    from elman.tasks.classify.metrics import Classification
+    from elman.tasks.classify.metrics import Classification, ClassScore
     from elman.tasks.classify.predictor import TextClassifierModel
-    from elman.training.task import Report
 
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
+MOST_CLASSES = 40
 NOUN = "text"
 """What an example is called."""
+LABEL = 24  # columns that a class's name takes at most
+WIDE = 80  # columns from which on a table has room for the sizes of the parts
+LONGEST = 200  # columns that a text takes at most
+MOST_ROWS, BEST = (
+    30,
+    10,
+)  # rows of a table, and how many of them are the best where some are left out
+MOST_PAIRS = 10
 
 
 # ---------------------------------------------------------------------------------------------
@@ -46,23 +57,46 @@ def network_line(learner: ClassifierLearner) -> str:
     )
 
 
-def verdict(report: Report) -> Iterator[str]:
+def findings(found: ClassifyFindings, *, width: int) -> Iterator[RenderableType]:
+    """Show how many texts there are of each class, and how long they are."""
+    lengths = found.lengths
+    yield (
+        f"{counted(found.rows, 'text')}, {counted(len(found.classes), 'class')}; "
+        f"{lengths.shortest:,} to {lengths.longest:,} characters, half of them up to "
+        f"{lengths.median:,} ({counted(found.words, 'word')}); a step would read {found.tokens}"
+    )
+    if found.duplicates or found.conflicts:
+        yield (
+            f"{counted(found.duplicates, 'exact duplicate')}; "
+            f"{counted(found.conflicts, 'text')} with several labels"
+        )
+    shown = list(found.classes.items())[:MOST_CLASSES]
+    left = max(columns(shortened(name, 30)) for name, _ in shown)
+    most = max(found.classes.values())
+    for name, count in shown:
+        share = count / found.rows
+        drawn = bar(count / most, 20)
+        yield plain(
+            f"  {padded(shortened(name, 30), left)} {count:8,} {share:6.1%} {drawn}".rstrip()
+        )
+    if len(found.classes) > len(shown):
+        yield f"  … and {len(found.classes) - len(shown):,} more classes"
+
+
+def verdict(report: Report[Any]) -> Iterator[str]:
     """Say whether the network was worth it, and what the baselines did not see."""
-    if any(
-        one.test.metrics["accuracy"] > report.test.metrics["accuracy"] for one in report.baselines
-    ):
-        yield "The network does not beat its baselines: use the n-grams, or more data"
+    yield from outdone(report, METRICS)
     total = sum(sizes["train"] for sizes in report.sizes.values())
     for one in report.baselines:
         if one.trained_on < total:
             yield f"{one.name} learned from {one.trained_on:,} of {total:,} texts"
 
 
-def suggestion(report: Report) -> str:
+def suggestion(report: Report[Any]) -> str:
     """Return what to try next with the model, as the rest of a command."""
     mistakes: Sequence[Any] = getattr(report.test, "mistakes", ())
     text = mistakes[0].text if mistakes else "some text"
-    fits = len(text) <= 40 and text.isprintable() and '"' not in text
+    fits = len(text) <= 40 and text.isprintable() and not {*'"-$`!\\'} & {*text}
     return f'--steps "{text if fits else "some text"}"'
 
 
@@ -94,7 +128,7 @@ def evaluation(
             f"mistake: {plain(said)}"
         )
     yield ""
-    yield _class_table(scores, sizes)
+    yield from _class_table(scores, sizes, width)
     yield (
         f"\naccuracy {scores.accuracy:.4f}  macro-F1 {scores.macro_f1:.4f}  "
         f"weighted-F1 {scores.weighted_f1:.4f}  micro-F1 {scores.micro_f1:.4f}  "
@@ -109,13 +143,44 @@ def evaluation(
     if scores.mistakes:
         yield "\n[bold]Most confident mistakes[/]"
         for mistake in scores.mistakes[:5]:
-            yield (
-                f"  {mistake.confidence:4.0%}  {plain(mistake.predicted)}, "
-                f"not {plain(mistake.label)}: {plain(shortened(mistake.text, 60))}"
-            )
+            said, true = (_name(label, width) for label in (mistake.predicted, mistake.label))
+            head = f"  {mistake.confidence:4.0%}  {said}, not {true}: "
+            room = min(max(width - columns(head), 12), LONGEST)
+            yield plain(head + shortened(visible(mistake.text[: 2 * LONGEST]), room))
 
 
-def _class_table(scores: Classification, sizes: Mapping[str, Mapping[str, int]] | None) -> Table:
+def _name(label: str, width: int) -> str:
+    """Return a class's name as a line of ``width`` columns has room for it."""
+    return shortened(visible(label), min(LABEL, max(width // 4, 8)))
+
+
+def _class_table(
+    scores: Classification, sizes: Mapping[str, Mapping[str, int]] | None, width: int
+) -> Iterator[RenderableType]:
+    """Show every class that was judged; of many the worst and the best."""
+    judged = [row for row in scores.classes if row.support]
+    shown = judged
+    if len(judged) > MOST_ROWS:
+        ranked = sorted(judged, key=lambda row: row.f1)
+        shown = ranked[: MOST_ROWS - BEST] + ranked[-BEST:]
+    table = _table(shown, sizes if width >= WIDE else None, width, gap=len(shown) < len(judged))
+    yield table
+    where = "metrics.json" if sizes else "what --json prints"
+    if len(shown) < len(judged):
+        yield f"  · of {len(judged)} classes the worst and the best by F1; all are in {where}"
+    if left := len(scores.classes) - len(judged):
+        classes = "1 class that has" if left == 1 else f"{left} classes that have"
+        yield f"  · without {classes} no text here; all are in {where}"
+
+
+def _table(
+    rows: Sequence[ClassScore],
+    sizes: Mapping[str, Mapping[str, int]] | None,
+    width: int,
+    *,
+    gap: bool,
+) -> Table:
+    """Return the table of ``rows``, with a ``gap`` before the best."""
     from rich.table import Table
 
     parts = ("train", "valid", "test") if sizes else ()
@@ -123,10 +188,12 @@ def _class_table(scores: Classification, sizes: Mapping[str, Mapping[str, int]] 
     table.add_column("class", no_wrap=True, min_width=4)
     for name in ("precision", "recall", "F1", "support", *parts):
         table.add_column(name, justify="right", no_wrap=True, min_width=max(len(name), 5))
-    for row in scores.classes:
+    for i, row in enumerate(rows):
+        if gap and i == MOST_ROWS - BEST:
+            table.add_row("…")
         counts = sizes.get(row.label, {}) if sizes else {}
         table.add_row(
-            plain(shortened(row.label, 24)),
+            plain(_name(row.label, width)),
             f"{row.precision:.3f}",
             f"{row.recall:.3f}",
             f"{row.f1:.3f}",
@@ -137,27 +204,63 @@ def _class_table(scores: Classification, sizes: Mapping[str, Mapping[str, int]] 
 
 
 def _confusion(scores: Classification, width: int) -> Iterator[str]:
-    """Show the matrix where it fits, else its largest cells off the diagonal."""
-    names = [shortened(row.label, 14) for row in scores.classes]
-    cell = max(4, *(len(str(n)) + 1 for row in scores.confusion for n in row))
-    left = max(map(len, names)) + 1
-    if left + cell * len(names) <= width:
+    """Show the matrix of the classes that occur where it fits, else its largest cells."""
+    counts = scores.confusion
+    rows = [i for i, row in enumerate(counts) if any(row) or any(other[i] for other in counts)]
+    names = [scores.classes[i].label for i in rows]
+    matrix = [[counts[i][j] for j in rows] for i in rows]
+    lines = _matrix(names, matrix, width) if len(names) <= MOST_ROWS else None
+    if lines is not None:
         yield "[bold]Confusion[/] (row: true, column: predicted)"
-        heads = "".join(name[: cell - 1].rjust(cell) for name in names)
-        yield " " * left + f"[dim]{plain(heads)}[/]"
-        for i, (name, row) in enumerate(zip(names, scores.confusion, strict=True)):
-            cells = "".join(_count_cell(n, i == j, cell) for j, n in enumerate(row))
-            yield f"{plain(name.ljust(left))}{cells}"
+        yield from lines
         return
-    yield "[bold]Most frequent confusions[/] (the whole matrix is in confusion.png)"
     pairs = [
-        (n, i, j)
-        for i, row in enumerate(scores.confusion)
+        (n, names[i], names[j])
+        for i, row in enumerate(matrix)
         for j, n in enumerate(row)
         if i != j and n
     ]
-    for n, i, j in sorted(pairs, key=lambda pair: -pair[0])[:10]:
-        yield f"  {n:5,}  {plain(names[i])} taken for {plain(names[j])}"
+    if not pairs:
+        yield "No class was taken for another"
+        return
+    yield "[bold]Most frequent confusions[/]"
+    for n, true, predicted in sorted(pairs, key=lambda pair: -pair[0])[:MOST_PAIRS]:
+        yield f"  {n:5,}  {plain(_name(true, width))} taken for {plain(_name(predicted, width))}"
+    if len(pairs) > MOST_PAIRS:
+        yield f"  {sum(n for n, *_ in pairs):5,}  in all, of {len(pairs):,} kinds"
+
+
+def _matrix(names: Sequence[str], matrix: Sequence[Sequence[int]], width: int) -> list[str] | None:
+    """Return the matrix as lines, with the most telling heads for which there is room, if any."""
+    digits = [max(len(str(row[j])) for row in matrix) for j in range(len(names))]
+    for heads, sides in _heads([_name(name, width) for name in names]):
+        left = max(map(columns, sides))
+        for gap in (2, 1):
+            cells = [max(columns(h), n) + gap for h, n in zip(heads, digits, strict=True)]
+            if left + sum(cells) > width:
+                continue
+            head = "".join(" " * (n - columns(h)) + h for h, n in zip(heads, cells, strict=True))
+            lines = [" " * left + f"[dim]{plain(head)}[/]"]
+            for i, (side, row) in enumerate(zip(sides, matrix, strict=True)):
+                counts = (_count_cell(n, i == j, cells[j]) for j, n in enumerate(row))
+                lines.append(plain(padded(side, left)) + "".join(counts))
+            return lines
+    return None
+
+
+def _heads(sides: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield heads of columns with the names of rows (``sides``), the most telling first.
+
+    Heads are whole names, else cut as long as that leaves them apart, else numbers, which then
+    stand before the names of rows too.
+    """
+    for most in range(LABEL, 3, -1):
+        heads = [shortened(side, most) for side in sides]
+        if len({*heads}) == len(heads):
+            yield heads, [*sides]
+    numbers = [str(j) for j in range(1, len(sides) + 1)]
+    longest = len(numbers[-1])
+    yield numbers, [f"{n:>{longest}} {s}" for n, s in zip(numbers, sides, strict=True)]
 
 
 def _count_cell(count: int, diagonal: bool, width: int) -> str:
@@ -191,16 +294,21 @@ def answer(
     yield visible(f"{text if len(text) <= 200 else text[:199] + '…'}: {ranked}")
 
 
-def tsv(row: Mapping[str, Any]) -> list[str]:
-    """Return one row's fields: text, label and probability of each class, a note.
+def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
+    """Return one row as columns: class and probability of the best classes, a note.
 
     Raises:
         ConfigError: the row has steps.
     """
     if "steps" in row:
-        raise ConfigError("--steps cannot be shown as tsv; use --json")
-    ranked = (field for top in row["top"] for field in (top["label"], f"{top['probability']:.6f}"))
-    return [row["text"], *ranked, "empty text: prior" if row.get("empty") else ""]
+        raise ConfigError("--steps cannot be shown in a table; use --json")
+    columns: dict[str, Any] = {"text": row["text"]} if inputs else {}
+    for i, top in enumerate(row["top"], start=1):
+        number = "" if i == 1 else f"_{i}"
+        columns[f"predicted{number}"] = top["label"]
+        columns[f"probability{number}"] = top["probability"]
+    columns["note"] = "empty text: prior" if row.get("empty") else ""
+    return columns
 
 
 def truncated(count: int, model: TextClassifierModel) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +16,15 @@ from torch.nn.utils.rnn import PackedSequence
 from elman.cell import Cell
 from elman.data.batching import offsets_of
 from elman.data.examples import Examples
+from elman.data.inputs import texts_of
 from elman.errors import BundleError, DataError
 from elman.ir import text as ir_text
 from elman.nn.batches import batches
+from elman.tasks.classify.inspection import refuse_unknown
 from elman.tasks.classify.metrics import Classification, evaluate
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyAnswers
+from elman.text.summary import Table
 from elman.text.tokenizer import Encoded, Tokenizer, load_tokenizer
 from elman.training import bundle
 
@@ -76,23 +79,43 @@ class TextClassifierModel:
             f"<{cell} classifier, {len(self.classes)} classes, {self.num_parameters:,} parameters>"
         )
 
+    def _repr_html_(self) -> str:
+        config = self.module.config
+        classes = ", ".join(self.classes[:10]) + (", …" if len(self.classes) > 10 else "")
+        directions = "two directions" if config.bidirectional else "one direction"
+        rows = {
+            "cell": f"{self.module.recurrent.cell.name}, {config.hidden_size} units, {directions}",
+            f"{len(self.classes)} classes": classes,
+            "reads": f"{self.tokenizer.vocab_size:,} {self.tokenizer.level}",
+            "parameters": f"{self.num_parameters:,}",
+        }
+        return Table(["classifier", ""], [*rows.items()]).html()
+
     @property
     def num_parameters(self) -> int:
         """Number of trained values."""
         return sum(p.numel() for p in self.module.parameters())
 
-    def predict(self, texts: Sequence[str]) -> list[str]:
-        """Return the most probable label of each text."""
+    def predict(self, texts: Iterable[str]) -> list[str]:
+        """Return the most probable label of each text.
+
+        Args:
+            texts: strings in a list, an array, a column or a table of one column; those of NumPy,
+                pandas, polars and Arrow too.
+
+        Raises:
+            InputError: as ``predict_proba``.
+        """
         return [self.classes[i] for i in self.predict_proba(texts).argmax(axis=1)]
 
-    def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Return the probabilities (texts, C) of the classes; an empty text gets the prior.
 
         Raises:
-            TypeError: ``texts`` is one string, or holds something that is not a string.
+            InputError: ``texts`` is one string or a table of several columns, or holds something
+                that is missing or no string.
         """
-        _check_texts(texts)
-        return self.probabilities(self.tokenizer.encode(texts))
+        return self.probabilities(self.tokenizer.encode(texts_of(texts)))
 
     def probabilities(self, encoded: Encoded) -> NDArray[np.float32]:
         """Return the probabilities (rows, C) for texts already encoded."""
@@ -108,8 +131,7 @@ class TextClassifierModel:
         The opinion after k tokens is the answer to a text of these k tokens alone, whatever the
         pooling and the directions; the last one is the answer to the whole text.
         """
-        _check_texts([text])
-        ids = self.tokenizer.encode([text]).values
+        ids = self.tokenizer.encode(texts_of([text])).values
         counts = np.arange(1, len(ids) + 1)
         # Row k of this ragged array is the first k tokens.
         where = np.arange(counts.sum()) - np.repeat(offsets_of(counts), counts)
@@ -117,10 +139,9 @@ class TextClassifierModel:
         pieces = self.tokenizer.split(text)
         return [Step(piece, row) for piece, row in zip(pieces, opinions, strict=True)]
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+    def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Return one vector a text, (texts, H * directions); an empty text gets zeros."""
-        _check_texts(texts)
-        encoded = self.tokenizer.encode(texts)
+        encoded = self.tokenizer.encode(texts_of(texts))
         result = np.zeros((len(encoded), self.module.output.in_features), dtype=np.float32)
         for rows, tokens in batches(encoded):
             with torch.inference_mode():
@@ -128,7 +149,7 @@ class TextClassifierModel:
         return result
 
     def answer(
-        self, inputs: Sequence[str], *, top: int | None = None, steps: bool = False
+        self, inputs: Iterable[str], *, top: int | None = None, steps: bool = False
     ) -> list[dict[str, Any]]:
         """Return a row of plain JSON for each text.
 
@@ -137,16 +158,16 @@ class TextClassifierModel:
         ``empty`` marks a text without a token, ``truncated`` one that is longer than the model
         reads.
         """
-        _check_texts(inputs)
+        texts = texts_of(inputs)
         ClassifyAnswers(top=top, steps=steps)  # refuses what cannot be
         count = min(top or (3 if steps else 1), len(self.classes))
-        encoded = self.tokenizer.encode(inputs)
+        encoded = self.tokenizer.encode(texts)
         truncated = set(encoded.truncated_rows)
         rows = []
         for i, probabilities in enumerate(self.probabilities(encoded)):
             best = self._ranked(probabilities, count)
             row: dict[str, Any] = {
-                "text": inputs[i],
+                "text": texts[i],
                 "label": best[0][0],
                 "top": [{"label": label, "probability": p} for label, p in best],
             }
@@ -160,7 +181,7 @@ class TextClassifierModel:
                         "token": step.token,
                         "probabilities": dict(self._ranked(step.probabilities, count)),
                     }
-                    for step in self.steps(inputs[i])
+                    for step in self.steps(texts[i])
                 ]
             rows.append(row)
         return rows
@@ -180,6 +201,7 @@ class TextClassifierModel:
         if not len(rows):
             raise DataError(f"{examples.source}: there is no text to judge on")
         kept = examples.take(rows)
+        refuse_unknown(kept, self.classes)
         return evaluate(
             self.probabilities(encoded)[rows],
             kept.labels,
@@ -188,6 +210,23 @@ class TextClassifierModel:
             skipped=len(examples) - len(kept),
             truncated=encoded.truncated,
         )
+
+    def predictions(self, examples: Examples) -> Iterator[dict[str, Any]]:
+        """Yield for each text its label and what the model answers, with that probability.
+
+        A text of length 0 is not judged and so has no answer.
+        """
+        encoded = self.tokenizer.encode(examples.texts)
+        probabilities = self.probabilities(encoded)
+        best = probabilities.argmax(axis=1)
+        for i, (text, label) in enumerate(zip(examples.texts, examples.labels, strict=True)):
+            judged = bool(encoded.lengths[i])
+            yield {
+                "text": text,
+                "label": label,
+                "predicted": self.classes[best[i]] if judged else None,
+                "probability": round(float(probabilities[i, best[i]]), 6) if judged else None,
+            }
 
     def parts(self) -> tuple[ModelConfig, dict[str, bytes]]:
         """Return what ``load`` makes a classifier of, but the weights."""
@@ -199,27 +238,19 @@ class TextClassifierModel:
         cell = ir_text.write(self.module.recurrent.cell.graph)
         return config, {TOKENIZER: self.tokenizer.to_json(), CELL: cell.encode()}
 
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+    def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the model to the folder ``path``, from which ``elman.load`` reads it.
 
         Raises:
-            BundleError: ``path`` exists and ``overwrite`` is false, or it cannot be written.
+            BundleError: ``path`` exists and ``force`` is false, or it cannot be written.
         """
-        bundle.check_destination(Path(path), overwrite=overwrite)
+        bundle.check_destination(Path(path), force=force)
         bundle.save(Path(path), self, training={}, files={})
 
     def _run(self, tokens: PackedSequence) -> Tensor:
         with torch.inference_mode():
             logits: Tensor = self.module(tokens)
         return logits
-
-
-def _check_texts(texts: Sequence[str]) -> None:
-    if isinstance(texts, str):
-        raise TypeError("texts is one string; pass a list of strings")
-    for text in texts:
-        if not isinstance(text, str):
-            raise TypeError(f"a text must be a string, not {type(text).__name__}")
 
 
 def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:

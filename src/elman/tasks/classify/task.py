@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from elman.data import splits
-from elman.data.examples import Examples
+from elman.data import readers, splits
+from elman.data.columns import NOTHING, TEXT
+from elman.data.examples import Examples, Inputs
+from elman.data.form import AS_TOLD, Form
+from elman.data.readers import joined
 from elman.data.source import read_data
 from elman.data.splits import Split
 from elman.errors import DataError
+from elman.tasks.classify import inspection
+from elman.tasks.classify.inspection import ClassifyFindings
+from elman.tasks.classify.metrics import METRICS
 from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions
 from elman.text.tokenizer import Level
 from elman.training.task import Baseline, Metric, Report
@@ -24,8 +29,9 @@ if TYPE_CHECKING:
 name = "classify"
 summary = "Train a classifier: one label for a whole text."
 formats = (
-    "Reads CSV, TSV, JSON lines, Parquet, a folder with one `<Label>.txt` a class, or lines "
-    "`text<TAB>label`, each also gzipped, and `-` for stdin."
+    "Reads CSV, TSV, JSON, JSON lines, Parquet, lines `text<TAB>label`, `label text` or "
+    "`__label__x text`, a folder with one `<Label>.txt` or one folder of texts a class, each also "
+    "gzipped, and `-` for stdin; several files are read as one."
 )
 options = ClassifyOptions
 answers = ClassifyAnswers
@@ -33,32 +39,52 @@ columns: Mapping[str, str] = {
     "text": "Column that holds the text, by name or by number from 1.",
     "label": "Column that holds the class, by name or by number from 1.",
 }
-metrics: Mapping[str, Metric] = {
-    "accuracy": Metric("accuracy", headline=True),
-    "macro_f1": Metric("macro-F1", headline=True),
-    "weighted_f1": Metric("weighted-F1"),
-    "micro_f1": Metric("micro-F1"),
-    "calibration_error": Metric("calibration error", higher_is_better=False),
-    "loss": Metric("valid loss", digits=3, higher_is_better=False),
-}
+input_columns = ("text",)
+metrics: Mapping[str, Metric] = METRICS
 
 # From here on a fiftieth of a file is enough to validate on.
 LARGE = 5_000
 _SHOWN = 10
 
 
-def claims(data: str | Path) -> bool:
+def claims(data: Any) -> bool:
     """Texts with labels are what is read where nothing speaks for another task."""
     return False
 
 
-def read(data: str | Path, *, text: str | None = None, label: str | None = None) -> Examples:
-    """Read labelled texts.
+def read(data: Any, *, form: Form = AS_TOLD, **columns: str | None) -> Examples:
+    """Read labelled texts of one file, data set or table.
 
     Raises:
         DataError: as ``elman.data.source.read_data``.
     """
-    return read_data(data, text=text, label=label)
+    return read_data(data, form=form, **columns)
+
+
+def join(parts: Sequence[Examples]) -> Examples:
+    """Return the labelled texts of several files as one."""
+    return joined(parts)
+
+
+def read_inputs(
+    data: Any,
+    *,
+    form: Form = AS_TOLD,
+    likely: Mapping[str, str] = NOTHING,
+    **columns: str | None,
+) -> Inputs:
+    """Read texts to classify, with the columns beside them.
+
+    Raises:
+        DataError: as ``elman.data.readers.read_inputs``.
+    """
+    role = TEXT.preferring(likely.get("text"))
+    return readers.read_inputs(data, role, form=form, column=columns.get("text"))
+
+
+def inspect(examples: Examples, others: Mapping[str, Examples]) -> ClassifyFindings:
+    """Return classes, lengths and what looks wrong."""
+    return inspection.inspect(examples, others)
 
 
 def split(
@@ -81,6 +107,10 @@ def split(
             f"{examples.source} has one class only, {next(iter(labels))!r}; add texts of another "
             "class, or check which column is the label (--label)"
         )
+    inspection.refuse_no_classes(examples)
+    for part in (valid, test):
+        if part is not None:
+            inspection.refuse_unknown(part, sorted(labels))
     shares = fractions or default_fractions(len(examples), test_given=test is not None)
     parts = splits.split(
         examples,
@@ -91,13 +121,15 @@ def split(
         valid=valid,
         test=test,
     )
+    unseen = _notes_on_unseen(parts.train, parts.test, "test")
     notes = (
         *parts.notes,
+        *inspection.notes_on_labels(examples),
         *_notes_on_small(examples),
         *_notes_on_unseen(parts.train, parts.valid, "validation"),
-        *_notes_on_unseen(parts.train, parts.test, "test"),
+        *unseen,
     )
-    return Split(parts.train, parts.valid, parts.test, notes)
+    return Split(parts.train, parts.valid, parts.test, notes, (*parts.test_notes, *unseen))
 
 
 def default_fractions(count: int, *, test_given: bool) -> tuple[float, float, float]:
@@ -150,7 +182,7 @@ def baselines(split: Split[Examples], options: ClassifyOptions) -> list[Baseline
     ]
 
 
-def files(name: str, learner: ClassifierLearner, report: Report) -> dict[str, bytes]:
+def files(name: str, learner: ClassifierLearner, report: Report[Any]) -> dict[str, bytes]:
     """Return the model card and the pictures of the confusion matrix."""
     from elman.tasks.classify.card import model_card
     from elman.tasks.classify.figures import confusion_pictures

@@ -1,0 +1,72 @@
+"""What a user may say about the form of a file, and what was found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from elman.errors import ConfigError
+
+BadRows = Literal["refuse", "skip"]
+
+_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "bar": "|"}
+NAMES = {"\t": "tab", " ": "blank", ",": "comma", ";": "semicolon", "|": "bar"}
+"""What messages call a delimiter."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the user said about the form of the files; None: it is told from the file.
+
+    Attributes:
+        encoding: Such as ``"cp1251"``.
+        delimiter: One character, or ``tab``, ``space``, ``comma``, ``semicolon``, ``bar``. With
+            ``space`` the first word of a line is its label and the rest its text.
+        header: Whether the first row names the columns.
+        bad_rows: What to do with a row that cannot be read.
+        drop_unlabelled: Leave out texts without a label, which are refused otherwise.
+    """
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    bad_rows: BadRows = "refuse"
+    drop_unlabelled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.delimiter is not None:
+            delimiter = _DELIMITERS.get(str(self.delimiter).lower(), self.delimiter)
+            if len(str(delimiter)) != 1 or delimiter in '"\r\n':
+                raise ConfigError(
+                    f"delimiter is {self.delimiter!r}; it must be one character, "
+                    f"or {', '.join(name for name in _DELIMITERS if name.isalpha())}"
+                )
+            object.__setattr__(self, "delimiter", delimiter)
+        if self.bad_rows not in ("refuse", "skip"):
+            raise ConfigError(f"bad_rows is {self.bad_rows!r}; it must be one of refuse, skip")
+
+    @property
+    def skips(self) -> bool:
+        """Whether rows that cannot be read are left out."""
+        return self.bad_rows == "skip"
+
+
+AS_TOLD = Form()
+"""Nothing was said."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How one file was read."""
+
+    source: str
+    format: str
+    """In words: CSV, JSON lines, Parquet ..."""
+    names: tuple[str, ...] = ()
+    """All columns, also those that were not read; numbers where there is no header."""
+    encoding: str | None = None
+    delimiter: str | None = None
+    header: bool | None = None
+    """Whether the first row names the columns; None where the format has no such row."""
+    columns: dict[str, str] | None = None
+    """For each role the column that was read."""

@@ -1,0 +1,81 @@
+"""The options of `elman.train` and `elman.compare` as editors complete and check them.
+
+Made from what the tasks declare, by a test that also holds it to them: tests/test_signatures.py.
+"""
+
+from typing import Literal, TypedDict
+
+from elman.cell import Cell
+
+
+class DataOptions(TypedDict, total=False):
+    """How data are read."""
+
+    bad_rows: Literal["refuse", "skip"]
+    """What to do with a row that cannot be read."""
+    delimiter: str | None
+    """Of tables: one character, or tab, space."""
+    drop_unlabelled: bool
+    """Leave out examples without a label, refused otherwise."""
+    encoding: str | None
+    """Of text files: utf-8, cp1251, koi8-r, gbk ..."""
+    header: bool | None
+    """Whether the first row of a table names the columns."""
+    label: str | int | None
+    """Column that holds the class, by name or by number from 1."""
+    text: str | int | None
+    """Column that holds the text, by name or by number from 1."""
+
+
+class CompareOptions(DataOptions, total=False):
+    """Of all runs of a comparison."""
+
+    backend: Literal["auto", "llvm", "builtin", "eager"]
+    """What runs the recurrence."""
+    balance: bool
+    """Weigh classes by the inverse of their size."""
+    batch_size: int | None
+    """Examples in a batch."""
+    bidirectional: bool
+    """Read each text in both directions."""
+    dropout: float | None
+    """Share of values left out in training."""
+    embedding_size: int | None
+    """Size of a token's vector."""
+    epochs: int | None
+    """Passes over the training part, at most."""
+    hidden_size: int | None
+    """Units of each direction."""
+    label_smoothing: float
+    """Share of each target spread over all classes."""
+    learning_rate: float | None
+    """Highest of the schedule."""
+    logit_adjustment: float
+    """How much training leans against the class sizes."""
+    max_length: int | None
+    """Longer texts are truncated."""
+    min_count: int | None
+    """Tokens seen less often share the unknown entry."""
+    num_layers: int
+    """Recurrent layers on top of each other."""
+    pairs: int | None
+    """Vectors for pairs of neighbouring tokens; 0 for none."""
+    patience: int | None
+    """Epochs without a better validation score before training stops."""
+    pooling: Literal["last", "max", "mean", "attention"] | None
+    """How the steps become one vector."""
+    token_dropout: float | None
+    """Share of training tokens read as unknown."""
+    tokens: Literal["auto", "characters", "words"]
+    """What one step reads; auto takes characters for short texts."""
+    weight_decay: float
+    """Of AdamW."""
+
+
+class TrainOptions(CompareOptions, total=False):
+    """Of one run."""
+
+    cell: str | Cell
+    """A cell of the zoo, or file.py:name."""
+    seed: int
+    """A run on CPU with the same seed gives the same model, bit for bit."""

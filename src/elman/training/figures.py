@@ -1,0 +1,112 @@
+"""Pictures of a run, for the model's folder, a notebook and a script.
+
+Imported where a picture is drawn: matplotlib takes a moment to load.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from elman.training.task import Metric
+
+if TYPE_CHECKING:
+    from elman.training.history import Epoch
+
+PIXELS_PER_INCH = 150
+HEIGHT = 700
+"""Pixels that a picture may be high in a notebook, so that it fits a screen."""
+
+
+class Picture(Figure):
+    """A matplotlib figure that a notebook shows by itself, without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return render(self, "png", dpi=int(min(100, HEIGHT / self.get_figheight())))
+
+
+def render(figure: Figure, kind: str, *, dpi: int = PIXELS_PER_INCH) -> bytes:
+    """Return a figure as a file of the ``kind`` png or svg; equal figures give equal files."""
+    stream = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    with _any_script(), rc_context({"svg.hashsalt": "elman"}):
+        figure.savefig(stream, format=kind, dpi=dpi, metadata=metadata)
+    return stream.getvalue()
+
+
+@contextmanager
+def _any_script() -> Iterator[None]:
+    """A label in a script that the font lacks is drawn as boxes; that is no failure."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*[Gg]lyph.*")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def learning_curve(history: Sequence[Epoch], metrics: Mapping[str, Metric] | None = None) -> Figure:
+    """Draw what happened epoch by epoch: losses on the left, what should rise on the right.
+
+    Args:
+        history: the epochs of one run.
+        metrics: the task's, for their titles and whether higher is better; without them a metric is
+            called by its name, and ``loss`` alone falls.
+
+    Returns:
+        A figure of one panel, or of two where the validation part has scores that should rise. A
+        dotted line marks the epoch whose weights were kept.
+    """
+    known = metrics or {"loss": Metric("valid loss", higher_is_better=False)}
+    names = [*history[0].metrics] if history else []
+    table = {name: known.get(name, Metric(name)) for name in names}
+    rising = {name: one for name, one in table.items() if one.higher_is_better}
+    falling = {name: one for name, one in table.items() if not one.higher_is_better}
+    panels = 2 if rising else 1
+    figure = Picture(figsize=(4.6 * panels, 3.4), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    _line(axes[0], history, [epoch.loss for epoch in history], "training loss")
+    _lines(axes[0], history, falling)
+    axes[0].set_ylabel("loss")
+    if rising:
+        _lines(axes[1], history, rising)
+        scores = [epoch.score for epoch in history if epoch.score is not None]
+        if len(scores) == len(history):
+            _line(axes[1], history, scores, "score")
+        axes[1].set_ylabel("validation part")
+    for panel in axes:
+        _finish(panel, history)
+    return figure
+
+
+def _lines(axes: Axes, history: Sequence[Epoch], metrics: Mapping[str, Metric]) -> None:
+    for name, metric in metrics.items():
+        _line(axes, history, [epoch.metrics[name] for epoch in history], metric.title)
+
+
+def _line(axes: Axes, history: Sequence[Epoch], values: Sequence[float], title: str) -> None:
+    epochs = [epoch.epoch for epoch in history]
+    axes.plot(epochs, values, marker="o" if len(epochs) <= 30 else "", markersize=3, label=title)
+
+
+def _finish(axes: Axes, history: Sequence[Epoch]) -> None:
+    kept = [epoch.epoch for epoch in history if epoch.best]
+    if kept:
+        axes.axvline(kept[-1], color="grey", linestyle=":", label=f"kept: epoch {kept[-1]}")
+    axes.set_xlabel("epoch")
+    axes.set_xlim(0.5, max(len(history), 1) + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)

@@ -1,0 +1,99 @@
+"""How a model was made, for its folder: to be repeated, and to be given to others.
+
+A folder is shared, so of files in other places it holds the names alone; and no date stands in it,
+so that equal runs give equal models.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from elman._version import __version__
+from elman.data.splits import Split
+from elman.training.options import RunOptions, declared, toml
+from elman.training.task import Report, Task
+
+_SECTION = """
+## How it was made
+
+By Elman {elman}, torch {torch}, Python {python}. Of `{data}` {counts}; SHA-256 of all examples in
+their parts: `{digest}`. {epochs}
+
+{notes}
+To repeat it, with the data beside: `elman train --config train.toml --out again`. `train.toml` is
+
+```toml
+{recipe}
+```
+"""
+
+
+def section(report: Report[Any], split: Split[Any], recipe: bytes) -> str:
+    """Return the end of a model card in Markdown: from what, with what and how it was trained."""
+    import torch
+
+    counts = ", ".join(f"{count:,} {name}" for name, count in split.counts().items())
+    why = report.stopped or f"training ended {report.ended}"
+    return _SECTION.format(
+        elman=__version__,
+        torch=torch.__version__,
+        python=platform.python_version(),
+        data=report.data,
+        counts=counts,
+        digest=report.digest,
+        epochs=f"Epoch {report.best_epoch} of {report.epochs} is kept; {why}.",
+        notes="".join(f"- {_plain(note)}\n" for note in report.notes),
+        recipe=recipe.decode().strip().replace("```", "'''"),
+    )
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def name_of(place: str) -> str:
+    """Return the name of a file or folder without the folders around it."""
+    return Path(place).name or place
+
+
+def told_by_name(notes: Iterable[str], split: Split[Any]) -> list[str]:
+    """Return notes in which the files of the parts go by their names alone."""
+    places = {part.source for part in (split.train, split.valid, split.test)}
+    told = list(notes)
+    for place in sorted(places, key=len, reverse=True):
+        told = [note.replace(place, name_of(place)) for note in told]
+    return told
+
+
+def shareable(options: RunOptions) -> dict[str, Any]:
+    """Return options as JSON can hold them, a cell's file by its name."""
+    cells = [one.name for one in declared(type(options)) if one.takes_cell]
+    values = options.to_dict()
+    return {**values, **{name: _name_if_elsewhere(values[name]) for name in cells}}
+
+
+def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any]) -> bytes:
+    """Return the options that repeat a run: `elman train --config train.toml`.
+
+    Args:
+        task: whose options they are.
+        settled: what ``shareable`` returns.
+        request: where the data came from.
+    """
+    given = {name: value for name, value in request.items() if value not in (None, "-")}
+    for name in ("data", "valid", "test"):
+        if name in given:
+            given[name] = _name_if_elsewhere(given[name])
+    return toml(
+        {"task": task.name, **given, **settled},
+        comments=["Repeats this run: elman train --config train.toml, where the data are."],
+    )
+
+
+def _name_if_elsewhere(place: Any) -> Any:
+    if isinstance(place, list):
+        return [_name_if_elsewhere(one) for one in place]
+    return name_of(place) if Path(place).is_absolute() else place
