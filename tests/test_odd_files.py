@@ -107,6 +107,76 @@ ODD = {
     "a header alone": Odd("a.csv", "text,label\n", None, "has a header and no rows"),
     "a header with quotes": Odd("a.csv", '"text","label"\n"good film","pos"\n', AB[:1]),
     "a header in capitals with blanks": Odd("a.csv", " Text , LABEL\ngood film,pos\n", AB[:1]),
+    "a title above the header": Odd(
+        "a.csv",
+        "Report of May\n\ntext,label\ngood film,pos\nbad film,neg\n",
+        AB,
+        "2 lines above the header left out: Report of May",
+    ),
+    "a comment above the header": Odd(
+        "a.csv", "# made by us\ntext;label\ngood film;pos\nbad film;neg\n", AB
+    ),
+    "a first row without its label is no title": Odd(
+        "a.tsv",
+        "fair film\ngood film\tpos\nbad film\tneg\n",
+        None,
+        "line 1: label column 2 is empty",
+    ),
+    "numbers first, no header": Odd(
+        "a.csv",
+        '4,"good, really"\n1,"bad, so bad"\n5,so good\n',
+        [("good, really", "4"), ("bad, so bad", "1"), ("so good", "5")],
+        "column 2 is read as the text, column 1 is read as the label",
+    ),
+    "labels first, few rows, no header": Odd(
+        "a.txt",
+        "ham\tgo on now\nspam\tfree entry\nham\tso it is\n",
+        [("go on now", "ham"), ("free entry", "spam"), ("so it is", "ham")],
+    ),
+    "a delimiter at the end of each row, no header": Odd(
+        "a.tsv", "good film\tpos\t\nbad film\tneg\t\n", AB
+    ),
+    "rows in quotes as a whole": Odd(
+        "a.csv",
+        '"text,label"\n"good film,pos"\n"bad film,neg"\n',
+        AB,
+        "each row stands in quotation marks as a whole",
+    ),
+    "rows in quotes as a whole, quotes within": Odd(
+        "a.csv",
+        '"text,label"\n"""good, really"",pos"\n"""bad, so bad"",neg"\n',
+        COMMAS,
+    ),
+    "a delimiter of several characters": Odd(
+        "a.dat",
+        "good, really::pos\nbad, so bad::neg\nso good::pos\n",
+        [*COMMAS, ("so good", "pos")],
+        form={"delimiter": "::"},
+    ),
+    "a delimiter of several characters beside quotes": Odd(
+        "a.dat",
+        'text|||label\n"good|||film"|||pos\nbad film|||neg\n',
+        [("good|||film", "pos"), AB[1]],
+        form={"delimiter": "|||"},
+    ),
+    "JSON lines with commas behind them": Odd(
+        "a.jsonl",
+        '{"text": "good film", "label": "pos"},\n{"text": "bad film", "label": "neg"},\n',
+        AB,
+    ),
+    "dictionaries of Python": Odd(
+        "a.jsonl",
+        "{'text': 'a', 'label': 1}\n",
+        None,
+        "is not valid JSON (column 2), which has double quotation marks",
+    ),
+    "UTF-8 said to be cp1251": Odd(
+        "a.csv",
+        "text,label\nпривет,x\n",
+        [("РїСЂРёРІРµС‚", "x")],
+        "read as cp1251, as was said, though it is UTF-8",
+        {"encoding": "cp1251"},
+    ),
     "names of columns that come twice": Odd(
         "a.csv", "text,label,text\ngood film,pos,x\n", AB[:1], "columns not used"
     ),

@@ -6,6 +6,8 @@ import pytest
 
 import elman
 import tiny
+from elman.data.examples import Examples
+from elman.data.splits import Split
 from elman.lab.compare import Comparison, Row, Run
 from elman.tasks.classify import task
 from elman.tasks.classify.metrics import ClassScore, evaluate
@@ -60,7 +62,8 @@ def comparison(count):
 @pytest.fixture(scope="module")
 def trained(bundle_made_once):
     model = elman.load(bundle_made_once)
-    return Trained(model, report(8), history(60))
+    part = Examples(EVIL, EVIL, EVIL[0])
+    return Trained(model, report(8), history(60), Split(part, part, part, ()))
 
 
 SHOWN = {

@@ -1,7 +1,9 @@
 """Texts become numbers: any script, nothing crashes, and the same again from JSON."""
 
+import re
 import unicodedata
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from elman.text.tokenizer import (
     choose_level,
     fit_tokenizer,
     load_tokenizer,
+    words,
 )
 from elman.text.vocabulary import PADDING, UNKNOWN, UNKNOWN_ID, Vocabulary
 
@@ -214,6 +217,172 @@ def test_words_hold_together_what_belongs_together():
         "!",
         "👍",
     ]
+
+
+FAMILY, ENGLAND, THAI_YES = (
+    "👩‍👩‍👧",
+    "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    "ใช่",
+)
+# Text, its pieces as written, and the entries of those where lower-casing is not all.
+PIECES = {
+    # Letters with marks that are seen
+    "Russian, stress": ("За\u0301мок на горе\u0301", ["За\u0301мок", "на", "горе\u0301"]),
+    "Russian, decomposed": ("И\u0306од и\u0306", ["И\u0306од", "и\u0306"], ["йод", "й"]),
+    "Vietnamese, decomposed": (
+        unicodedata.normalize("NFD", "Tiếng Việt"),
+        [unicodedata.normalize("NFD", word) for word in ("Tiếng", "Việt")],
+        ["tiếng", "việt"],
+    ),
+    "Hebrew, points": ("שָׁלוֹם עוֹלָם", ["שָׁלוֹם", "עוֹלָם"]),
+    "Arabic, harakat": ("العَرَبِيَّة، نعم", ["العَرَبِيَّة", "،", "نعم"]),
+    "Hindi": ("हिन्दी में काँच।", ["हिन्दी", "में", "काँच", "।"]),
+    "Tamil": ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+    "Korean jamo": (
+        "\u1112\u1161\u11ab\u1100\u1173\u11af \u1100\u1161",
+        ["\u1112\u1161\u11ab\u1100\u1173\u11af", "\u1100\u1161"],
+        ["한글", "가"],
+    ),
+    "Thai": (f"{THAI_YES}ไหม ไม้", [f"{THAI_YES}ไหม", "ไม้"]),
+    "Turkish": (
+        "İSTANBUL istanbul ISPARTA I\u0307zmir",
+        ["İSTANBUL", "istanbul", "ISPARTA", "I\u0307zmir"],
+        ["istanbul", "istanbul", "isparta", "izmir"],
+    ),
+    "a stroke through a sign": ("!\u0338слово", ["!\u0338", "слово"]),
+    # Marks that nobody sees
+    "Russian, soft hyphen": (
+        "До\u00adсто\u00adевский!",
+        ["До\u00adсто\u00adевский", "!"],
+        ["достоевский", "!"],
+    ),
+    "Persian, non-joiner": ("می\u200cخواهم.", ["می\u200cخواهم", "."], ["میخواهم", "."]),
+    "Hindi, joiner": ("क्\u200dष", ["क्\u200dष"], ["क्ष"]),
+    "Hebrew, direction marks": (
+        "\u200fשלום\u200e \u202bעו\u2069לם\u202c",
+        ["שלום", "עו\u2069לם"],
+        ["שלום", "עולם"],
+    ),
+    "byte order mark": ("\ufeffпри\ufeffвет", ["при\ufeffвет"], ["привет"]),
+    "word joiner": ("nine\u2060teen", ["nine\u2060teen"], ["nineteen"]),
+    "mark between letter and accent": (
+        "cafe\u034f\u0301 x",
+        ["cafe\u034f\u0301", "x"],
+        ["café", "x"],
+    ),
+    "Mongolian selector": ("ᠮᠣᠩ\u180bᠭᠣᠯ", ["ᠮᠣᠩ\u180bᠭᠣᠯ"], ["ᠮᠣᠩᠭᠣᠯ"]),
+    "Japanese, variant": ("葛\U000e0100飾", ["葛\U000e0100飾"], ["葛飾"]),
+    "letters of tags": ("x\U000e0068\U000e0069y", ["x\U000e0068\U000e0069y"], ["xy"]),
+    "in a hashtag and an address": (
+        "#сло\u00adво https://a.b/\u200dc",
+        ["#сло\u00adво", "https://a.b/\u200dc"],
+        ["#слово", "https://a.b/c"],
+    ),
+    "beside an apostrophe": (
+        "don\u00ad't кто-\u200eто",
+        ["don\u00ad't", "кто-\u200eто"],
+        ["don't", "кто-то"],
+    ),
+    "nothing else": ("\u200b \ufeff\u00ad\u200d \u3164", []),
+    "Thai, space of no width": (f"{THAI_YES}\u200b{THAI_YES}", [THAI_YES, THAI_YES]),
+    "Khmer, space of no width": ("ខ្ញុំ\u200bស្រលាញ់", ["ខ្ញុំ", "ស្រលាញ់"]),
+    "Russian, space of no width": ("сло\u200bво\u200b", ["сло\u200bво"], ["слово"]),
+    # Emoji
+    "skin tones": ("👍🏽👍 ☝️🏿ok", ["👍🏽", "👍", "☝️🏿", "ok"], ["👍🏽", "👍", "☝🏿", "ok"]),
+    "families": (f"{FAMILY}{FAMILY}мы", [FAMILY, FAMILY, "мы"]),
+    "family with hearts": ("👩‍❤️‍👨👨🏽‍💻", ["👩‍❤️‍👨", "👨🏽‍💻"], ["👩‍❤‍👨", "👨🏽‍💻"]),
+    "hearts": ("❤️слово❤ ❤︎", ["❤️", "слово", "❤", "❤︎"], ["❤", "слово", "❤", "❤"]),
+    "flags": ("🇷🇺🇺🇸🇰🇿 да🇷", ["🇷🇺", "🇺🇸", "🇰🇿", "да", "🇷"]),
+    "flags by tags": (f"{ENGLAND}🏴{ENGLAND}!", [ENGLAND, "🏴", ENGLAND, "!"]),
+    "flags by joiners": ("🏳️‍🌈🏳️‍⚧️🏴‍☠️", ["🏳️‍🌈", "🏳️‍⚧️", "🏴‍☠️"], ["🏳‍🌈", "🏳‍⚧", "🏴‍☠"]),
+    "keycaps": (
+        "1️⃣2⃣#️⃣раз *️⃣ a1️⃣b 10️⃣",
+        ["1️⃣", "2⃣", "#️⃣", "раз", "*️⃣", "a", "1️⃣", "b", "1", "0️⃣"],
+        ["1⃣", "2⃣", "#⃣", "раз", "*⃣", "a", "1⃣", "b", "1", "0⃣"],
+    ),
+    "letters as emoji": ("ℹ️вот 🅰️да©️", ["ℹ️", "вот", "🅰️", "да", "©️"], ["ℹ", "вот", "🅰", "да", "©"]),
+    "emoji of 2024": ("\U0001fae9\U0001fac6да", ["\U0001fae9", "\U0001fac6", "да"]),
+    "no emoji to join": ("а\u200d👍\u200dб", ["а", "👍", "б"]),
+}
+
+
+@pytest.mark.parametrize("row", PIECES.values(), ids=PIECES)
+def test_pieces_of_words(row):
+    text, pieces, *entries = row
+    entries = entries[0] if entries else [piece.lower() for piece in pieces]
+    tokenizer = fitted("words", [text])
+    again = load_tokenizer(tokenizer.to_json())
+    assert tokenizer.split(text) == again.split(text) == pieces
+    assert words(text) == entries
+    ids = tokenizer.encode([text]).values.tolist()
+    assert (
+        ids
+        == again.encode([text]).values.tolist()
+        == again.encode([" ".join(entries)]).values.tolist()
+    )
+    assert UNKNOWN_ID not in ids
+    assert len(set(ids)) == len(set(entries))
+
+
+UNSEEN_MARKS = (
+    "\u00ad\u034f\u061c\u180e\u200c\u200d\u200e\u200f\u202a\u202e"
+    "\u2060\u2064\u2066\u2069\ufe0e\ufe0f\ufeff"
+)
+LETTERS = st.text(
+    st.sampled_from("abIßéйЖёĞıσ한日ا\u0651מ\u05b8क\u093fก\u0e34\u0301\u0323"),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(st.lists(LETTERS, min_size=1, max_size=4), st.sampled_from(UNSEEN_MARKS), st.data())
+def test_a_mark_that_nobody_sees_changes_nothing(seen, mark, data):
+    text = " ".join(seen)
+    tokenizer = fitted("words", [text])
+    at = data.draw(st.integers(0, len(text)))
+    marked = f"{text[:at]}{mark}{text[at:]}"
+    assert rows_of(tokenizer.encode([marked])) == rows_of(tokenizer.encode([text]))
+    assert words(marked) == words(text)
+
+
+SHAPES = st.text(
+    st.sampled_from(
+        "aІй\u0301İ1#@-’. \n\u00ad\u200b\u200d\ufe0f\u20e3👍🏽👩❤🇷🇺🏴\U000e0067กक्\u1112\u1161\u11ab"
+    )
+)
+
+
+@given(SHAPES | ANY_TEXT)
+def test_pieces_are_the_whole_text_in_order(text):
+    """But for blanks, and marks that nobody sees at the edge of a piece."""
+    tokenizer = fitted("words", [text], max_length=1000)
+    [text] = tokenizers.without_surrogates([text])
+    pieces = tokenizer.split(text)
+    assert len(pieces) == len(words(text)) == len(tokenizer.encode([text]).values)
+    assert all(pieces)
+    assert _seen("".join(pieces)) == _seen(text)
+
+
+def _seen(text):
+    """Without blanks, format characters and fillers; marks are lost only with what carries them."""
+    marks = "\u115f\u1160\u3164\uffa0\u2065\ufff0-\ufff8\U000e0000-\U000e0fff"
+    text = re.sub(rf"[\s\u034f\u17b4\u17b5\u180b-\u180f\ufe00-\ufe0f{marks}]", "", text)
+    return "".join(c for c in text if unicodedata.category(c) != "Cf")
+
+
+def test_words_of_a_model_from_before_stay_as_they_were():
+    """Its tokenizer.json has rules of its own, by which its vocabulary was made."""
+    saved = msgspec.json.decode(fitted("words", ["a"]).to_json())
+    inner = saved["words"]
+    inner["normalizer"] = {
+        "type": "Sequence",
+        "normalizers": [{"type": "NFC"}, {"type": "Lowercase"}],
+    }
+    inner["pre_tokenizer"]["pattern"] = {"Regex": r"[@#]?\w+(?:['’\-]\w+)*|[^\w\s]"}
+    inner["model"]["vocab"] |= {"👩": 3, "\u200d": 4, "👧": 5}
+    old = load_tokenizer(msgspec.json.encode(saved))
+    assert old.split("A 👩\u200d👧") == ["A", "👩", "\u200d", "👧"]
+    assert old.encode(["A 👩\u200d👧"]).values.tolist() == [2, 3, 4, 5]
 
 
 def test_words_are_one_whatever_their_case():

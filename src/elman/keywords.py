@@ -14,7 +14,7 @@ class DataOptions(TypedDict, total=False):
     bad_rows: Literal["refuse", "skip"]
     """What to do with a row that cannot be read."""
     delimiter: str | None
-    """Of tables: one character, or tab, space."""
+    """Of tables: as it stands there, or tab, space."""
     drop_unlabelled: bool
     """Leave out examples without a label, refused otherwise."""
     encoding: str | None

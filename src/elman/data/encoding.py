@@ -163,8 +163,10 @@ def _as_said(data: bytes, source: str, encoding: str) -> Decoded:
             break
     if name == UTF8:
         refuse_binary(data, source)
+    odd = name != UTF8 and not data.isascii() and _is_utf8(data)
+    note = f"read as {name}, as was said, though it is UTF-8" if odd else None
     try:
-        return Decoded(data.decode(name).encode(), name)
+        return Decoded(data.decode(name).encode(), name, note)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(

@@ -20,8 +20,9 @@ class Form:
 
     Attributes:
         encoding: Such as ``"cp1251"``.
-        delimiter: One character, or ``tab``, ``space``, ``comma``, ``semicolon``, ``bar``. With
-            ``space`` the first word of a line is its label and the rest its text.
+        delimiter: What stands between two fields, or ``tab``, ``space``, ``comma``,
+            ``semicolon``, ``bar``. With ``space`` the first word of a line is its label and the
+            rest its text.
         header: Whether the first row names the columns.
         bad_rows: What to do with a row that cannot be read.
         drop_unlabelled: Leave out texts without a label, which are refused otherwise.
@@ -36,9 +37,9 @@ class Form:
     def __post_init__(self) -> None:
         if self.delimiter is not None:
             delimiter = _DELIMITERS.get(str(self.delimiter).lower(), self.delimiter)
-            if len(str(delimiter)) != 1 or delimiter in '"\r\n':
+            if not isinstance(delimiter, str) or not delimiter or set(delimiter) & {*'"\r\n'}:
                 raise ConfigError(
-                    f"delimiter is {self.delimiter!r}; it must be one character, "
+                    f"delimiter is {self.delimiter!r}; it must be what stands between two fields, "
                     f"or {', '.join(name for name in _DELIMITERS if name.isalpha())}"
                 )
             object.__setattr__(self, "delimiter", delimiter)

@@ -131,6 +131,34 @@ class Table:
         self.data, self.first_line, said = _without_declaration(data)
         delimiter = form.delimiter or said
         self.dialect = sniff(self.data, wanted, delimiter, preferred)
+        self.notes: tuple[str, ...] = ()
+        bare = _without_quotes_around_rows(self.data, wanted)
+        if bare is not None:
+            self.data = bare
+            self.dialect = sniff(self.data, wanted, delimiter, preferred)
+            self.notes = ("each row stands in quotation marks as a whole; read without them",)
+        if form.header is not False:
+            self._leave_out_titles(wanted)
+
+    def _leave_out_titles(self, wanted: Wanted) -> None:
+        """Begin with the header where lines of another kind stand above it, as in reports."""
+        rows = list(islice(records(_head(self.data)[0], self.dialect, self.first_line), 30))
+        filled = [row for row in rows if any(row.fields)]
+        if not filled or len(filled[0].fields) > 1:
+            return
+        for row in filled[1:]:
+            known = any(recognise(row.fields, role.names) for role in wanted.roles)
+            named = any(name.strip().casefold() in _folded(row.fields) for name in wanted.named)
+            if len(row.fields) > 1 and (known or named):
+                lines = row.line - self.first_line
+                for _ in range(lines):
+                    self.data = self.data[self.data.index(b"\n") + 1 :]
+                self.first_line = row.line
+                above = "1 line" if row.line == 2 else f"{row.line - 1} lines"
+                self.notes += (f"{above} above the header left out: {filled[0].fields[0]:.40}",)
+                return
+            if len(row.fields) > 1:
+                return
 
     def records(self) -> Iterator[Record]:
         """Yield each record from the first that is not blank on."""
@@ -180,7 +208,7 @@ class Table:
                 header=header,
                 columns={role: names[i] for role, i in places.items()},
             ),
-            notes=layout.columns.notes + notes,
+            notes=self.notes + layout.columns.notes + notes,
             table=dict(zip(unique(names), cells, strict=True)) if wanted.keep else {},
         )
 
@@ -208,7 +236,7 @@ class Table:
     ) -> list[list[_Cell]] | None:
         """Return the columns, or None where the table has to be read with more care."""
         dialect, data = self.dialect, self.data
-        if not dialect.regular or b"\0" in data or dialect.delimiter > "\x7f":
+        if not dialect.regular or b"\0" in data or not _is_byte(dialect.delimiter):
             return None
         if header and _has_row_names(self.sample):
             return None
@@ -289,6 +317,26 @@ def _without_declaration(data: bytes) -> tuple[bytes, int, str | None]:
 _DECLARATION = re.compile(rb'\A"?sep=([^\r\n"])"?[ \t]*\r?\n', re.IGNORECASE)
 
 
+def _without_quotes_around_rows(data: bytes, wanted: Wanted) -> bytes | None:
+    """Return a table without the quotes, if each row stands in them with delimiters and all.
+
+    Spreadsheets make such files of a table that was pasted into their first column.
+    """
+    head, _ = _head(data)
+    found = [line.strip() for line in head.split("\n")[:200] if line.strip()]
+    if not found or any(_WHOLE_ROW.fullmatch(line) is None for line in found):
+        return None
+    rows = (line.strip() for line in data.decode().split("\n"))
+    bare = "\n".join(row[1:-1].replace('""', '"') for row in rows)
+    text, whole = _head(bare.encode())
+    trials = (_Trial.of(Dialect(one), text, wanted, whole=whole) for one in _DELIMITERS)
+    # A column of texts may have a comma in each; a header has not.
+    return bare.encode() if any(one.known and one.width > 1 for one in trials) else None
+
+
+_WHOLE_ROW = re.compile(r'"(?:[^"]|"")*"')
+
+
 def unique(names: Sequence[str]) -> list[str]:
     """Return names of which none comes twice, for the keys of a table."""
     counts: Counter[str] = Counter()
@@ -350,7 +398,7 @@ def _quoted(text: str, position: int, dialect: Dialect) -> tuple[list[str], str,
             position = match.end()
             if dialect.blanks:
                 position = _after_blanks(text, position)
-            ending = text[position : position + 1]
+            ending = _ending(text, position, delimiter)
             if ending == "\r" and text[position + 1 : position + 2] in ("\n", ""):
                 position, ending = position + 1, "\n"
             if ending not in (delimiter, "\n", ""):
@@ -365,12 +413,17 @@ def _quoted(text: str, position: int, dialect: Dialect) -> tuple[list[str], str,
             fields.append(cell.removesuffix("\r") if stop < 0 else cell)
             position, ending = (end, "\n") if stop < 0 else (stop, delimiter)
         if ending == delimiter:
-            position += 1
+            position += len(delimiter)
         elif ending in ("\n", ""):
             return fields, "", position
         else:
             end = text.find("\n", begin)
             return fields or [""], _UNCLOSED, len(text) if end < 0 else end
+
+
+def _ending(text: str, position: int, delimiter: str) -> str:
+    """Return what stands behind a field: the delimiter, or one character."""
+    return delimiter if text.startswith(delimiter, position) else text[position : position + 1]
 
 
 _UNCLOSED = (
@@ -493,7 +546,7 @@ def _with_quotes(data: bytes, delimiter: str, wanted: Wanted) -> Dialect:
     if delimiter == "\t" and _same_width(data):
         # Each line is a whole row, so quotes keep nothing together and may be part of a text.
         return Dialect(delimiter, quoted=False)
-    regular = delimiter <= "\x7f" and _quotes_are_regular(data, delimiter)
+    regular = _is_byte(delimiter) and _quotes_are_regular(data, delimiter)
     plain = Dialect(delimiter, regular=regular)
     if regular:
         return plain
@@ -522,6 +575,10 @@ def _odd(text: str, dialect: Dialect, *, whole: bool) -> tuple[int, int, int]:
         leftover += sum(_has_quotes_around(cell) for cell in record.fields)
     most = max(widths.values(), default=0)
     return faults if whole else max(faults - 1, 0), widths.total() - most, leftover
+
+
+def _is_byte(delimiter: str) -> bool:
+    return len(delimiter.encode()) == 1
 
 
 def _same_width(data: bytes) -> bool:
@@ -556,8 +613,14 @@ def _quotes_are_regular(data: bytes, delimiter: str) -> bool:
 
 
 def _width(sample: list[list[str]]) -> int:
-    """Return how many fields most rows of a table without a header have."""
-    return Counter(map(len, sample)).most_common(1)[0][0]
+    """Return how many fields most rows of a table without a header have.
+
+    Those at the end that are empty in all rows do not count.
+    """
+    width = Counter(map(len, sample)).most_common(1)[0][0]
+    while width > 1 and not any(row[width - 1].strip() for row in sample if len(row) >= width):
+        width -= 1
+    return width
 
 
 def _lay_out(
@@ -670,9 +733,21 @@ def _usual_order(sample: list[list[str]], roles: Sequence[Role]) -> list[int]:
 
 
 def _text_position(sample: list[list[str]]) -> int:
-    """Return 0 or 1: the text comes first, unless the first column is plainly the labels."""
-    first, second = ({row[i] for row in sample if len(row) > i} for i in (0, 1))
-    return 1 if len(first) * 2 <= len(second) else 0
+    """Return 0 or 1: the text comes first, unless the first column is plainly the labels.
+
+    Labels are few and come again; where there are too few rows to tell by that, they are the column
+    of single words that come again beside one of several words.
+    """
+    columns = [[row[i].strip() for row in sample if len(row) > 1] for i in (0, 1)]
+    first, second = (set(column) for column in columns)
+    if len(first) * 2 <= len(second):
+        return 1
+    words, texts = columns
+    single = not any(" " in cell for cell in first)
+    several = sum(" " in cell for cell in texts) * 2 > len(texts)
+    repeats = len(first) < len(words) and len(first) < len(second)
+    numbers = all(map(_is_number, words))
+    return 1 if single and several and (repeats or numbers) else 0
 
 
 def _is_unknown_header(
@@ -688,7 +763,7 @@ def _is_unknown_header(
         return False
     label = repeating[0]
     below = [row[label] for row in sample[1:] if len(row) > label]
-    if sample[0][label] in below:
+    if len(sample[0]) <= label or sample[0][label] in below or _is_number(sample[0][label]):
         return False
     telling = len(below) >= 10 and len(set(below)) * 2 <= len(below)
     return telling or dialect.delimiter != "\t"

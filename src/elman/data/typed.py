@@ -44,7 +44,7 @@ def read_json(data: bytes, wanted: Wanted, source: str, form: Form) -> RawColumn
             if line.isspace():
                 continue
             try:
-                yield f"line {number}", _json_object(line, f"{source} line {number}")
+                yield f"line {number}", _json_object(_row(line), f"{source} line {number}")
             except DataError as error:
                 if not form.skips:
                     raise DataError(f"{error}{SKIP_HINT}") from error
@@ -58,18 +58,24 @@ def _is_one_document(data: bytes) -> bool:
     start = data[:1024].lstrip()
     if start.startswith(b"["):
         return True
-    first = data.lstrip().split(b"\n", 1)[0]
+    first = _row(data.lstrip().split(b"\n", 1)[0])
     try:
         value = json.loads(first.decode())
     except (ValueError, RecursionError):
         # An object over several lines; else a broken line, which is told of as such.
         return _begins_a_document(first)
-    one_line = not data.lstrip()[len(first) :].strip()
+    one_line = not data.lstrip()[len(first) :].strip(b" \r\n\t,")
     return one_line and isinstance(value, dict) and _holds_rows(value)
 
 
 def _begins_a_document(first: bytes) -> bool:
     return first.strip() == b"{" or first.rstrip().endswith((b"{", b"[", b","))
+
+
+def _row(line: bytes) -> bytes:
+    """Return a line without the comma behind it that stands in an array."""
+    line = line.strip()
+    return line[:-1] if line.endswith(b"},") else line
 
 
 def _holds_rows(value: Mapping[str, Any]) -> bool:
@@ -183,6 +189,8 @@ def _json_object(line: bytes, place: str) -> dict[str, Any]:
         row = json.loads(line.decode())  # given bytes it would guess at their encoding
     except (ValueError, RecursionError) as error:
         column = f" (column {error.pos + 1})" if isinstance(error, json.JSONDecodeError) else ""
+        if line.startswith(b"{'"):
+            column += ", which has double quotation marks"
         raise DataError(
             f"{place} is not valid JSON{column}; write one whole JSON object on each line"
         ) from error
@@ -331,14 +339,14 @@ def read_object(data: Any, wanted: Wanted) -> RawColumns:
     Raises:
         DataError: The columns cannot be found, or differ in length.
     """
+    if _is_frame(data):  # of pandas, which has Arrow's interface but may lack pyarrow for it
+        names = [str(name) for name in data.columns]
+        columns = [data.iloc[:, i].tolist() for i in range(len(names))]
+        return _from_columns(names, columns, wanted, "the data frame")
     if hasattr(data, "__arrow_c_stream__"):
         import polars as pl
 
         return _from_polars(pl.DataFrame(data), wanted, "the table")
-    if _is_frame(data):  # of pandas without Arrow
-        names = [str(name) for name in data.columns]
-        columns = [data.iloc[:, i].tolist() for i in range(len(names))]
-        return _from_columns(names, columns, wanted, "the data frame")
     if isinstance(data, Mapping):
         values = [list(column) for column in data.values()]
         return _from_columns([str(name) for name in data], values, wanted, "the table")
@@ -377,6 +385,12 @@ def _from_columns(
     if not columns or not len(columns[0]):
         raise DataError(f"{source} has no rows; give some")
     found = choose(names, wanted, source)
+    for i in found.places.values():
+        kinds = {type(value) for value in columns[i]} & {list, tuple, dict, set}
+        if kinds:
+            raise DataError(
+                f"{source}: column {names[i]!r} holds a {kinds.pop().__name__}; make it a string"
+            )
     strings = {i: [_plain_value(v) for v in columns[i]] for i in set(found.places.values())}
     table = {
         name: strings.get(i) or [_plain_value(v) for v in columns[i]]

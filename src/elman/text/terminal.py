@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from typing import IO, Any
 
+# A flag such as Scotland's is a black one with unseen letters; any other character by itself.
+_SHOWN_AT_ONCE = re.compile("\U0001f3f4[\U000e0020-\U000e007f]+|.", re.DOTALL)
+_EMOJI = "[\u2190-\u2bff\U0001f000-\U0001faff]"
+_JOINS_NO_EMOJI = re.compile(rf"(?<!{_EMOJI})(?<!{_EMOJI}\ufe0f)\u200d|\u200d(?!{_EMOJI})")
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 UNBOUNDED = 100_000
@@ -26,14 +32,38 @@ def width_of(stream: IO[Any]) -> int:
 
 
 def visible(text: str) -> str:
-    """Return ``text`` with escapes for what could drive the terminal: ESC, CSI, bidi marks."""
-    return text if text.isprintable() else "".join(map(_harmless, text))
+    """Return ``text`` with escapes for what could drive the terminal or hides in a text.
+
+    Those are ESC, CSI, direction marks, soft hyphens and the like. A joiner of emoji, a non-joiner
+    of Persian and the tags of a flag stay; a joiner elsewhere is dropped, as who counts columns
+    takes what is behind it for a part of an emoji.
+    """
+    if text.isprintable():
+        return text
+    return "".join(map(_harmless, _SHOWN_AT_ONCE.findall(_JOINS_NO_EMOJI.sub("", text))))
 
 
-def _harmless(character: str) -> str:
-    if character.isprintable() or character == "\u200d":  # the joiner of emoji
-        return character
-    return " " if character.isspace() else character.encode("unicode_escape").decode()
+def _harmless(shown: str) -> str:
+    # The last are emoji, of which Python may not know the newest.
+    kept = shown in "\u200c\u200d" or len(shown) > 1 or "\U0001f000" <= shown <= "\U0001faff"
+    if kept or shown.isprintable():
+        return shown
+    return " " if shown.isspace() else _escaped(shown)
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode()
+
+
+def visible_token(token: str) -> str:
+    """Return ``token`` such that it is harmless and can be seen where it stands alone."""
+    if not token.strip():
+        return repr(token).strip("'").replace(" ", "␣")
+    shown = visible(token)
+    if columns(shown):
+        return shown
+    # An accent alone would change what stands before it.
+    return f"◌{shown}" if unicodedata.category(token[0]).startswith("M") else _escaped(token)
 
 
 def plain(text: str) -> str:
@@ -44,17 +74,18 @@ def plain(text: str) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return ``text`` on one line, with an ellipsis where it takes more than ``width`` columns."""
+    """Return ``visible(text)`` on one line, with an ellipsis where it is wider than ``width``."""
     from rich.cells import set_cell_size
 
-    text = " ".join(text.split()) if "\n" in text or "\t" in text else text
-    if columns(text) <= width:
-        return text
-    return set_cell_size(text, width - 1).rstrip() + "…"
+    text = visible(" ".join(text.split()) if "\n" in text or "\t" in text else text)
+    return text if columns(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
 
 
 def columns(text: str) -> int:
-    """Return how many columns a terminal takes for ``text``: two for an emoji or a kanji."""
+    """Return how many columns a terminal takes for ``text``: two for an emoji or a kanji.
+
+    An emoji counts once, of however many code points it is. ``text`` is what ``visible`` returns.
+    """
     from rich.cells import cell_len
 
     return cell_len(text)
@@ -64,10 +95,7 @@ def padded(text: str, width: int) -> str:
     """Return ``text`` in exactly ``width`` columns."""
     from rich.cells import set_cell_size
 
-    text = visible(text)
-    if columns(text) <= width:
-        return set_cell_size(text, width)
-    return set_cell_size(text, width - 1) + "…"
+    return set_cell_size(shortened(text, width), width)
 
 
 def bar(share: float, width: int) -> str:

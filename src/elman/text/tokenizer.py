@@ -6,9 +6,12 @@ Both kinds return an ``Encoded``: all ids in one flat array, row after row, and 
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
@@ -29,9 +32,50 @@ CHUNK_TEXTS = 4096
 MAX_LENGTH: dict[Level, int] = {"characters": 512, "words": 256}
 MAX_WORDS = 50_000
 
+# The patterns are in the syntax of Oniguruma, which the ``tokenizers`` library uses.
+_PICTURE = r"\p{Extended_Pictographic}"  # an emoji without skin tone, whatever its Unicode version
+_TAG = r"\x{E0020}-\x{E007F}"  # unseen letters that name a region after a black flag
+_UNSPACED = "".join(
+    rf"\p{{{script}}}"
+    for script in (
+        *("Thai", "Lao", "Khmer", "Myanmar", "Tai_Le", "New_Tai_Lue", "Tai_Tham", "Tai_Viet"),
+        *("Balinese", "Javanese", "Han", "Hiragana", "Katakana"),
+    )
+)
+
+# What is deleted from lower-cased text before it is split: what nobody sees, unless it tells one
+# word or emoji from another. The first set comes before all conditions: by it alone the search
+# skips the rest of the text, which is several times faster.
+_UNSEEN_WHERE = (
+    # soft hyphen, non-joiner, direction marks, variation selectors, U+FEFF ...: anywhere
+    rf"(?<![\u0307\u200B\u200D{_TAG}])",
+    # a joiner, unless it makes one emoji of two
+    rf"(?<=\u200D)(?!{_PICTURE})",
+    rf"(?<=\u200D)(?<![{_PICTURE}\p{{Emoji_Modifier}}\uFE0F]\u200D)",
+    # a space of no width, unless it parts words of a script that has no other spaces
+    rf"(?<=\u200B)(?<![{_UNSPACED}]\u200B)(?![{_UNSPACED}])",
+    # tags, unless they make another flag of the black one
+    rf"(?<=[{_TAG}])(?<![\x{{1F3F4}}{_TAG}][{_TAG}])[{_TAG}]*",
+    # the dot that lower-casing leaves of the Turkish İ, behind one other mark at most
+    r"(?<=i\u0307|i[\p{M}\p{Default_Ignorable_Code_Point}]\u0307)",
+)
+UNSEEN = r"[\p{Default_Ignorable_Code_Point}\u0307](?:" + "|".join(_UNSEEN_WHERE) + ")"
+
+# A letter, digit or combining mark; neither the frame of a keycap nor a letter drawn as an emoji.
+_LETTER = rf"[\w&&[^\u20E3{_PICTURE}]]"
+_LETTERS = rf"{_LETTER}+(?!\u20E3)"
+_SIGN = rf"[\S&&[^\u200B\u200D]][\p{{M}}\p{{Emoji_Modifier}}{_TAG}]*"
+
 # Handles, hashtags and addresses stay whole; an apostrophe or hyphen inside a word belongs to it;
-# any other sign (an emoji, a stop) is a token of its own.
-WORD_PATTERN = r"https?://\S+|[@#]?\w+(?:['’\-]\w+)*|[^\w\s]"
+# any other sign (an emoji of however many code points, a stop) is a token of its own.
+WORD_PATTERN = "|".join(
+    [
+        r"https?://[^\s\u200B]+",
+        rf"[@#]?{_LETTERS}(?:['’\-]{_LETTERS})*",
+        r"\p{Regional_Indicator}{2}",
+        rf"{_SIGN}(?:\u200D{_SIGN})*",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -141,7 +185,9 @@ class CharacterTokenizer:
 class WordTokenizer:
     """One token a word, number, handle or sign, lower-cased, in normalisation form C.
 
-    Splitting and look-up are done by the ``tokenizers`` library; the pattern is ``WORD_PATTERN``.
+    Marks that nobody sees (``UNSEEN``) neither cut a word nor make another entry of it. All is done
+    by the ``tokenizers`` library, whose JSON holds the rules: a saved tokenizer keeps those that it
+    was made with.
     """
 
     level: ClassVar[Level] = "words"
@@ -160,12 +206,9 @@ class WordTokenizer:
         max_size: int = MAX_WORDS,
     ) -> WordTokenizer:
         """Make the vocabulary of the words seen at least ``min_count`` times."""
-        splitter = _word_tokenizer(Vocabulary.from_counts({}))
         counts: Counter[str] = Counter()
-        pieces = splitter.pre_tokenizer.pre_tokenize_str
-        normal = splitter.normalizer.normalize_str
         for text in without_surrogates(texts):
-            counts.update(piece for piece, _ in pieces(normal(text))[:max_length])
+            counts.update(_entries(text)[:max_length])
         vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
         return cls(_word_tokenizer(vocabulary), max_length=max_length)
 
@@ -176,24 +219,30 @@ class WordTokenizer:
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Return the token ids of ``texts``; those over ``max_length`` lose their end."""
-        rows: list[NDArray[np.int32]] = []
+        values: list[NDArray[np.int32]] = []
         lengths: list[int] = []
-        longer: list[int] = []
         for start in range(0, len(texts), CHUNK_TEXTS):
             chunk = list(without_surrogates(texts[start : start + CHUNK_TEXTS]))
+            ids: list[int] = []
             for encoding in self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
-                ids = np.asarray(encoding.ids, dtype=np.int32)
-                if len(ids) > self.max_length:
-                    longer.append(len(rows))
-                rows.append(ids[: self.max_length])
-                lengths.append(len(rows[-1]))
-        return Encoded(_joined(rows, np.int32), np.asarray(lengths, dtype=np.int64), longer)
+                row = encoding.ids
+                lengths.append(len(row))
+                ids += row[: self.max_length]
+            values.append(np.asarray(ids, dtype=np.int32))
+        whole = np.asarray(lengths, dtype=np.int64)
+        longer = np.flatnonzero(whole > self.max_length).tolist()
+        return Encoded(_joined(values, np.int32), np.minimum(whole, self.max_length), longer)
 
     def split(self, text: str) -> list[str]:
         """Return the words of ``text`` that ``encode`` numbers, spelt as in the text."""
         [text] = without_surrogates([text])
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        return [text[start:end] for start, end in encoding.offsets[: self.max_length]]
+        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        limits = [*(start for start, _ in offsets), len(text)][1:]
+        pieces = zip(offsets, limits, strict=True)
+        return [
+            text[start : _whole(text, end, limit)]
+            for (start, end), limit in islice(pieces, self.max_length)
+        ]
 
     def to_json(self) -> bytes:
         """Return the tokenizer as JSON."""
@@ -207,6 +256,12 @@ class WordTokenizer:
 
         inner = Inner.from_str(msgspec.json.encode(saved.words).decode())
         return cls(inner, max_length=saved.max_length)
+
+
+def words(text: str) -> list[str]:
+    """Return the entries of the words and signs of ``text``, in order, as a vocabulary has them."""
+    [text] = without_surrogates([text])
+    return _entries(text)
 
 
 def choose_level(texts: Sequence[str]) -> Level:
@@ -327,6 +382,33 @@ def _word_tokenizer(vocabulary: Vocabulary) -> Any:
     from tokenizers import Tokenizer as Inner
 
     inner = Inner(models.WordLevel(vocab=vocabulary.ids, unk_token=vocabulary.tokens[UNKNOWN_ID]))
-    inner.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    # Form C comes last: an unseen mark may stand between a letter and its accent.
+    inner.normalizer = normalizers.Sequence(
+        [normalizers.Lowercase(), normalizers.Replace(Regex(UNSEEN), ""), normalizers.NFC()]
+    )
     inner.pre_tokenizer = pre_tokenizers.Split(Regex(WORD_PATTERN), behavior="removed", invert=True)
     return inner
+
+
+def _entries(text: str) -> list[str]:
+    normal, pieces = _splitter()
+    return [piece for piece, _ in pieces(normal(text))]
+
+
+def _whole(text: str, end: int, limit: int) -> int:
+    """Return the end of a token with the accents and variation selectors behind it.
+
+    The library's offsets leave out what was deleted or became one with its letter.
+    """
+    for i in range(end, limit):
+        if text[i].isspace():
+            break
+        if unicodedata.category(text[i]) != "Cf":
+            end = i + 1
+    return end
+
+
+@cache
+def _splitter() -> tuple[Any, Any]:
+    inner = _word_tokenizer(Vocabulary.from_counts({}))
+    return inner.normalizer.normalize_str, inner.pre_tokenizer.pre_tokenize_str

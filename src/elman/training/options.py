@@ -186,7 +186,7 @@ class ReadOptions(Options, frozen=True, kw_only=True):
         str | None, Option("Of text files: utf-8, cp1251, koi8-r, gbk ...", panel="data")
     ] = None
     delimiter: Annotated[
-        str | None, Option("Of tables: one character, or tab, space.", panel="data")
+        str | None, Option("Of tables: as it stands there, or tab, space.", panel="data")
     ] = None
     header: Annotated[
         bool | None, Option("Whether the first row of a table names the columns.", panel="data")

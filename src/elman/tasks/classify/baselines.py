@@ -12,7 +12,7 @@ import numpy as np
 
 from elman.data.examples import Examples
 from elman.tasks.classify.metrics import evaluate
-from elman.text.tokenizer import WORD_PATTERN, Level
+from elman.text.tokenizer import Level, words
 from elman.training.task import Baseline
 
 # Logistic regression over n-grams needs about 100 bytes a character of text; this bounds it.
@@ -69,7 +69,10 @@ def _features(level: Level, count: int) -> Any:
     shared = {"sublinear_tf": True, "dtype": np.float32, "min_df": 2 if count >= 1000 else 1}
     if level == "characters":
         return TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), **shared)
-    return TfidfVectorizer(token_pattern=WORD_PATTERN, ngram_range=(1, 2), **shared)
+    # The words of the network, which are lower-cased already.
+    return TfidfVectorizer(
+        tokenizer=words, token_pattern=None, lowercase=False, ngram_range=(1, 2), **shared
+    )
 
 
 def _affordable(texts: Sequence[str], seed: int) -> Sequence[int]:

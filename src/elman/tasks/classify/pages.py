@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from elman.errors import ConfigError
 from elman.tasks.classify.metrics import METRICS
-from elman.text.terminal import bar, columns, counted, padded, plain, shortened, visible
+from elman.text.terminal import (
+    bar,
+    columns,
+    counted,
+    padded,
+    plain,
+    shortened,
+    visible,
+    visible_token,
+)
 from elman.training.task import Report, outdone
 
 if TYPE_CHECKING:
@@ -324,8 +333,8 @@ def _steps(row: Mapping[str, Any], classes: Sequence[str], width: int) -> Iterat
         yield "[bold](empty text)[/] no step to show; the answer is the prior"
         return
     top = len(row["top"])
-    token = min(max(columns(_shown(step["token"])) for step in steps), 20)
-    label = min(max(map(columns, classes)), 14)
+    token = min(max(columns(visible_token(step["token"])) for step in steps), 20)
+    label = min(max(map(columns, map(visible, classes))), 14)
     # What is left for a bar once the token, labels and percentages have their place; where it
     # is too little, labels are cut, then fewer classes shown.
     while (length := (width - token - 4) // top - label - 8) < 4:
@@ -343,8 +352,4 @@ def _steps(row: Mapping[str, Any], classes: Sequence[str], width: int) -> Iterat
         for name, share in list(step["probabilities"].items())[:top]:
             drawn = f"{padded(name, label)} {bar(share, length)} {share:4.0%}"
             cells.append(f"[{COLOURS[classes.index(name) % len(COLOURS)]}]{plain(drawn)}[/]")
-        yield f"  {plain(padded(_shown(step['token']), token))}  {'  '.join(cells)}"
-
-
-def _shown(token: str) -> str:
-    return visible(token) if token.strip() else repr(token).strip("'").replace(" ", "␣")
+        yield f"  {plain(padded(visible_token(step['token']), token))}  {'  '.join(cells)}"
