@@ -39,6 +39,8 @@ SHAPES = {
     "one length": {"lengths": (3, 3)},
     "one step": {"lengths": (1, 1, 1)},
     "one row": {"lengths": (4,)},
+    "rows of length 0": {"lengths": (3, 0, 4, 0)},
+    "nothing else": {"lengths": (0, 0)},
     "one unit": {"hidden_size": 1, "input_size": 1},
     "odd sizes": {"hidden_size": 17, "input_size": 5, "lengths": (2, 7, 2, 5)},
 }
@@ -114,7 +116,11 @@ def test_weights_in_one_piece_are_the_same_weights():
 
 @each
 @both_ways
-@pytest.mark.parametrize("lengths", [(2, 1, 3), (2, 2)], ids=["ragged", "one length"])
+@pytest.mark.parametrize(
+    "lengths",
+    [(2, 1, 3), (2, 2), (0, 2, 0, 1), (0, 0)],
+    ids=["ragged", "one length", "rows of length 0", "nothing else"],
+)
 def test_gradients_equal_central_differences(cell, backend, reverse, lengths):
     # Three units: of two, layer normalisation leaves hardly more than a sign.
     problem = Problem(cell.graph, lengths=lengths, input_size=2, hidden_size=3)

@@ -147,6 +147,7 @@ BATCHES = {
     "two row groups": (3, 2) * 25,
     "three row groups": tuple(1 + index % 5 for index in range(120)),
     "one long row": (1, 1, 1, 40),
+    "rows of length 0": (0, 2, 0, 3) * 13,
 }
 
 
@@ -213,7 +214,7 @@ WRONG = {
     "a double state": (lambda data, h: (data, h.double()), "of one type"),
     "double data": (lambda data, h: (data.double(), h), "of one type"),
     "whole numbers": (lambda data, h: (data, h.long()), "of one type"),
-    "too few rows": (lambda data, h: (data, h[:1]), "begin with the 1 rows of the states"),
+    "too few rows": (lambda data, h: (data, h[:1]), "begin with at most the 1 rows of the"),
     "too few tokens": (lambda data, h: (data[:5], h), "add up to the 5 tokens of the data"),
     "other units": (lambda data, h: (data, h.new_zeros(3, 4)), "for 4 units"),
     "a narrow input": (lambda data, h: (data[:, :4], h), "input has 4"),
@@ -239,7 +240,8 @@ SIZES = {
     "under 0": [3, 4, -1],
     "too many": [3] * 9,
     "far too many": [3, 1 << 40, 3 - (1 << 40)],
-    "fewer rows than states": [2, 2, 2],
+    "more rows than states": [4, 2],
+    "fewer rows and tokens than there are": [2, 2],
 }
 
 
@@ -255,13 +257,13 @@ def test_sizes_of_no_ragged_batch_are_refused(wrong, count, monkeypatch):
     }
     run = Run(added.graph, weights, torch.zeros(6, 5), torch.tensor(sizes), (torch.zeros(3, 5),))
     listed = ", ".join(map(str, sizes[:8]))
-    message = f"must be above 0 and never rise, begin with the 3 rows .* they are {listed}"
+    message = f"must be above 0 and never rise, begin with at most the 3 rows .* they are {listed}"
     with pytest.raises(BackendError, match=message):
         LLVM.run(run)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
-@pytest.mark.parametrize("lengths", [(5,) * 6, (9, 4, 4, 2, 1, 1, 1), (1,), (3, 2)])
+@pytest.mark.parametrize("lengths", [(5,) * 6, (9, 4, 4, 2, 1, 1, 1), (1,), (3, 2), (4, 0, 9, 0)])
 def test_shares_are_whole_and_nearly_even(lengths, count):
     batch = ragged.pack(torch.zeros(sum(lengths), 2), torch.tensor(lengths))
     program = signature_of(find("elman").graph)

@@ -364,6 +364,13 @@ def test_every_number_of_rows(rows, always):
 
 
 @both
+@pytest.mark.parametrize("rows", [1, 31, 40, 100])
+def test_rows_of_length_0(rows, always):
+    lengths = tuple(max(0, index % 4 - 1) for index in range(rows))
+    compared(rounded(find("lstm").graph, lengths, 20), torch.float32, reverse=rows == 40)
+
+
+@both
 def test_weights_beyond_the_second_cache(always):
     # Two panels of rows go through time together there.
     graph = find("lstm").graph

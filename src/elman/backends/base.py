@@ -2,7 +2,8 @@
 
 One call is one layer in one direction over a ragged batch laid out as
 ``torch.nn.utils.rnn.PackedSequence``: rows sorted by falling length, time-major, step t holding
-its first ``batch_sizes[t]`` rows.
+its first ``batch_sizes[t]`` rows. Where states have more rows than the first step, the others have
+length 0.
 """
 
 from abc import ABC, abstractmethod
@@ -35,9 +36,9 @@ class Run(NamedTuple):
     data: Tensor
     """(N, I)."""
     batch_sizes: Tensor
-    """(T,), int64, on the CPU, never rising."""
+    """(T,), int64, on the CPU, never rising; T = 0 where all rows have length 0."""
     states: States
-    """(B, H) for each state of the graph, rows in sorted order."""
+    """(B, H) for each state of the graph, rows in sorted order, those of length 0 last."""
     reverse: bool = False
     """Whether each row runs from its own last step back to its first."""
     masks: Masks | None = None
@@ -84,7 +85,8 @@ class Backend(ABC):
 
         Returns:
             The output (N, H) in the layout of the data, and each state (B, H) after the last
-            step that each row has. Both are differentiable by autograd; masks get no gradient.
+            step that each row has, the first state where it has none. Both are differentiable by
+            autograd; masks get no gradient.
 
         Raises:
             BackendError: the masks are not those of the graph.

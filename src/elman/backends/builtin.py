@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from elman.backends.base import Backend, Run, States, Weights
+from elman.backends.eager import eager
 from elman.cells.elman import elman, elman_relu
 from elman.cells.gru import gru
 from elman.cells.lstm import lstm
@@ -54,7 +55,11 @@ class Builtin(Backend):
     def _run(self, run: Run) -> tuple[Tensor, States]:
         twin = _twin(run.graph)
         assert twin is not None, "choose() lets no other graph through"
-        states, data = run.states, run.data
+        if not len(run.batch_sizes):
+            return eager._run(run)
+        # torch's kernels know no rows without a step.
+        begun, rows = int(run.batch_sizes[0]), len(run.states[0])
+        states, data = tuple(state[:begun] for state in run.states), run.data
         call = _Call(twin, twin.weights(run.graph, run.weights, states[0]))
         ordered = tuple(states[at] for at in twin.states)
         segments = _segments(run.batch_sizes.tolist())
@@ -62,7 +67,11 @@ class Builtin(Backend):
             output, finals = call.segments(data, segments, ordered, run.reverse)
         else:
             output, finals = call.packed(data, run.batch_sizes, ordered, run.reverse)
-        return output, tuple(finals[twin.states.index(at)] for at in range(len(states)))
+        own = [finals[twin.states.index(at)] for at in range(len(states))]
+        if begun < rows:
+            pairs = zip(own, run.states, strict=True)
+            own = [torch.cat([final, state[begun:]]) for final, state in pairs]
+        return output, tuple(own)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -268,7 +268,9 @@ class _Loop:
     def __init__(self, plan: _Plan, run: Run) -> None:
         self.plan = plan
         self.data = run.data
-        self.sizes: list[int] = run.batch_sizes.tolist()
+        # Without a step one of no rows: the results are of the right shape, and depend on all that
+        # has a gradient.
+        self.sizes: list[int] = run.batch_sizes.tolist() or [0]
         self.states = run.states
         self.reverse = run.reverse
         self.masks = run.masks or {}
@@ -357,6 +359,10 @@ class _Carried:
         return self.now
 
     def finals(self) -> States:
-        """The states of all rows after their last steps."""
-        pairs = zip(self.now, self.left, strict=True)
-        return tuple(torch.cat([now, *left[::-1]]) if left else now for now, left in pairs)
+        """The states of all rows after their last steps, of those without a step the first."""
+        ended = [[now, *left[::-1]] for now, left in zip(self.now, self.left, strict=True)]
+        begun = sum(map(len, ended[0]))
+        if begun < len(self.first[0]):
+            for parts, first in zip(ended, self.first, strict=True):
+                parts.append(first[begun:])
+        return tuple(torch.cat(parts) if len(parts) > 1 else parts[0] for parts in ended)

@@ -7,7 +7,6 @@ of graphs is equality of tuples. Sizes are symbols: ``"I"`` (input), ``"H"`` (hi
 
 import enum
 import math
-import threading
 import weakref
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from functools import cached_property
 from typing import Literal
 
 from elman.errors import CellError
+from elman.forks import Lock
 
 Size = Literal["I", "H", "1"]
 Kind = Literal["matrix", "bias", "vector"]
@@ -86,7 +86,7 @@ class Node:
 
 _Key = tuple[Op, tuple[Node, ...], str | None, Size]
 _interned_nodes: weakref.WeakValueDictionary[_Key, Node] = weakref.WeakValueDictionary()
-_lock = threading.Lock()
+_lock = Lock()
 
 
 def _interned(op: Op, inputs: tuple[Node, ...], attr: str | float | None, size: Size) -> Node:

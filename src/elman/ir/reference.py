@@ -72,7 +72,7 @@ def run(
     Args:
         graph: a verified graph of one input.
         weights: its parameters by name, (H, I), (H, H) or (H,).
-        rows: (T_b, I) for each row b.
+        rows: (T_b, I) for each row b; T_b may be 0.
         hidden_size: H.
         states: the first states, (B, H) each; zeros where they are None.
         masks: for each mask and row b its numbers: (T_b, H), or (H,) for one kept for all steps.
@@ -100,7 +100,7 @@ def run(
 
 def _each_step(mask: Mask, drawn: Array, row: Array) -> Array:
     drawn = np.asarray(drawn, float)
-    return drawn if mask.per == "step" else np.stack([drawn] * len(row))
+    return drawn if mask.per == "step" else np.repeat(drawn[None], len(row), axis=0)
 
 
 def _run_row(
@@ -123,8 +123,12 @@ def _run_row(
             named[name][step] = values[node]
         nexts = zip(graph.state_names, graph.next_states, strict=True)
         state = {name: _whole(values[node], hidden_size) for name, node in nexts}
-    output = np.stack([outputs[step] for step in steps])
-    stacked = {name: np.stack([values[t] for t in steps]) for name, values in named.items()}
+    nothing = np.zeros((0, hidden_size))  # of a row of length 0
+    output = np.stack([outputs[step] for step in steps]) if steps else nothing
+    stacked = {
+        name: np.stack([values[t] for t in steps]) if steps else nothing
+        for name, values in named.items()
+    }
     return output, state, stacked
 
 

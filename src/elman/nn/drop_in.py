@@ -73,7 +73,8 @@ class _DropIn(nn.RNNBase):
 
         Returns:
             The outputs of the last layer in the form of ``input``, and the last states in the
-            form of ``hx``.
+            form of ``hx``. A row of length 0 in a ragged batch (`elman.nn.ragged.pack`), which
+            torch's own layers refuse, has no output, and its first state is its last.
 
         Raises:
             ValueError: the input has a wrong number of dimensions or type of number.
@@ -103,7 +104,7 @@ class _DropIn(nn.RNNBase):
         if self._is_ours(data, first, weights) and not self._is_faster_in_torch(steps, rows):
             output, finals = self._run(data, batch_sizes, rows, first, weights)
         else:
-            output, finals = self._run_torch(data, batch_sizes, rows, first, weights)
+            output, finals = self._run_torch_packed(data, batch_sizes, rows, first, weights)
         if unsorted is not None:
             finals = tuple(state.index_select(1, unsorted) for state in finals)
         return PackedSequence(output, batch_sizes, order, unsorted), finals
@@ -160,7 +161,7 @@ class _DropIn(nn.RNNBase):
         Compiled ones copy the weights into their own order first, for which a few steps are too
         few; and they share out rows to threads, where torch shares out units.
         """
-        if torch.compiler.is_compiling() or is_transformed():
+        if torch.compiler.is_compiling() or is_transformed() or not steps:
             return False
         if self.mode != "LSTM" and steps < _FEW_STEPS and rows < _MANY_ROWS:
             return True
@@ -213,6 +214,31 @@ class _DropIn(nn.RNNBase):
     def _one_bias(self, bias_ih: Tensor, bias_hh: Tensor) -> Tensor:
         """Torch's two biases as the equations have them."""
         return bias_ih + bias_hh
+
+    def _run_torch_packed(
+        self,
+        data: Tensor,
+        batch_sizes: Tensor,
+        rows: int,
+        first: States | None,
+        weights: Sequence[Sequence[Tensor]],
+    ) -> tuple[Tensor, States]:
+        """The same by torch's kernel, which is not shown rows of length 0: it knows none."""
+        if batch_sizes.shape[0]:
+            begun = batch_sizes[0]  # not as a number, which torch.jit.trace would take for fixed
+            if not _is_traced() and int(begun) == rows:
+                return self._run_torch(data, batch_sizes, rows, first, weights)
+        if first is None:
+            first = tuple(data.new_zeros(size) for size in self._state_sizes(rows))
+        if not batch_sizes.shape[0]:
+            # One token of which nothing is kept, so that the output depends on all that it should.
+            token, one = data.new_zeros(1, data.shape[1]), batch_sizes.new_ones(1)
+            output, finals = self._run_torch(token, one, 1, None, weights)
+            return output[:0], tuple(map(torch.Tensor.type_as, first, finals))
+        early = tuple(state[:, :begun] for state in first)
+        output, finals = self._run_torch(data, batch_sizes, rows, early, weights)
+        late = (state[:, begun:].type_as(final) for state, final in zip(first, finals, strict=True))
+        return output, tuple(torch.cat(pair, 1) for pair in zip(finals, late, strict=True))
 
     def _run_torch(
         self,

@@ -204,8 +204,8 @@ class Recurrent(nn.Module):
 
         Returns:
             The ragged batch of outputs, data (N, H * directions), and each state after each
-            row's own last step, in the form of ``hx``. With ``trace`` also what `trace` returns,
-            of the same run.
+            row's own last step, in the form of ``hx``; of a row of length 0 it is the first state.
+            With ``trace`` also what `trace` returns, of the same run.
         """
         output, finals, traces = self._run(packed, hx, table, traced=self.traces)
         return (output, finals, traces) if self.traces else (output, finals)
@@ -274,6 +274,9 @@ class Recurrent(nn.Module):
     def last(self, outputs: PackedSequence, finals: Mapping[str, Tensor]) -> Tensor:
         """Each direction's output at its own end: at the last token, and at the first.
 
+        A row of length 0 has none: its first state is taken where the output is a state, and zeros
+        elsewhere.
+
         Args:
             outputs: what ``forward`` gave.
             finals: the last states that it gave beside them.
@@ -289,9 +292,7 @@ class Recurrent(nn.Module):
         forward = ragged.last(ragged.replace(outputs, outputs.data[:, :size]))
         if not self.bidirectional:
             return forward
-        backward = outputs.data[: len(forward), size:]  # (B, H), rows in sorted order
-        if outputs.unsorted_indices is not None:
-            backward = backward.index_select(0, outputs.unsorted_indices)
+        backward = ragged.first(ragged.replace(outputs, outputs.data[:, size:]))
         return torch.cat([forward, backward], dim=1)
 
     def _run(
@@ -366,8 +367,8 @@ class Recurrent(nn.Module):
         if len(shape) != 2 or shape[1] != self.input_size:
             word = "data have" if table is None else "table has"
             raise ConfigError(f"the {word} shape {shape}; must be (N, {self.input_size})")
-        if not packed.data.shape[0] or not packed.batch_sizes.shape[0]:
-            raise ConfigError("the batch is empty; give it at least one row of at least one token")
+        if not ragged.count(packed):
+            raise ConfigError("the batch is empty; give it at least one row")
         read = packed.data if table is None else table
         own = getattr(self, f"{self._stacks[0].name}_l0")
         mixed = read.dtype != own.dtype and not torch.is_autocast_enabled(read.device.type)
@@ -381,9 +382,7 @@ class Recurrent(nn.Module):
         self, packed: PackedSequence, hx: Mapping[str, Tensor] | None, like: Tensor
     ) -> list[tuple[Tensor, ...]]:
         """The states of each layer in each direction, (B, H) each, in sorted order."""
-        order = packed.sorted_indices
-        # The same number, without looking into a tensor where that can be spared.
-        rows = int(packed.batch_sizes[0]) if order is None else order.shape[0]
+        order, rows = packed.sorted_indices, ragged.count(packed)
         parts = self.num_layers * self.num_directions
         if hx is None:
             zeros = like.new_zeros(rows, self.hidden_size)

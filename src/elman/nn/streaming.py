@@ -1,6 +1,5 @@
 """A layer over tokens as they come: a step a call, from states that one can go back to."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from elman.backends import Backend
 from elman.errors import ConfigError
+from elman.forks import Lock
 from elman.ir.graph import Graph
 
 
@@ -58,7 +58,7 @@ class Session:
             for part in parts
         ]
         # Memory that a step uses on its way is the session's, so there is one step at a time.
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def step(self, x: Tensor, state: "State") -> tuple[Tensor, "State"]:
         """Run all layers over one token a row."""

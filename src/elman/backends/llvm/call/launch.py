@@ -15,9 +15,26 @@ from elman.backends.llvm.emit.layout import HEADER
 from elman.backends.llvm.native import threads
 from elman.backends.llvm.native.executable import Executable
 from elman.errors import BackendError
+from elman.forks import at_fork
 
 _TOKENS = HEADER.index("tokens")
 
+
+_team_ended = False
+
+
+def _before_fork() -> None:
+    global _team_ended
+    _team_ended = threads.end_team()
+
+
+def _in_child() -> None:
+    # torch would wait for threads that are not there. One it has.
+    if not _team_ended:
+        torch.set_num_threads(1)
+
+
+at_fork(before=_before_fork, after_in_child=_in_child)
 
 _watch: list[tuple[str, float]] | None = None
 
@@ -139,9 +156,9 @@ def _check(words: Any, arguments: "Arguments") -> None:
     """Whether the kernel found a ragged batch."""
     if words[_TOKENS] < 0:
         raise BackendError(
-            f"the batch sizes must be above 0 and never rise, begin with the {arguments.rows} rows "
-            f"of the states and add up to the {arguments.tokens} tokens of the data; they are "
-            f"{_shown(arguments.batch_sizes)}"
+            f"the batch sizes must be above 0 and never rise, begin with at most the "
+            f"{arguments.rows} rows of the states and add up to the {arguments.tokens} tokens of "
+            f"the data; they are {_shown(arguments.batch_sizes)}"
         )
 
 

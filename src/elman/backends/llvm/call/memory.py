@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from elman.backends.llvm.call import tuning
+from elman.forks import Lock
 
 _MOST = 256 << 20
 """Bytes that are kept in all while nobody uses them."""
@@ -33,7 +34,7 @@ class _Piece(NamedTuple):
 
 
 _pieces: list[_Piece] = []
-_lock = threading.Lock()
+_lock = Lock()
 _own = threading.local()
 
 

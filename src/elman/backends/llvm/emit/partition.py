@@ -24,6 +24,7 @@ class Partition(Entry):
     def function(self) -> Function:
         """The function; for sizes that are wrong it leaves -1 tokens among the words."""
         f = self.f
+        f.loop(self.rows, self._no_step, stem="row")
         tokens, _, wrong = f.loop(self.steps, self._step, [_ZERO, self.rows, _ZERO], stem="step")
         differs = f.cast("zext", f.compare("ne", tokens, self.word("tokens", "i64")), "i64")
         right = f.compare("eq", f.add(wrong, differs), _ZERO)
@@ -35,14 +36,16 @@ class Partition(Entry):
         f.do("ret void")
         return f
 
+    def _no_step(self, row: Value, _: list[Value]) -> list[Value]:
+        """Length 0, which stays that of the rows beyond those of the first step."""
+        self._put(_ZERO, self.lengths, row)
+        return []
+
     def _step(self, step: Value, carried: list[Value]) -> list[Value]:
         """A step's start, and the lengths of the rows that end with it."""
         f, (tokens, before, wrong) = self.f, carried
         size = self._get(self.sizes, step)
-        rises, differs = (f.compare(how, size, before) for how in ("sgt", "ne"))
-        # All rows have a first step.
-        first = f.compare("eq", step, _ZERO)
-        rises = f.cast("zext", f.select(first, differs, rises), "i64")
+        rises = f.cast("zext", f.compare("sgt", size, before), "i64")
         is_empty = f.cast("zext", f.compare("slt", size, _ONE), "i64")
         wrong = f.add(wrong, f.add(rises, is_empty))
         self._put(tokens, self.starts, step)

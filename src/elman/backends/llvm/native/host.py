@@ -5,13 +5,14 @@ import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal
 
 from elman.backends.llvm.emit.assembly import SIZES, Lanes
 from elman.backends.llvm.emit.blocking import Shape
 from elman.backends.llvm.emit.spec import KernelSpec
 from elman.backends.llvm.emit.tuning import CODE, CodeTuning
+from elman.forks import at_fork
 from elman.schedule.kernel import Kernel
 
 _WIDTHS = (("avx512f", 64), ("avx2", 32), ("sse2", 16), ("neon", 16))
@@ -102,7 +103,20 @@ def llvmlite() -> Any:
     # llvm.initialize() raises in this version; the native target is all that is needed.
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
+    _wait_at_forks(binding)
     return binding
+
+
+def _wait_at_forks(binding: Any) -> None:
+    """Let no process fork in the middle of a call of LLVM, which a child could never end.
+
+    (llvmlite makes all calls under one lock, which it does not offer. Without it, a child would
+    wait for ever only where another thread of its parent was compiling.)
+    """
+    lock = getattr(binding.ffi.lib, "_lock", None)
+    if lock is not None:
+        let_go = partial(lock.__exit__, None, None, None)
+        at_fork(before=lock.__enter__, after_in_parent=let_go, after_in_child=let_go)
 
 
 def is_x86() -> bool:

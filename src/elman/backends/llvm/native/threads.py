@@ -4,6 +4,9 @@ torch keeps a team of OpenMP threads, which wait actively for a moment after eac
 A second team would fight with it for the cores, so kernels run in torch's own where it can be
 found (GNU's libgomp, which the wheels for Linux bring along), and in a pool of Python's threads
 elsewhere: a call of compiled code lets go of the GIL.
+
+The child of a fork has none of these threads, and libgomp there waits for them for ever. So the
+team ends before a process forks, and parent and child start their own.
 """
 
 import ctypes
@@ -14,6 +17,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from elman.forks import at_fork
+
 
 class Team(NamedTuple):
     """torch's OpenMP threads: how to start them, and how a thread knows which it is."""
@@ -21,6 +26,8 @@ class Team(NamedTuple):
     parallel: Any
     thread: int
     threads: int
+    pause: Any
+    """Ends those of the thread that calls it; None in a libgomp older than GCC 9."""
 
 
 @cache
@@ -37,11 +44,22 @@ def team() -> Team | None:
             continue
         parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
         parallel.restype = None
-        addresses = (
+        thread, threads = (
             ctypes.cast(function, ctypes.c_void_p).value or 0 for function in (number, count)
         )
-        return Team(parallel, *addresses)
+        pause = getattr(library, "omp_pause_resource_all", None)
+        return Team(parallel, thread, threads, pause)
     return None
+
+
+_SOFT = 1
+"""A pause that is over with the next region."""
+
+
+def end_team() -> bool:
+    """End the team of this thread, as it must be before a fork; whether that was done."""
+    group = team()
+    return group is not None and group.pause is not None and group.pause(_SOFT) == 0
 
 
 def run(alone: Any, team_entry: int, address: int, count: int) -> None:
@@ -64,6 +82,9 @@ def run(alone: Any, team_entry: int, address: int, count: int) -> None:
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="elman")
+
+
+at_fork(after_in_child=_pool.cache_clear)
 
 
 def in_pool(work: Callable[[int], None], threads: int) -> None:
