@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import difflib
 import encodings.aliases
-import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from elman.data.detection import FEW, LEGACY, decode, guess
 from elman.errors import ConfigError, DataError
 
 PARQUET_MAGIC = b"PAR1"
@@ -56,36 +56,6 @@ _CHUNK = 1 << 20
 _TEXT_CONTROLS = bytes([9, 10, 11, 12, 13, 27])
 # A tiny gzip file can unpack to more than any memory.
 MOST_UNPACKED = 4 << 30
-
-_WIDE = ("gb18030", "big5", "cp932", "euc-jp", "cp949")
-# The encodings that are told apart, and how much rarer than the first ones they are. It weighs
-# where a few bytes are all there is to tell them by.
-LEGACY = {
-    **dict.fromkeys(("cp1251", "cp1252"), 1.0),
-    **dict.fromkeys(("cp1250", "koi8-r", "cp866", "mac-cyrillic", "iso-8859-2", "gb18030"), 0.5),
-    "cp1254": 0.5,
-    **dict.fromkeys(("cp1253", "cp1255", "cp1256", "cp1257", "iso-8859-5"), 0.2),
-    **dict.fromkeys(("koi8-u", "cp852", "mac-roman", "cp850", *_WIDE[1:]), 0.2),
-}
-_SAMPLE = 1 << 14  # bytes that are not UTF-8, to tell what else they are
-_FEW = 8  # of these bytes say too little for a guess by letters
-_MANY = 64
-_UNSURE, _UNSURE_OF_MANY = 0.01, 0.03
-# Latin letters beside those of another script: an accented one was taken for it.
-_MIXED = re.compile(r"[A-Za-z](?=[^\W\x00-\u02ff])|(?<=[^\W\x00-\u02ff])[A-Za-z]")
-_WORD = re.compile(r"[^\W\d_]{2,}")
-# Signs that stand in texts, those that a word may begin with, and those it may end with. Any other
-# is odd, and so is a half-width kana, of which there are as many as Latin capitals with accents.
-_FIRST = "«„“‘’‚‹¿¡–—·•№§\u00a0"
-_LAST = "»”“’‘›–—…·°ºª²³™®©\u00a0"
-_SIGNS = _FIRST + _LAST + "€£¥¢±×÷½¼¾µ¹†‡´¨¯　、。，！？：；（）「」『』《》・ー〜"
-_ODD_SIGN = re.compile(
-    rf"[^\x00-\x7f\w{re.escape(_SIGNS)}]|[\uff61-\uff9f]"
-    rf"|(?<=[^\W\d_])[^\x00-\x7f\w{re.escape(_LAST)}](?=\w)"
-    rf"|[^\x00-\x7f\w{re.escape(_FIRST)}](?=[^\W\d_])"
-)
-_RUSSIAN = re.compile("[ыэъщюяйё]", re.IGNORECASE)
-_SERBIAN = re.compile("[ђѓѕљњќћџ]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -266,7 +236,7 @@ def _from_8_bit(data: bytes, source: str) -> Decoded:
     # A short word of another encoding may happen to be UTF-8; many letters never are.
     foreign = [len(line) - len(line.decode("ascii", "ignore")) for line in lines]
     valid = [high for high, line in zip(foreign, lines, strict=True) if high and _is_utf8(line)]
-    whole = not valid or (max(valid) < _FEW and len(broken) > 2 * len(valid))
+    whole = not valid or (max(valid) < FEW and len(broken) > 2 * len(valid))
     encoding = guess(lines[i] for i in broken)
     if encoding is None:
         what = "" if whole else f" of line {broken[0] + 1} and others"
@@ -298,112 +268,3 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def guess(lines: Iterable[bytes]) -> str | None:
-    """Return the likeliest encoding of lines that are not UTF-8, or None where it is in doubt."""
-    sample = bytearray()
-    for line in lines:
-        sample += line
-        if len(sample) >= _SAMPLE:
-            break
-    data = bytes(sample)
-    likelihood, best = max(((_likelihood(data, one), one) for one in LEGACY), key=lambda x: x[0])
-    if likelihood < (_UNSURE_OF_MANY if _high(data) >= _MANY else _UNSURE):
-        if _high(data) >= _FEW:
-            return None
-        best = _guess_of_few(data)
-    text = decode(data, best)  # of several that say the same take the usual one
-    best = next(one for one in LEGACY if _decodes(data, one, text))
-    return _latin(data) if best == "cp1252" else best
-
-
-def _decodes(data: bytes, encoding: str, text: str) -> bool:
-    try:
-        return decode(data, encoding) == text
-    except UnicodeDecodeError:
-        return False
-
-
-def _high(data: bytes) -> int:
-    return int((np.frombuffer(data, np.uint8) >= 0x80).sum())
-
-
-def _latin(data: bytes) -> str:
-    """Return ``latin-1`` where it and Windows-1252 are the same, else the latter."""
-    codes = np.frombuffer(data, np.uint8)
-    return "cp1252" if ((codes >= 0x80) & (codes < 0xA0)).any() else "latin-1"
-
-
-def _likelihood(data: bytes, encoding: str) -> float:
-    """Return how plausible the letters are that ``encoding`` makes of ``data``, from 0 to 1.
-
-    The detector knows which letters follow each other in each language. It is asked about the
-    text in small letters, as it has seen few capitals; a wrong encoding besides makes signs of
-    letters, and capitals in the midst of words.
-    """
-    import chardet
-
-    try:
-        text = decode(data, encoding)
-        small = text.lower().encode(encoding)
-    except UnicodeEncodeError:
-        small = data
-    except UnicodeDecodeError:
-        return 0.0
-    found = chardet.detect_all(
-        small,
-        ignore_threshold=True,
-        include_encodings=[encoding],
-        no_match_encoding=encoding,  # then without a language
-    )
-    likely = max((one["confidence"] for one in found if one["language"]), default=0.0)
-    rare = LEGACY[encoding] ** min(1.0, _FEW / max(1, _high(data)))
-    return likely * rare * _looks(text)
-
-
-def _looks(text: str) -> float:
-    """Return how much ``text`` looks like words, from 0 to 1."""
-    foreign = [character for character in text if character > "\x7f"]
-    odd = len(_ODD_SIGN.findall(text))
-    if _RUSSIAN.search(text):  # Russian does not have the letters that Serbian has besides
-        odd += len(_SERBIAN.findall(text))
-    letters = max(0.0, 1 - odd / max(1, len(foreign)))
-    words = [word for word in _WORD.findall(text) if not word.isascii()]
-    cased = sum(_is_cased_well(word) for word in words) / max(1, len(words))
-    mixed = len(_MIXED.findall(text)) / max(1, len(foreign))
-    return letters**8 * cased**2 * max(0.0, 1 - mixed) ** 2
-
-
-def _is_cased_well(word: str) -> bool:
-    return word.isupper() or word[1:] == word[1:].lower()
-
-
-def _guess_of_few(data: bytes) -> str:
-    """Return ``cp1251`` or ``cp1252``, whichever a few bytes are more likely to be.
-
-    Both put letters at 0xC0-0xFF. A Cyrillic word is made of them wholly, so that such a letter
-    has another beside it; in the Latin languages an accented letter has plain ones beside it.
-    """
-    codes = np.frombuffer(data, np.uint8)
-    high = codes >= 0xC0
-    lower = codes | 0x20
-    plain = (lower >= ord("a")) & (lower <= ord("z"))
-    pairs = int((high[1:] & high[:-1]).sum()) * 2  # both letters of a pair have such a neighbour
-    mixed = int((high[1:] & plain[:-1]).sum()) + int((high[:-1] & plain[1:]).sum())
-    return "cp1251" if pairs > mixed else "cp1252"
-
-
-def decode(data: bytes, encoding: str) -> str:
-    """Return ``data`` decoded by an encoding that was guessed.
-
-    Latin-1 is read as Windows-1252, as browsers do: the two differ only where Latin-1 has control
-    characters, and there Windows has its dashes and quotation marks.
-    """
-    if encoding in ("latin-1", "cp1252"):
-        try:
-            return data.decode("cp1252")
-        except UnicodeDecodeError:
-            return data.decode("latin-1")
-    # The few bytes that mean nothing in an encoding are no reason to refuse the file.
-    return data.decode(encoding, "strict" if encoding in _WIDE else "replace")

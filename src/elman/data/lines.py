@@ -12,14 +12,13 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from elman.data import tables
 from elman.data.columns import LABEL, TEXT, Role, Wanted, recognise
+from elman.data.detection import decode, guess
+from elman.data.dialect import is_delimited
 from elman.data.encoding import (
     GZIP_MAGIC,
     UTF8,
     broken_gzip,
-    decode,
-    guess,
     known_encoding,
     refuse_binary,
     to_utf8,
@@ -91,7 +90,7 @@ def has_label_first(data: bytes, wanted: Wanted, form: Form) -> bool:
     once = sum(count == 1 for count in firsts.values())
     few = len(firsts) <= min(_MOST_LABELS, max(len(found) // 10, min(len(found) / 2, 10)))
     plain = all(_LABEL.fullmatch(word) for word in firsts)
-    delimited = tables.is_delimited(data, wanted)
+    delimited = is_delimited(data, wanted)
     return few and once * 50 <= max(len(found), 50) and plain and not delimited
 
 
@@ -153,7 +152,7 @@ def is_table(data: bytes, wanted: Wanted) -> bool:
     A line of text may have any sign in it; so tabs count alone, if each line has as many of them,
     or a header that has the name of the column.
     """
-    return tables.is_delimited(data, wanted, tabs=True)
+    return is_delimited(data, wanted, tabs=True)
 
 
 def read_whole_lines(
