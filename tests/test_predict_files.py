@@ -274,6 +274,11 @@ def test_check_says_what_looks_wrong(check, name):
     assert any(said in note for note in check("a.csv")["notes"])
 
 
+def test_numbers_are_not_nearly_equal(check):
+    write("a.csv", "text,label\na,1\nb,-1\nc,1.5\nd,15\n")
+    assert check("a.csv")["notes"] == []
+
+
 def test_check_compares_with_a_test_file(check):
     write("a.csv", "text,label\na,x\nb,y\nc,x\n")
     write("t.csv", "text,label\na,x\nd,z\n")

@@ -162,7 +162,9 @@ def _near(names: Sequence[str]) -> list[list[str]]:
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
         plain = unicodedata.normalize("NFKC", name).casefold()
-        groups[re.sub(r"[\s_\-.]+", " ", plain).strip()].append(name)
+        # Of numbers a sign or a point is no matter of spelling.
+        same = name if _NUMBER.fullmatch(name) else re.sub(r"[\s_\-.]+", " ", plain).strip()
+        groups[same].append(name)
     return [group for group in groups.values() if len(group) > 1]
 
 
