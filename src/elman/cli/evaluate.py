@@ -9,7 +9,7 @@ from typing import Any
 
 from elman import api, tasks
 from elman.cli import options
-from elman.cli.options import DATA_TEXT, option
+from elman.cli.options import DATA_TEXT
 from elman.data import output
 from elman.data.files import expanded
 from elman.data.source import items_of
@@ -47,32 +47,10 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         *options.column_options(task),
         *options.options_of(ReadOptions),
         *options.options_of(MachineOptions),
-        *_OUTPUT,
+        *options.file_options("A file for the answer to each example", rule="none"),
         options.json_option(),
     ]
     return options.with_signature(evaluate, parameters, text=_TEXT)
-
-
-_OUTPUT = [
-    option(
-        "out",
-        Path | None,
-        None,
-        "A file for the answer to each example: .csv, .tsv or .jsonl.",
-        panel="output",
-        rule="none",
-        short="-o",
-    ),
-    option(
-        "force",
-        bool,
-        False,
-        "Replace the file that stands at --out.",
-        panel="output",
-        flag=True,
-        short="-f",
-    ),
-]
 
 
 def _evaluate(

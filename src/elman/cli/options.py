@@ -119,6 +119,16 @@ def options_of(
     ]
 
 
+def file_options(text: str, *, rule: str) -> list[inspect.Parameter]:
+    """Return ``--out`` for a table, which ``text`` describes, and ``--force``."""
+    out = f"{text}: .csv, .tsv or .jsonl."
+    force = "Replace the file that stands at --out."
+    return [
+        option("out", Path | None, None, out, panel="output", rule=rule, short="-o"),
+        option("force", bool, False, force, panel="output", flag=True, short="-f"),
+    ]
+
+
 def json_option(text: str = "") -> inspect.Parameter:
     """Return ``--json``."""
     text = text or "Print one JSON document on stdout and nothing else there."

@@ -58,24 +58,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         *options.options_of(ReadOptions, without=("drop_unlabelled",)),
         *options.options_of(task.answers),
         *options.options_of(MachineOptions),
-        option(
-            "out",
-            Path | None,
-            None,
-            "A file for the answers: .csv, .tsv or .jsonl; the columns of FILES are kept.",
-            panel="output",
-            rule="stdout",
-            short="-o",
-        ),
-        option(
-            "force",
-            bool,
-            False,
-            "Replace the file that stands at --out.",
-            panel="output",
-            flag=True,
-            short="-f",
-        ),
+        *options.file_options("A file for the answers, with the columns of FILES", rule="stdout"),
         options.json_option(
             "Print one JSON document on stdout: an array with an object for each input."
         ),
