@@ -491,7 +491,7 @@ def test_a_full_disk_at_the_end_keeps_the_old_model_and_the_run(
     last = err.splitlines()[-1]
     assert last == (
         "elman: model cannot be written (no space left on device); what was trained is kept in "
-        "model.training: mend that, and the same command with --resume saves it"
+        "model.training: fix that, and the same command with --resume saves it"
     )
     assert tree(model_folder) == before
     monkeypatch.undo()

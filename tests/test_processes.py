@@ -444,7 +444,7 @@ def test_a_disk_that_is_full_at_the_end(here):
     )
     assert ran.stderr.splitlines()[-1] == (
         "elman.errors.TrainingError: m cannot be written (file too large); what was trained is "
-        "kept in m.training: mend that, and the same command with --resume saves it"
+        "kept in m.training: fix that, and the same command with --resume saves it"
     )
     assert sorted(os.listdir()) == ["m.training", "names.tsv"]
     tiny.train("names.tsv", out="m", resume=True)

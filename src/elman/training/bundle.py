@@ -390,7 +390,7 @@ class writing:  # noqa: N801 - reads as a statement: `with writing(path):`
         raise BundleError(f"{self.path} cannot be written ({reason}); {fix}") from error
 
 
-def without_mend(error: BundleError) -> str:
+def without_fix(error: BundleError) -> str:
     """Return what cannot be written and why, without the advice for what has not begun yet."""
     return str(error).rpartition("; ")[0]
 

@@ -15,7 +15,7 @@ import msgspec
 from elman.errors import BundleError, ConfigError, TrainingError
 from elman.ir import text as ir_text
 from elman.training import history
-from elman.training.bundle import stored_names, without_mend, write_synced, writing
+from elman.training.bundle import stored_names, without_fix, write_synced, writing
 from elman.training.options import MACHINE, RunOptions
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Checkpoint:
             if not self.file.is_file():
                 raise
             raise TrainingError(
-                f"{without_mend(error)}; the state after an earlier epoch is kept there: mend "
+                f"{without_fix(error)}; the state after an earlier epoch is kept there: fix "
                 "that, and the same command with --resume goes on"
             ) from error
 

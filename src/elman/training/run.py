@@ -293,8 +293,8 @@ def may_replace(out: Path, *, force: bool, resume: bool) -> bool:
 
 def _not_saved(error: BundleError, checkpoint: Checkpoint) -> str:
     return (
-        f"{bundle.without_mend(error)}; what was trained is kept in {checkpoint.folder}: "
-        "mend that, and the same command with --resume saves it"
+        f"{bundle.without_fix(error)}; what was trained is kept in {checkpoint.folder}: "
+        "fix that, and the same command with --resume saves it"
     )
 
 
