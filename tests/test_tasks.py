@@ -620,6 +620,39 @@ def test_predict_takes_the_options_of_answer(task, data, call):
         assert len(out.splitlines()) == len(inputs_of(task))
 
 
+def test_predict_reads_a_file_and_keeps_its_columns(task, data, call):
+    train(task, data, out="model")
+    Path("new.csv").write_text("id,text\n7,kamo\n8,Bau\n", encoding="utf-8")
+    code, _, err = call("predict", "model", "new.csv", "--out", "answers.csv")
+    assert (code, err.splitlines()[-1]) == (0, "elman: saved to answers.csv")
+    head, *rows = Path("answers.csv").read_text(encoding="utf-8").splitlines()
+    assert head.startswith("id,text,")
+    assert [row[:6] for row in rows] == ["7,kamo", "8,Bau,"]
+    rows = json.loads(call("predict", "model", "new.csv", "--json")[1])
+    assert [row["row"] for row in rows] == [
+        {"id": "7", "text": "kamo"},
+        {"id": "8", "text": "Bau"},
+    ]
+
+
+def test_check_knows_the_task(task, data, call):
+    code, out, err = call("check", data, "--task", task.name, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["task"] == task.name
+    for name in ("rows", "encoding", "delimiter", "header", "notes", "files"):
+        assert name in found
+    assert found["rows"] == len(api.read_all(task, data, {}))
+    assert call("check", data)[0] == 0
+    code, out, err = call("check", "no.csv", "--task", task.name)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+
+
+def test_several_files_are_one(task, data):
+    parts = api.read_all(task, [data, data], {})
+    assert len(parts) == 2 * len(api.read_all(task, data, {}))
+
+
 def test_a_model_of_an_unknown_task_is_refused(task, data, call, monkeypatch):
     train(task, data, out="model")
     monkeypatch.delitem(tasks.TASKS, task.name)

@@ -10,6 +10,7 @@ from typing import Annotated
 import numpy as np
 
 from elman.data import readers
+from elman.data.files import read_bytes
 from elman.data.form import AS_TOLD, Facts
 from elman.data.splits import Split
 from elman.errors import DataError
@@ -67,7 +68,7 @@ def claims(data):
 
 
 def read(data, *, form=AS_TOLD):
-    lines = Path(data).read_text(encoding="utf-8").split()
+    lines = read_bytes(data).decode().split()
     if not lines:
         raise DataError(f"{data} is empty; give lines of text")
     return Lines(lines, str(data), facts=(Facts(str(data), "lines"),))
