@@ -282,6 +282,10 @@ def test_check_of_several_files(check):
 
 ODD_LABELS = {
     "ids": ([(f"text {i}", f"id{i}") for i in range(30)], "almost each text has its own label"),
+    "numbers as ids": (
+        [(f"text {i}", str(i)) for i in range(30)],
+        "these are no classes, and train refuses them",
+    ),
     "numbers": (
         [(f"text {i} {j}", f"{i}.{i}5") for i in range(25) for j in range(3)],
         "the 25 labels are numbers",
@@ -290,7 +294,7 @@ ODD_LABELS = {
     "lists with commas": ([("a", "x,y"), ("b", "x"), ("c", "y,z")], "labels look like lists"),
     "nearly equal": ([("a", "Pos"), ("b", "pos"), ("c", "neg")], "'Pos' (1) and 'pos' (1)"),
     "nearly equal signs": ([("a", "very good"), ("b", "very_good")], "almost the same name"),
-    "missing": ([("a", "nan"), ("b", "x"), ("c", "NA")], "'nan', 'NA' is taken as a class (2 texts)"),
+    "missing": ([("a", "nan"), ("b", "x"), ("c", "NA")], "'nan', 'NA' are taken as classes (2 t"),
     "one class": ([("a", "x"), ("b", "x")], "one class only, 'x'"),
     "missing texts": ([("NA", "x"), ("null", "y"), ("c", "x")], "2 texts that may stand for a missing"),
     "a text that swallows": ([("a" * 20_000, "x"), *[("b", "y")] * 9], "the longest text has 20,000"),

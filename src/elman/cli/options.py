@@ -181,8 +181,22 @@ def data_options(task: Task) -> list[inspect.Parameter]:
     share = "a share of DATA"
     return [
         *column_options(task),
-        option("valid", list[str] | None, None, "Files to validate on.", panel="data", rule=share),
-        option("test", list[str] | None, None, "Files to test on.", panel="data", rule=share),
+        option(
+            "valid",
+            list[str] | None,
+            None,
+            "File to validate on; once for each of several.",
+            panel="data",
+            rule=share,
+        ),
+        option(
+            "test",
+            list[str] | None,
+            None,
+            "File to test on; once for each of several.",
+            panel="data",
+            rule=share,
+        ),
         option(
             "split",
             str | None,
