@@ -162,3 +162,12 @@ def test_the_verdict_names_who_is_better_and_by_what():
     assert [*pages.verdict(report(0.9, 0.8, {"n-grams": (0.89, 0.82)}))] == [
         "n-grams does better here than the network: macro-F1 0.8200 against 0.8000"
     ]
+
+
+def test_names_that_differ_at_their_end_were_all_alike_in_a_log():
+    names = [f"a rather long name of a class, number {i}" for i in range(40)]
+    lines = shown(scores(names), UNBOUNDED)
+    rows = [line.partition("  ")[0] for line in lines if line.startswith(" a rather")]
+    assert len({*rows}) == len(rows) == 30
+    pairs = [line.split(maxsplit=1)[1] for line in lines if " taken for " in line]
+    assert len({*pairs}) == len(pairs)

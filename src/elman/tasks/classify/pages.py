@@ -34,9 +34,9 @@ COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 MOST_CLASSES = 40
 NOUN = "text"
 """What an example is called."""
-LABEL = 24  # columns that a class's name takes at most
+LABEL = 24  # columns that a class's name takes at most as the head of a column
 WIDE = 80  # columns from which on a table has room for the sizes of the parts
-LONGEST = 200  # columns that a text takes at most
+LONGEST = 200  # columns that a text or the name of a class takes at most
 MOST_ROWS, BEST = (
     30,
     10,
@@ -80,14 +80,12 @@ def findings(found: ClassifyFindings, *, width: int) -> Iterator[RenderableType]
             f"{counted(found.conflicts, 'text')} with several labels"
         )
     shown = list(found.classes.items())[:MOST_CLASSES]
-    left = max(columns(shortened(name, 30)) for name, _ in shown)
+    left = max(columns(_name(name, width)) for name, _ in shown)
     most = max(found.classes.values())
     for name, count in shown:
         share = count / found.rows
         drawn = bar(count / most, 20)
-        yield plain(
-            f"  {padded(shortened(name, 30), left)} {count:8,} {share:6.1%} {drawn}".rstrip()
-        )
+        yield plain(f"  {padded(name, left)} {count:8,} {share:6.1%} {drawn}".rstrip())
     if len(found.classes) > len(shown):
         yield f"  … and {len(found.classes) - len(shown):,} more classes"
 
@@ -160,7 +158,7 @@ def evaluation(
 
 def _name(label: str, width: int) -> str:
     """Return a class's name as a line of ``width`` columns has room for it."""
-    return shortened(visible(label), min(LABEL, max(width // 4, 8)))
+    return shortened(visible(label), min(LONGEST, max(width // 4, 8)))
 
 
 def _class_table(
