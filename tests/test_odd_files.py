@@ -902,6 +902,19 @@ ODD = {
         '{"label": "pos", "text": "good film"}\n{"text": "bad film", "label": "neg"}\n',
         AB,
     ),
+    "a list of one label in JSON": Odd(
+        "a.jsonl", '{"text": "good film", "label": ["pos"]}\n', AB[:1]
+    ),
+    "a list of two labels in JSON": Odd(
+        "a.jsonl", '{"text": "a", "label": ["x", "y"]}\n', None, "field 'label' is a list"
+    ),
+    "UTF-8 said to be UTF-16": Odd(
+        "a.csv",
+        "text,label\nпривет,x\n",
+        None,
+        "is not utf-16 but UTF-8; leave --encoding out",
+        {"encoding": "utf-16"},
+    ),
     "a text that begins with a bracket": Odd(
         "a.tsv",
         "[deleted]\tneg\n{sic}\tneg\nfine\tpos\n",

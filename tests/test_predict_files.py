@@ -236,7 +236,7 @@ def test_check_says_what_would_be_read(check):
     assert found["columns"] == {"text": "Отзыв", "label": "Оценка"}
     assert found["duplicates"] == 1
     assert "1 empty text skipped" in found["notes"]
-    assert "not UTF-8; read as cp1251" in found["notes"]
+    assert "not UTF-8; read as cp1251, such as 'Отзыв'" in found["notes"]
 
 
 def test_check_of_several_files(check):

@@ -68,6 +68,15 @@ class Decoded:
     """As Python's codecs know it; that of most of the file."""
     note: str | None = None
     """What there is to say where it was not UTF-8."""
+    word: str = ""
+    """One that the encoding was guessed for, by which a person sees whether the guess is right."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of one file, with such a word."""
+        if self.note is None:
+            return ()
+        return (f"{self.note}, such as {self.word!r}" if self.word else self.note,)
 
 
 def unpack(data: bytes, source: str) -> bytes:
@@ -127,7 +136,7 @@ def to_utf8(data: bytes, source: str, encoding: str | None = None) -> Decoded:
         text = text[:-1]
     if _has_mac_ends(text):
         text = _RETURN.sub(b"\n", text)
-    return Decoded(text, found.encoding, found.note)
+    return Decoded(text, found.encoding, found.note, found.word)
 
 
 # One of \r\n is part of a line end.
@@ -155,6 +164,8 @@ def _as_said(data: bytes, source: str, encoding: str) -> Decoded:
         refuse_binary(data, source)
     odd = name != UTF8 and not data.isascii() and _is_utf8(data)
     note = f"read as {name}, as was said, though it is UTF-8" if odd else None
+    if name.startswith(("utf-16", "utf-32")) and b"\0" not in data and _is_utf8(data):
+        raise DataError(f"{source} is not {encoding} but UTF-8; leave --encoding out")
     try:
         return Decoded(data.decode(name).encode(), name, note)
     except UnicodeDecodeError as error:
@@ -267,13 +278,25 @@ def _from_8_bit(data: bytes, source: str) -> Decoded:
             "name it with --encoding (cp1251, koi8-r, iso-8859-2, gbk), or save the file as UTF-8"
         )
     if whole:
-        text = decode(data, encoding).encode()
-        return Decoded(text, encoding, f"not UTF-8; read as {encoding}")
+        text = decode(data, encoding)
+        note = f"not UTF-8; read as {encoding}"
+        return Decoded(text.encode(), encoding, note, _foreign_word(text))
     for i in broken:
         lines[i] = decode(lines[i], encoding).encode()
     count = "1 line is" if len(broken) == 1 else f"{len(broken):,} lines are"
     note = f"{note}; " if note else ""
-    return Decoded(b"".join(lines), UTF8, f"{note}{count} not UTF-8; read as {encoding}")
+    note += f"{count} not UTF-8; read as {encoding}"
+    return Decoded(b"".join(lines), UTF8, note, _foreign_word(lines[broken[0]].decode()))
+
+
+def _foreign_word(text: str) -> str:
+    """Return the first word of several letters that are not all of ASCII, else any such sign."""
+    match = _FOREIGN_WORD.search(text) or _FOREIGN_SIGN.search(text)
+    return match[0] if match else ""
+
+
+_FOREIGN_WORD = re.compile(r"(?=\w*[^\W\x00-\x7f])\w{3,30}")
+_FOREIGN_SIGN = re.compile(r"[^\x00-\x7f]")
 
 
 def _without_damage(lines: list[bytes]) -> tuple[list[int], str]:

@@ -124,13 +124,12 @@ def read_columns(path: str | Path, wanted: Wanted, source: str, form: Form = AS_
         raise DataError(f"{source} is not a Parquet file; name it after what it is, such as .csv")
     decoded = to_utf8(data, source, form.encoding)
     del data
-    notes = () if decoded.note is None else (decoded.note,)
-    return _read_text(decoded.data, path, wanted, source, form, decoded.encoding, notes)
+    return _read_text(decoded.data, path, wanted, source, form, decoded.encoding, decoded.notes)
 
 
 def _text_of(path: str | Path, source: str, form: Form) -> tuple[bytes, str, tuple[str, ...]]:
     decoded = to_utf8(unpack(read_bytes(path), source), source, form.encoding)
-    return decoded.data, decoded.encoding, () if decoded.note is None else (decoded.note,)
+    return decoded.data, decoded.encoding, decoded.notes
 
 
 def _read_text(

@@ -191,10 +191,12 @@ def _from_objects(
     cells: dict[str, list[str | None]] = {name: [] for name in chosen.values()}
     table: dict[str, list[str | None]] = {name: [] for name in names} if wanted.keep else {}
     numbers: list[int] = []
+    # A list of one label, as tools for labelling export it, is that label.
+    lists = {chosen[role.name] for role in wanted.roles if role.repeats}
     columns_in_use = list(cells.items())
     for number, row in _all(first, rows):
         try:
-            values = [_field(row, name) for name, _ in columns_in_use]
+            values = [_field(row, name, name in lists) for name, _ in columns_in_use]
         except DataError as error:
             if not form.skips:
                 raise DataError(f"{source} {noun} {number}{error}{SKIP_HINT}") from error
@@ -258,7 +260,7 @@ def _decoded(line: bytes) -> Any:
         return json.loads(line.decode())
 
 
-def _field(row: dict[str, Any], name: str) -> str | None:
+def _field(row: dict[str, Any], name: str, may_be_list: bool) -> str | None:
     """Return a field of an object as a string.
 
     Raises:
@@ -269,6 +271,8 @@ def _field(row: dict[str, Any], name: str) -> str | None:
             f" has no field {name!r} among {listed(list(row))}; add it or drop the line"
         )
     value = row[name]
+    if may_be_list and isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if isinstance(value, list | dict):
         kind = "a list" if isinstance(value, list) else "an object"
         raise DataError(f": field {name!r} is {kind}; make it a string")
