@@ -392,3 +392,18 @@ def test_a_disk_that_is_really_full(model_folder):
     )
     assert contents(model_folder) == before
     assert [p.name for p in model_folder.parent.iterdir()] == ["model"]
+
+
+def test_a_folder_that_may_not_be_opened_was_told_as_an_output(tmp_path, names_file, monkeypatch):
+    tiny.train(names_file, out=tmp_path / "model")
+    secret = tmp_path / "model" / bundle.CONFIG
+
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    for method in ("is_file", "read_bytes"):
+        monkeypatch.setattr(type(secret), method, refuse)
+    with pytest.raises(
+        BundleError, match=r"config.json cannot be read \(permission denied\); check"
+    ):
+        elman.load(tmp_path / "model")

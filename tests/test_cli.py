@@ -157,6 +157,7 @@ def test_python_and_files_have_one_spelling(call, names_file):
         ("hlep", "see `elman --help`"),
         ("train x.csv --epohcs 3", "Did you mean --epochs? (see `elman train --help`)"),
         ("train --epohcs=3 x.csv", "Did you mean --epochs? (see `elman train --help`)"),
+        ("train x.csv --lr abc", "Invalid value for --lr: 'abc' is not a number (see `elman train"),
         ("train -z x.csv", "Unknown option: -z (see `elman train --help`)"),
         ("train", "DATA is missing: name a file, a folder or a built-in data set"),
         ("completion", "requires an argument (see `elman completion --help`)"),

@@ -159,6 +159,38 @@ def test_stdin_as_a_table(model, call, monkeypatch):
     assert out.splitlines()[0] == "id,name,group,predicted,probability,note"
 
 
+def test_a_dash_is_a_file_on_stdin(model, call, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TABLE.encode())))
+    code, out, err = call("predict", model, "-", "--format", "csv")
+    assert code == 0
+    assert "3 texts in column 'name'" in err
+    assert out.splitlines()[1].startswith("1,kamoto,a,")
+
+
+@pytest.mark.parametrize("text", ["-", "-x", "-5"])
+def test_what_stands_after_two_dashes_is_a_text(model, call, text):
+    code, out, _ = call("predict", model, "--json", "--", text)
+    assert code == 0
+    assert [row["text"] for row in json.loads(out)] == [text]
+
+
+def test_a_negative_number_is_a_text_and_a_mistyped_option_is_none(model, call):
+    assert call("predict", model, "-5", "--json")[0] == 0
+    code, out, err = call("predict", model, "--formt", "tsv")
+    assert (code, out) == (2, "")
+    assert err == (
+        "elman: Unknown option: --formt. Did you mean --format? "
+        "(a text that begins with a dash goes after --)\n"
+    )
+
+
+def test_a_text_typed_in_a_locale_of_single_bytes(model, call):
+    typed = "ёж".encode().decode("ascii", "surrogateescape")
+    code, out, _ = call("predict", model, typed, "--json")
+    assert code == 0
+    assert json.loads(out)[0]["text"] == "ёж"
+
+
 @pytest.mark.parametrize(
     "data", [b"kamoto\rBaumann\r", b"kamoto\r\nBaumann\r\n", b"kamoto\nBaumann"]
 )
@@ -250,6 +282,10 @@ def test_check_of_several_files(check):
 
 ODD_LABELS = {
     "ids": ([(f"text {i}", f"id{i}") for i in range(30)], "almost each text has its own label"),
+    "numbers as ids": (
+        [(f"text {i}", str(i)) for i in range(30)],
+        "these are no classes, and train refuses them",
+    ),
     "numbers": (
         [(f"text {i} {j}", f"{i}.{i}5") for i in range(25) for j in range(3)],
         "the 25 labels are numbers",
@@ -258,7 +294,7 @@ ODD_LABELS = {
     "lists with commas": ([("a", "x,y"), ("b", "x"), ("c", "y,z")], "labels look like lists"),
     "nearly equal": ([("a", "Pos"), ("b", "pos"), ("c", "neg")], "'Pos' (1) and 'pos' (1)"),
     "nearly equal signs": ([("a", "very good"), ("b", "very_good")], "almost the same name"),
-    "missing": ([("a", "nan"), ("b", "x"), ("c", "NA")], "'nan', 'NA' is taken as a class (2 texts)"),
+    "missing": ([("a", "nan"), ("b", "x"), ("c", "NA")], "'nan', 'NA' are taken as classes (2 t"),
     "one class": ([("a", "x"), ("b", "x")], "one class only, 'x'"),
     "missing texts": ([("NA", "x"), ("null", "y"), ("c", "x")], "2 texts that may stand for a missing"),
     "a text that swallows": ([("a" * 20_000, "x"), *[("b", "y")] * 9], "the longest text has 20,000"),

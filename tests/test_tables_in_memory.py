@@ -11,7 +11,7 @@ import pytest
 import elman
 import tiny
 from elman.data.readers import read_examples, read_inputs
-from elman.errors import ConfigError, DataError
+from elman.errors import ConfigError, DataError, InputError
 
 TEXTS, LABELS = ["good film", "bad film", "fair"], ["pos", "neg", "pos"]
 COLUMNS = {"text": TEXTS, "label": LABELS}
@@ -121,7 +121,25 @@ def test_training_judging_and_testing_on_tables(tmp_path):
     again = elman.train(rows, test=rows[:9], **options)
     assert again.model.predict(["kamoto"]) == trained.model.predict(["kamoto"])
     assert elman.evaluate(trained.model, frame).count == len(rows)
-    assert "data =" not in (tmp_path / "m" / "train.toml").read_text()
+    recipe = (tmp_path / "m" / "train.toml").read_text()
+    assert "data =" not in recipe
+    assert recipe.startswith("# Repeats this run on the same data in a file: elman train FILE ")
+    card = (tmp_path / "m" / "README.md").read_text()
+    assert "`elman train FILE --config train.toml --out again`" in card
+
+
+def test_what_is_no_model_or_no_examples_is_refused():
+    with pytest.raises(ConfigError, match=r"^model is 5; give a model, what elman\.train returned"):
+        elman.evaluate(5, [("a", "x")])
+    with pytest.raises(ConfigError, match=r"^path is None; it must be a path"):
+        elman.load(None)
+    rows = [tuple(line.split("\t")) for line in tiny.LINES.splitlines()]
+    with pytest.raises(ConfigError, match=r"^progress is 'yes'; it must be True, False or None$"):
+        elman.train(rows, progress="yes")
+    model = elman.train(rows, **{**tiny.OPTIONS, "epochs": 1, "progress": False}).model
+    for judge in (model.evaluate, lambda examples: list(model.predictions(examples))):
+        with pytest.raises(InputError, match=r"^examples is \['a'\]; give a part of trained"):
+            judge(["a"])
 
 
 def test_several_files_in_python(tmp_path):

@@ -498,7 +498,7 @@ def test_an_option_that_is_not_there_is_refused_with_the_nearest(task, data):
             lambda data: elman.train(data, hidden_size=np.float64(3.5)),
             "hidden_size is 3.5; it must",
         ),
-        (lambda data: elman.load(None), "data is None"),
+        (lambda data: elman.load(None), "path is None"),
         (lambda data: elman.compare(data, seeds="3"), "seeds is '3'; it must be a whole number"),
         (lambda data: elman.compare(data, cells=""), "cells names no cell"),
         (lambda data: elman.compare(data, seed=3), "compare takes cells and seeds, not seed"),

@@ -184,7 +184,7 @@ def load(path: str | Path, *, backend: str = "auto", device: Device = "cpu") -> 
         BundleError: a file is missing, damaged, foreign, or from another format version.
         ConfigError: the device is not there.
     """
-    check_paths(data=path)
+    check_paths(path=path)
     MachineOptions(device=device)  # refuses other names
     path = expanded(path)
     task = task_of(path)
@@ -213,8 +213,12 @@ def evaluate(
         return evaluate(model.model, data, **options)
     if isinstance(model, str | Path):
         task, predictor = task_of(model), None
-    else:
+    elif isinstance(getattr(model, "task", None), str):
         task, predictor = tasks.find(model.task), model
+    else:
+        raise ConfigError(
+            f"model is {model!r:.80}; give a model, what elman.train returned, or a folder"
+        )
     check_data(data=data)
     columns, reading, others = sorted_out(task, options)
     if others:
@@ -241,7 +245,7 @@ def task_of(path: str | Path) -> Task:
 
 def columns_of(task: Task, path: str | Path) -> dict[str, str]:
     """Return the columns that a model was trained on, where they were given."""
-    options = bundle.train_options(Path(path))
+    options = bundle.train_options(Path(expanded(path)))
     return {name: str(options[name]) for name in task.columns if name in options}
 
 
@@ -249,10 +253,10 @@ def check_paths(**paths: Any) -> None:
     """Refuse what cannot name a file.
 
     Raises:
-        ConfigError: an argument is neither a string nor a path (nor None, but for ``data``).
+        ConfigError: an argument is neither a string nor a path (nor None, but for ``path``).
     """
     for name, path in paths.items():
-        if not (isinstance(path, str | Path) or (path is None and name != "data")):
+        if not (isinstance(path, str | Path) or (path is None and name != "path")):
             raise ConfigError(f"{name} is {path!r}; it must be a path, as a string or a Path")
 
 

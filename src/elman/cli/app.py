@@ -132,17 +132,17 @@ def run(argv: Sequence[str] | None = None) -> int:
 
 def _call(words: list[str]) -> int:
     """Run a command; a command line that cannot be read is 2."""
-    from cyclopts import CycloptsError, UnknownOptionError
+    from cyclopts import CycloptsError
 
     try:
         app = build(words)
         code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
         return code if isinstance(code, int) else 0
     except CycloptsError as error:
-        hint = f"see `elman {_help_of(words)}--help`"
-        if words[:1] == ["predict"] and isinstance(error, UnknownOptionError):
+        hint, said = f"see `elman {_help_of(words)}--help`", _sentence(error)
+        if words[:1] == ["predict"] and said.startswith("Unknown option"):
             hint = "a text that begins with a dash goes after --"
-        return _refuse(f"{_sentence(error)} ({hint})", 2)
+        return _refuse(f"{said} ({hint})", 2)
 
 
 def _explained(error: Exception) -> str:

@@ -29,7 +29,7 @@ _PANELS = {name: Group(name.title(), sort_key=i) for i, name in enumerate(PANELS
 
 
 def _not_an_option(_: object, value: str) -> None:
-    if value.startswith("-") and value != "-":
+    if value.startswith("-") and value != "-" and not value[1].isdigit():
         raise ValueError(f"there is no option {value}")
 
 
@@ -42,9 +42,18 @@ def _whole_number(_: object, tokens: Sequence[Token]) -> int:
         raise ValueError(f"{text!r} is not a whole number") from None
 
 
+def _number(_: object, tokens: Sequence[Token]) -> float:
+    text = tokens[0].value
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
 # `-` is stdin; what else begins with a hyphen is a mistyped option and no file.
 # It stays a string: that it may be a path tells shells to complete it.
 Data = Annotated[str | Path, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
+Input = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
 Json = Annotated[bool, Parameter(negative=())]
 Flag = Annotated[bool, Parameter(negative=())]
 Whole = Annotated[int, Parameter(converter=_whole_number)]
@@ -92,8 +101,9 @@ def option(
     details: dict[str, Any] = {"negative": (), "show_default": False} if flag else {}
     if short:
         details["alias"] = short
-    if int in _kinds(kind):
-        details["converter"] = _whole_number
+    for number, converter in ((int, _whole_number), (float, _number)):
+        if number in _kinds(kind):
+            details["converter"] = converter
     annotation = Annotated[kind, Parameter(help=help_, group=_PANELS[panel], **details)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
@@ -171,8 +181,22 @@ def data_options(task: Task) -> list[inspect.Parameter]:
     share = "a share of DATA"
     return [
         *column_options(task),
-        option("valid", list[str] | None, None, "Files to validate on.", panel="data", rule=share),
-        option("test", list[str] | None, None, "Files to test on.", panel="data", rule=share),
+        option(
+            "valid",
+            list[str] | None,
+            None,
+            "File to validate on; once for each of several.",
+            panel="data",
+            rule=share,
+        ),
+        option(
+            "test",
+            list[str] | None,
+            None,
+            "File to test on; once for each of several.",
+            panel="data",
+            rule=share,
+        ),
         option(
             "split",
             str | None,

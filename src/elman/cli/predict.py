@@ -35,8 +35,9 @@ Parameters
 model
     Folder of a trained model.
 inputs
-    Texts; or files, read as `train` reads them, whose other columns are kept; without any, lines
-    are read from stdin and answered in order as they come. What stands after `--` is a text.
+    Texts; or files (`-` for stdin), read as `train` reads them, whose other columns are kept;
+    without any, lines are read from stdin and answered in order as they come. What stands after
+    `--` is a text.
 """
 
 
@@ -44,6 +45,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
     """Return the command with the options of the model that ``argv`` names."""
     task = options.task_of_model(argv)
     as_texts = "--" in argv
+    kind = str if as_texts else options.Input  # what begins with a dash is a text after --
 
     def predict(model: Path, *inputs: str, **given: Any) -> None:
         asked, others = options.machine_of(given)
@@ -53,7 +55,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
 
     parameters = [
         inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
-        inspect.Parameter("inputs", inspect.Parameter.VAR_POSITIONAL, annotation=str),
+        inspect.Parameter("inputs", inspect.Parameter.VAR_POSITIONAL, annotation=kind),
         *options.input_options(task),
         *options.options_of(ReadOptions, without=("drop_unlabelled",)),
         *options.options_of(task.answers),
@@ -95,6 +97,7 @@ def _predict(
     if out is not None and format != "text":
         raise ConfigError("--out has its format from its suffix; leave out --json and --format")
     files = [] if as_texts else _files_among(inputs)
+    inputs = [_as_utf8(text) for text in inputs]
     out = None if out is None else Path(expanded(out))
     if out is not None:
         output.check_place(out, "--out", overwrite=force, sources=files)
@@ -163,6 +166,14 @@ def _meant(word: str) -> str:
     """Return the file that a word with ``~`` or a variable stands for, if there is one."""
     meant = expanded(word)
     return meant if os.path.isfile(meant) else word
+
+
+def _as_utf8(text: str) -> str:
+    """Return a text as it was typed where the locale (C, POSIX) made single bytes of it."""
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeError:
+        return text
 
 
 def _exists(word: str) -> bool:

@@ -249,8 +249,9 @@ def print_run(task: Task, run: Run) -> None:
         f"{metric.title} {value}"
         for metric, value in zip(headline.values(), _shown(headline, run.metrics), strict=True)
     )
+    epochs = counted(run.epochs, "epoch")
     print(
-        f"{run.cell} seed {run.seed}: {scores}, {run.epochs} epochs, {run.seconds:.1f} s{failed}",
+        f"{run.cell} seed {run.seed}: {scores}, {epochs}, {run.seconds:.1f} s{failed}",
         file=sys.stderr,
     )
 

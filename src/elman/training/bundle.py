@@ -178,7 +178,7 @@ def read_config(folder: Path) -> BundleConfig:
         raise BundleError(f"Elman reads no URLs; download {url} first")
     if not there:
         raise BundleError(f"there is no model at {folder}{_nearest(folder)}")
-    if not file.is_file():
+    if not _is_file(file):
         raise BundleError(
             f"{folder} is not a model that Elman wrote: it has no {CONFIG}; "
             "give the folder that `elman train` named"
@@ -446,6 +446,14 @@ def _damaged(file: Path, error: BaseException) -> BundleError:
     return BundleError(
         f"{file} is damaged ({first_line(error)}); copy the folder whole or train again"
     )
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is a file; one that may not be looked at is left to who reads it."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return True
 
 
 def _reading(file: Path, read: Callable[[], bytes]) -> bytes:

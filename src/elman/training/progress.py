@@ -13,6 +13,7 @@ from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
+from elman.errors import ConfigError
 from elman.text.terminal import counted, plain
 from elman.text.terminal import visible as harmless
 
@@ -44,7 +45,13 @@ class Display(Protocol):
 
 
 def asked_for(progress: bool | None) -> bool:
-    """Whether to show progress: None means, where someone can see it."""
+    """Whether to show progress: None means, where someone can see it.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not isinstance(progress, bool | None):
+        raise ConfigError(f"progress is {progress!r}; it must be True, False or None")
     if progress is not None:
         return progress
     return in_notebook() or (sys.stderr is not None and sys.stderr.isatty())

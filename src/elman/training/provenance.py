@@ -7,6 +7,7 @@ so that equal runs give equal models.
 from __future__ import annotations
 
 import platform
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ By Elman {elman}, torch {torch}, Python {python}. Of `{data}` {counts}; SHA-256 
 their parts: `{digest}`. {epochs}
 
 {notes}
-To repeat it, with the data beside: `elman train --config train.toml --out again`. `train.toml` is
+To repeat it, {how}: `elman train {data_given}--config train.toml --out again`. `train.toml` is
 
 ```toml
 {recipe}
@@ -37,6 +38,7 @@ def section(report: Report[Any], split: Split[Any], recipe: bytes) -> str:
 
     counts = ", ".join(f"{count:,} {name}" for name, count in split.counts().items())
     why = report.stopped or f"training ended {report.ended}"
+    named = "data" in tomllib.loads(recipe.decode())
     return _SECTION.format(
         elman=__version__,
         torch=torch.__version__,
@@ -46,6 +48,8 @@ def section(report: Report[Any], split: Split[Any], recipe: bytes) -> str:
         digest=report.digest,
         epochs=f"Epoch {report.best_epoch} of {report.epochs} is kept; {why}.",
         notes="".join(f"- {_plain(note)}\n" for note in report.notes),
+        how="with the data beside" if named else "with the same data in a file",
+        data_given="" if named else "FILE ",
         recipe=recipe.decode().strip().replace("```", "'''"),
     )
 
@@ -89,7 +93,11 @@ def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any
             given[name] = _name_if_elsewhere(given[name])
     return toml(
         {"task": task.name, **given, **settled},
-        comments=["Repeats this run: elman train --config train.toml, where the data are."],
+        comments=[
+            "Repeats this run: elman train --config train.toml, where the data are."
+            if "data" in given
+            else "Repeats this run on the same data in a file: elman train FILE --config train.toml"
+        ],
     )
 
 

@@ -104,12 +104,16 @@ def refuse_no_classes(examples: Examples) -> None:
         DataError: with the labels that were taken.
     """
     sizes = Counter(examples.labels)
-    if len(examples) >= _ENOUGH and len(sizes) * 2 > len(examples):
+    if _no_classes(examples, sizes):
         raise DataError(
             f"{examples.source}: there are {len(sizes):,} different labels for "
             f"{len(examples):,} texts ({_listed(list(sizes))}), so these are no classes; "
             "name the column of the classes with --label"
         )
+
+
+def _no_classes(examples: Examples, sizes: Mapping[str, int]) -> bool:
+    return len(examples) >= _ENOUGH and len(sizes) * 2 > len(examples)
 
 
 def refuse_unknown(part: Examples, classes: Sequence[str]) -> None:
@@ -133,13 +137,16 @@ def notes_on_labels(examples: Examples) -> Iterator[str]:
     if len(names) == 1:
         yield f"one class only, {names[0]!r}: there is nothing to tell apart"
     numbers = [name for name in names if _NUMBER.fullmatch(name)]
-    if len(numbers) == len(names) > 20:
+    if _no_classes(examples, sizes):
+        yield (
+            f"almost each text has its own label ({_listed(names)}): these are no classes, and "
+            "train refuses them; name the column of the classes with --label"
+        )
+    elif len(numbers) == len(names) > 20:
         yield (
             f"the {len(names):,} labels are numbers ({_listed(names)}): each is taken as a class "
             "of its own; for few classes cut them into ranges"
         )
-    elif len(examples) >= _ENOUGH and len(names) * 2 > len(examples):
-        yield f"almost each text has its own label ({_listed(names)}): these are no classes"
     lists = [name for name in names if _LIST.fullmatch(name)]
     if lists and len(lists) * 4 >= len(names):
         yield (
@@ -149,9 +156,14 @@ def notes_on_labels(examples: Examples) -> Iterator[str]:
     missing = [name for name in names if name.lower() in _MISSING]
     if missing:
         count = sum(sizes[name] for name in missing)
+        taken, it = (
+            ("is taken as a class", "it stands")
+            if len(missing) == 1
+            else ("are taken as classes", "they stand")
+        )
         yield (
-            f"{_listed(missing)} is taken as a class ({count:,} texts); if it stands for a missing "
-            "label, empty these cells and use --drop-unlabelled"
+            f"{_listed(missing)} {taken} ({count:,} texts); if {it} for a missing label, empty "
+            "these cells and use --drop-unlabelled"
         )
     for group in _near(names):
         counts = " and ".join(f"{name!r} ({sizes[name]:,})" for name in group)

@@ -17,7 +17,7 @@ from elman.cell import Cell
 from elman.data.batching import offsets_of
 from elman.data.examples import Examples
 from elman.data.inputs import texts_of
-from elman.errors import BundleError, DataError
+from elman.errors import BundleError, DataError, InputError
 from elman.ir import text as ir_text
 from elman.nn.batches import batches, device_of
 from elman.tasks.classify.inspection import refuse_unknown
@@ -195,7 +195,9 @@ class TextClassifierModel:
 
         Raises:
             DataError: there is no text to judge on.
+            InputError: these are no examples, as the parts of ``trained.split`` are.
         """
+        _check_labelled(examples)
         encoded = self.tokenizer.encode(examples.texts)
         rows = np.flatnonzero(encoded.lengths)
         if not len(rows):
@@ -215,7 +217,11 @@ class TextClassifierModel:
         """Yield for each text its label and what the model answers, with that probability.
 
         A text of length 0 is not judged and so has no answer.
+
+        Raises:
+            InputError: as ``evaluate``.
         """
+        _check_labelled(examples)
         encoded = self.tokenizer.encode(examples.texts)
         probabilities = self.probabilities(encoded)
         best = probabilities.argmax(axis=1)
@@ -282,3 +288,11 @@ def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
         num_layers=network.num_layers,
     )
     return TextClassifierModel(module, tokenizer, config.classes, prior)
+
+
+def _check_labelled(examples: object) -> None:
+    if not isinstance(examples, Examples):
+        raise InputError(
+            f"examples is {examples!r:.80}; give a part of trained.split, or a file or table to "
+            "elman.evaluate"
+        )
