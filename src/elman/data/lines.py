@@ -160,6 +160,13 @@ def is_table(data: bytes, wanted: Wanted) -> bool:
     return is_delimited(data, wanted, tabs=True)
 
 
+def looks_like_table(first: str) -> bool:
+    """Return whether the first of some lines is a header or an object rather than a text."""
+    names = re.split(r"[,;\t|]", first)
+    known = recognise(names, (*TEXT.names, *LABEL.names))
+    return (len(names) > 1 and bool(known)) or first.startswith(("sep=", '{"'))
+
+
 def read_whole_lines(
     data: bytes, role: Role, source: str, form: Form, encoding: str, notes: tuple[str, ...]
 ) -> RawColumns:
