@@ -275,7 +275,7 @@ def test_permission_denied(tmp_path, monkeypatch, folder):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"one\ntwo\0\n", "line 2 holds binary data"),
+        (b"one\ntwo\0\n", "line 2 has a NUL byte"),
         (b"\x89PNG\r\n", "is a PNG picture"),
         (gzip.compress(os.urandom(999).hex().encode())[:-9], "the gzip file is cut off"),
     ],

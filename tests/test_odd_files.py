@@ -38,6 +38,8 @@ def parquet(**columns):
     return handle.getvalue()
 
 
+SO_GOOD = ("good, so good", "__label__a")
+MESSAGES = [(f"message {i} of many", "spam" if i % 3 else "ham") for i in range(12)]
 NUMBERED = {"text": "1", "label": "2"}
 FOUR_FIVE = {"text": "4", "label": "5"}
 NO_HEADER = {"header": False}
@@ -379,7 +381,246 @@ ODD = {
     ),
     "line ends of both kinds": Odd("a.csv", "text,label\r\ngood film,pos\nbad film,neg\r\n", AB),
     "no line end at the end": Odd("a.csv", "text,label\ngood film,pos\nbad film,neg", AB),
-    "Ctrl-Z at the end": Odd("a.csv", "text,label\ngood film,pos\n\x1a", None, "line 3"),
+    "Ctrl-Z at the end": Odd("a.csv", "text,label\ngood film,pos\n\x1a", AB[:1]),
+    "two byte-order marks": Odd(
+        "a.csv", "\ufeff\ufefftext,label\ngood film,pos\nbad film,neg\n", AB
+    ),
+    "bare returns, with line ends of the other kind in quotes": Odd(
+        "a.csv", 'text,label\r"a\nb",pos\rc,neg\r', [("a\nb", "pos"), ("c", "neg")]
+    ),
+    "a bare return in quotes": Odd(
+        "a.csv", 'text,label\n"a\rb",pos\nc,neg\n', [("a\rb", "pos"), ("c", "neg")]
+    ),
+    # --- headers
+    "v1 and v2, as of a well-known set of messages, by number": Odd(
+        "a.csv",
+        "v1,v2,,,\n" + "".join(f"{label},{text},,,\n" for text, label in MESSAGES),
+        MESSAGES,
+        "the first row is taken as the header: 'v1', 'v2'",
+        columns={"text": "2", "label": "1"},
+    ),
+    "the same without its header": Odd(
+        "a.csv",
+        "".join(f"{label},{text},,,\n" for text, label in MESSAGES),
+        MESSAGES,
+        "no header found",
+        columns={"text": "2", "label": "1"},
+    ),
+    "a header of which one name is known and the label is given by number": Odd(
+        "a.csv",
+        "text,Stimmung\ngood film,pos\nbad film,neg\nfine,pos\n",
+        [*AB, ("fine", "pos")],
+        "the first row is taken as the header: 'text', 'Stimmung'",
+        columns={"label": "2"},
+    ),
+    "columns without names, as pandas counts them": Odd(
+        "a.csv",
+        "0,1\ngood film,pos\nbad film,neg\n",
+        AB,
+        "the first row is taken as the header: '0', '1'",
+        columns=NUMBERED,
+    ),
+    "the same with an index, columns by name": Odd(
+        "a.csv", ",0,1\n0,good film,pos\n1,bad film,neg\n", AB, columns={"text": "0", "label": "1"}
+    ),
+    "numbers of columns that are called by other numbers": Odd(
+        "a.csv",
+        "id,1,2\n7,good film,pos\n8,bad film,neg\n",
+        AB,
+        "--text 2 is read as the number of column '1', though column 3 is called '2'",
+        columns={"text": "2", "label": "3"},
+    ),
+    "two columns of one name": Odd(
+        "a.csv",
+        "text,label,text\ngood film,pos,x\nbad film,neg,y\n",
+        AB,
+        "2 columns are called 'text'; column 1 is read as the text (--text 3 reads another)",
+    ),
+    "a title over all columns of a sheet": Odd(
+        "a.csv",
+        "Survey 2024,,\n,,\ntext,label,\ngood film,pos,\nbad film,neg,\n",
+        AB,
+        "2 lines above the header left out: Survey 2024",
+    ),
+    "comments with commas above the header": Odd(
+        "a.csv",
+        "# made by x, v1\n# date: y\ntext,label\ngood film,pos\nbad film,neg\n",
+        AB,
+        "2 lines above the header left out: # made by x",
+    ),
+    "sep=; saved again with more columns": Odd(
+        "a.csv", "sep=;;\ntext;label\ngood film;pos\nbad film;neg\n", AB
+    ),
+    "sep = ; with blanks": Odd("a.csv", "sep = ;\ntext;label\ngood film;pos\nbad film;neg\n", AB),
+    "single words after numbers that come again": Odd(
+        "a.tsv",
+        "1\tgood\n0\tbad\n1\tfine\n",
+        [("good", "1"), ("bad", "0"), ("fine", "1")],
+        "column 2 is read as the text, column 1 is read as the label",
+    ),
+    # --- other programs
+    "backslashes before quotes, with tabs": Odd(
+        "a.tsv",
+        'id\tsentiment\treview\n"1_8"\t1\t"With \\"The Wiz\\" x"\n"2_9"\t0\t"\\"War\\" by y"\n',
+        [('With "The Wiz" x', "1"), ('"War" by y', "0")],
+    ),
+    "a blank before quotes, with tabs": Odd(
+        "a.tsv",
+        'label\t "text"\npos\t "good, really"\nneg\t "bad, so bad"\n',
+        COMMAS,
+    ),
+    "a backslash before a comma": Odd(
+        "a.csv",
+        "text,label\ngood\\, really,pos\nbad,neg\n",
+        None,
+        "as a backslash before a comma does not keep it in a field",
+    ),
+    "\\N of a database for a missing label": Odd(
+        "a.tsv", "text\tlabel\ngood film\tpos\nbad film\t\\N\n", None, "line 3: label column"
+    ),
+    "\\N of a database for a missing text": Odd(
+        "a.tsv",
+        "text\tlabel\ngood film\tpos\nbad film\tneg\n\\N\tpos\n",
+        AB,
+        "1 empty text skipped",
+    ),
+    "R's write.table": Odd(
+        "a.txt",
+        '"text" "label"\n"1" "good film" "pos"\n"2" "bad film" "neg"\n',
+        AB,
+    ),
+    "R's write.table, said to be parted by blanks": Odd(
+        "a.txt",
+        '"text" "label"\n"good film" "pos"\n"a \\"bad\\" one" 1\n',
+        [("good film", "pos"), ('a "bad" one', "1")],
+        form={"delimiter": "space"},
+    ),
+    "R's numbers of rows, shuffled": Odd(
+        "a.tsv",
+        '"text"\t"label"\n"17"\t"good film"\t"pos"\n"3"\t"bad film"\t"neg"\n',
+        AB,
+    ),
+    "a table of Markdown": Odd(
+        "a.md",
+        "| text | label |\n|:---|---|\n| good film | pos |\n| bad film | neg |\n",
+        AB,
+        "a table is drawn with lines; read without them",
+    ),
+    "a table of Markdown without a label": Odd(
+        "a.md", "| text | label |\n|---|---|\n| good film | pos |\n| x | |\n", None, "line 4"
+    ),
+    "psql's table": Odd(
+        "a.txt",
+        " text      | label\n-----------+-------\n good film | pos\n bad film  | neg\n(2 rows)\n\n",
+        AB,
+    ),
+    "mysql's table": Odd(
+        "a.txt",
+        "+---+---+\n| text | label |\n+---+---+\n| good film | pos |\n| bad film | neg |\n+---+---+\n"
+        "2 rows in set (0.00 sec)\n",
+        AB,
+    ),
+    "texts of dashes": Odd(
+        "a.tsv", "--\tx\n---\ty\nb\tx\n", [("--", "x"), ("---", "y"), ("b", "x")]
+    ),
+    "fastText's labels in a table": Odd(
+        "a.csv",
+        '__label__a,"good, really"\n__label__b,"bad, so bad"\n__label__a,"good, so good"\n',
+        [*((text, f"__label__{x}") for (text, _), x in zip(COMMAS, "ab", strict=True)), SO_GOOD],
+        "no header found",
+    ),
+    # --- JSON
+    "JSON lines called CSV": Odd(
+        "a.csv",
+        '{"text": "good film", "label": "pos"}\n{"text": "bad film", "label": "neg"}\n',
+        AB,
+    ),
+    "a JSON array called TSV": Odd(
+        "a.tsv",
+        '[{"text": "good film", "label": "pos"}, {"text": "bad film", "label": "neg"}]',
+        AB,
+    ),
+    "texts that are JSON": Odd(
+        "a.txt",
+        '{"a": 1}\tbad\n{"b": 2}\tfine\n{"a": 3}\tbad\n',
+        [('{"a": 1}', "bad"), ('{"b": 2}', "fine"), ('{"a": 3}', "bad")],
+    ),
+    "a table called JSON": Odd(
+        "a.json", "text,label\ngood film,pos\n", None, "name a table after what it is, as .csv"
+    ),
+    "a table called JSON lines": Odd(
+        "a.jsonl", "text,label\ngood film,pos\n", None, "name a table after what it is, as .csv"
+    ),
+    "pandas' JSON, orient split": Odd(
+        "a.json",
+        '{"columns": ["text", "label"], "index": [0, 1],'
+        ' "data": [["good film", "pos"], ["bad film", "neg"]]}',
+        AB,
+    ),
+    "pandas' JSON, orient index": Odd(
+        "a.json",
+        '{"0": {"text": "good film", "label": "pos"}, "1": {"text": "bad film", "label": "neg"}}',
+        AB,
+    ),
+    "a NUL in JSON": Odd(
+        "a.jsonl",
+        '{"text": "x\\u0000y", "label": "pos"}\n{"text": "bad film", "label": "neg"}\n',
+        None,
+        "line 1 has a NUL byte",
+    ),
+    "a NUL in JSON, skipped": Odd(
+        "a.jsonl",
+        '{"text": "x\\u0000y", "label": "pos"}\n{"text": "bad film", "label": "neg"}\n',
+        AB[1:],
+        "1 row that cannot be read left out (line 1)",
+        SKIP,
+    ),
+    # --- encodings
+    "iso-2022-jp": Odd(
+        "a.tsv",
+        "とても良い映画\tpos\n品質が悪い\tneg\n本は退屈\tneg\n".encode("iso2022_jp"),
+        [("とても良い映画", "pos"), ("品質が悪い", "neg"), ("本は退屈", "neg")],
+        "read as iso2022_jp",
+    ),
+    "iso-8859-6": Odd(
+        "a.csv",
+        "text,label\nفيلم رائع أنصح به الجميع,pos\nجودة سيئة لا تشتروه,neg\n".encode("iso-8859-6"),
+        [("فيلم رائع أنصح به الجميع", "pos"), ("جودة سيئة لا تشتروه", "neg")],
+        "read as iso-8859-6",
+    ),
+    "quotation marks and dashes of Windows alone": Odd(
+        "a.tsv",
+        "It’s a “good” film – really\tpos\nDon’t buy it… bad\tneg\n".encode("cp1252"),
+        [("It’s a “good” film – really", "pos"), ("Don’t buy it… bad", "neg")],
+        "read as cp1252",
+    ),
+    "signs of UTF-8 cut in the middle": Odd(
+        "a.csv",
+        b"text,label\n" + "Привет мир".encode()[:-1] + b",a\n" + "Пока,b\n".encode(),
+        [("Привет ми\ufffd", "a"), ("Пока", "b")],
+        "1 line has broken UTF-8 (line 2); the broken signs are read as U+FFFD",
+    ),
+    "one word of cp1251 in UTF-8": Odd(
+        "a.csv",
+        "text,label\nстрока,да\nеще строка,да\n".encode() + "плохая,нет\n".encode("cp1251"),
+        [("строка", "да"), ("еще строка", "да"), ("плохая", "нет")],
+        "1 line is not UTF-8; read as cp1251",
+    ),
+    "labels with unseen marks around them": Odd(
+        "a.csv",
+        "text,label\na,neg\nb,neg\u200b\nc,\ufeffneg\n",
+        [("a", "neg"), ("b", "neg"), ("c", "neg")],
+        "are read as one, 'neg'",
+    ),
+    "a delimiter of another kind": Odd(
+        "a.csv", "text^label\ngood film^pos\n", None, "--delimiter says what stands between"
+    ),
+    "a few letters of DOS": Odd(
+        "a.jsonl",
+        '{"text": "Schöner Film, für alle", "label": "neg"}\n'.encode("cp850"),
+        None,
+        "cannot be told; name it with --encoding",
+    ),
     # --- labels
     "a label composed and decomposed": Odd(
         "a.csv",
@@ -661,6 +902,19 @@ ODD = {
         '{"label": "pos", "text": "good film"}\n{"text": "bad film", "label": "neg"}\n',
         AB,
     ),
+    "a list of one label in JSON": Odd(
+        "a.jsonl", '{"text": "good film", "label": ["pos"]}\n', AB[:1]
+    ),
+    "a list of two labels in JSON": Odd(
+        "a.jsonl", '{"text": "a", "label": ["x", "y"]}\n', None, "field 'label' is a list"
+    ),
+    "UTF-8 said to be UTF-16": Odd(
+        "a.csv",
+        "text,label\nпривет,x\n",
+        None,
+        "is not utf-16 but UTF-8; leave --encoding out",
+        {"encoding": "utf-16"},
+    ),
     "a text that begins with a bracket": Odd(
         "a.tsv",
         "[deleted]\tneg\n{sic}\tneg\nfine\tpos\n",
@@ -760,3 +1014,53 @@ def test_a_folder_of_tables_says_how_they_are_given(tmp_path):
     (tmp_path / "a.csv").write_text("text,label\na,x\n")
     with pytest.raises(DataError, match=r"tables are given by name: .*\*\.csv"):
         read_examples(tmp_path)
+
+
+def test_a_folder_of_texts_without_suffixes(tmp_path):
+    for label, file in (("alt.atheism", "51060"), ("sci.med", "59001")):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / file).write_text(f"about {label}")
+    examples = read_examples(tmp_path)
+    assert examples.labels == ["alt.atheism", "sci.med"]
+    assert examples.texts == ["about alt.atheism", "about sci.med"]
+
+
+@pytest.mark.parametrize(
+    "files", [("train.txt", "test.txt"), ("train/pos/1.txt", "test/neg/1.txt")]
+)
+def test_parts_of_a_data_set_are_no_classes(tmp_path, files):
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("a text\n")
+    with pytest.raises(DataError, match=r"which are no classes; give .*train.*with --valid and"):
+        read_examples(tmp_path)
+
+
+@pytest.mark.parametrize("files", [("pos.txt", "neg.txt"), ("pos/1.txt", "neg/1.txt")])
+def test_a_nul_in_a_folder(tmp_path, files):
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text("a text\n")
+    (tmp_path / files[0]).write_text("a\0b\n")
+    with pytest.raises(DataError, match=r"line 1 has a NUL byte.*--bad-rows skip"):
+        read_examples(tmp_path)
+    examples = read_examples(tmp_path, form=Form(bad_rows="skip"))
+    assert examples.labels == ["neg"]
+    assert "left out" in " | ".join(examples.notes)
+
+
+def test_an_unknown_header_is_not_answered(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("v1,v2\n" + "".join(f"{label},{text}\n" for text, label in MESSAGES))
+    with pytest.raises(DataError, match="no text column among the columns 'v1', 'v2'"):
+        read_inputs(path)
+
+
+def test_a_nul_in_lines_to_predict(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("one\ntw\0o\nthree\n")
+    with pytest.raises(DataError, match="line 2 has a NUL byte"):
+        read_inputs(path)
+    inputs = read_inputs(path, form=Form(bad_rows="skip"))
+    assert inputs.inputs == ["one", "three"]
+    assert inputs.notes == ("1 row that cannot be read left out (line 2)",)

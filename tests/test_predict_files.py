@@ -268,7 +268,7 @@ def test_check_says_what_would_be_read(check):
     assert found["columns"] == {"text": "Отзыв", "label": "Оценка"}
     assert found["duplicates"] == 1
     assert "1 empty text skipped" in found["notes"]
-    assert "not UTF-8; read as cp1251" in found["notes"]
+    assert "not UTF-8; read as cp1251, such as 'Отзыв'" in found["notes"]
 
 
 def test_check_of_several_files(check):
@@ -373,3 +373,11 @@ def test_evaluate_on_unknown_labels_is_refused(call, model):
     code, _, err = call("evaluate", model, "p.csv")
     assert code == 2
     assert "none of its labels" in err
+
+
+def test_a_table_on_stdin_that_is_answered_line_by_line_is_said(model, call, monkeypatch):
+    for argv, rows in (([], 4), (["-"], 3)):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(TABLE.encode())))
+        code, out, err = call("predict", model, *argv, "--json")
+        assert (code, len(json.loads(out))) == (0, rows)
+        assert ("stdin looks like a table" in err) == (rows == 4)

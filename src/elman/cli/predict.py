@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -217,11 +218,18 @@ def _chunks_of(
 
 
 def _stdin() -> Iterator[str]:
+    from elman.data.lines import looks_like_table
     from elman.data.readers import read_lines
 
     if sys.stdin is not None and sys.stdin.isatty():
         _say("one text a line; Ctrl-D ends")
-    return read_lines("-")
+    lines = read_lines("-")
+    first = next(lines, None)
+    if first is None:
+        return lines
+    if looks_like_table(first):
+        _say("stdin looks like a table, whose lines are answered whole; give - to read it as one")
+    return chain([first], lines)
 
 
 def _as_they_come(lines: Iterator[str]) -> Iterator[list[str]]:

@@ -101,8 +101,10 @@ def choose(names: Sequence[str], wanted: Wanted, source: str) -> Columns:
     Raises:
         DataError: A column that was asked for is not there, or none has a name that is known.
     """
+    # Columns may be called 0, 1, 2; then numbers are names if one of them is no column's number.
+    by_number = all(numbered(one, len(names)) is not None for one in wanted.given.values())
     candidates = {
-        role.name: _candidates(names, wanted.given.get(role.name), role, source)
+        role.name: _candidates(names, wanted.given.get(role.name), role, source, by_number)
         for role in wanted.roles
     }
     # A column that was given for one role is no candidate for another.
@@ -118,7 +120,9 @@ def choose(names: Sequence[str], wanted: Wanted, source: str) -> Columns:
                 f"{source}: {first} and {second} are both said to be {names[place]!r}; "
                 "name two columns"
             )
-    notes = _notes_on_choice(names, candidates)
+    notes = _notes_on_choice(names, candidates) + _notes_on_doubles(names, chosen, wanted)
+    if by_number:
+        notes += _notes_on_numbers(names, wanted)
     if len(chosen) > 1:  # who wants one column knows that the others are not read
         notes += _unused(names, *chosen.values())
     return Columns(chosen, notes)
@@ -146,11 +150,13 @@ def numbered(given: str | None, width: int) -> int | None:
     return int(given) - 1
 
 
-def _candidates(names: Sequence[str], given: str | None, role: Role, source: str) -> list[int]:
+def _candidates(
+    names: Sequence[str], given: str | None, role: Role, source: str, by_number: bool
+) -> list[int]:
     """Return the columns that may be for the role, the best first: one where it was given."""
     if given is None:
         return recognise(names, role.names)
-    position = find(names, given)
+    position = numbered(given, len(names)) if by_number else find(names, given)
     if position is None:
         raise _no_such_column(names, given, role.name, source)
     return [position]
@@ -165,7 +171,7 @@ def _refuse_absent(
         raise DataError(
             f"{source}: {what}, for there is one column only, {listed(names)}; "
             f"write a {', a tab and its '.join(candidates)} on each line, "
-            "or give a table with a header"
+            "or give a table with a header; --delimiter says what stands between its columns"
         )
     if absent:
         options = " ".join(f"--{role} NAME" for role in absent)
@@ -184,6 +190,31 @@ def _notes_on_choice(
         + " and ".join(repr(names[i]) for i in columns[1:])
         for role, columns in candidates.items()
         if len(columns) > 1
+    )
+
+
+def _notes_on_doubles(
+    names: Sequence[str], chosen: Mapping[str, int], wanted: Wanted
+) -> tuple[str, ...]:
+    """Say where a column was chosen by a name that another has too."""
+    notes = []
+    for role, place in chosen.items():
+        others = [i for i, name in enumerate(names) if name == names[place] and i != place]
+        if others and not wanted.given.get(role, "").isdecimal():
+            notes.append(
+                f"{len(others) + 1} columns are called {names[place]!r}; column {place + 1} is read"
+                f" as the {role} (--{role} {others[0] + 1} reads another)"
+            )
+    return tuple(notes)
+
+
+def _notes_on_numbers(names: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
+    """Say where a number was read as such though a column is called so."""
+    return tuple(
+        f"--{role} {given} is read as the number of column {names[int(given) - 1]!r}, though "
+        f"column {names.index(given) + 1} is called {given!r}"
+        for role, given in wanted.given.items()
+        if given in names and names.index(given) != int(given) - 1
     )
 
 

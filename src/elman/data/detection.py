@@ -14,15 +14,19 @@ LEGACY = {
     **dict.fromkeys(("cp1251", "cp1252"), 1.0),
     **dict.fromkeys(("cp1250", "koi8-r", "cp866", "mac-cyrillic", "iso-8859-2", "gb18030"), 0.5),
     "cp1254": 0.5,
-    **dict.fromkeys(("cp1253", "cp1255", "cp1256", "cp1257", "iso-8859-5"), 0.2),
+    **dict.fromkeys(("cp1253", "cp1255", "cp1256", "cp1257"), 0.2),
+    **dict.fromkeys(("iso-8859-5", "iso-8859-6"), 0.2),
     **dict.fromkeys(("koi8-u", "cp852", "mac-roman", "cp850", *_WIDE[1:]), 0.2),
 }
 _SAMPLE = 1 << 14  # bytes that are not UTF-8, to tell what else they are
 FEW = 8  # of these bytes say too little for a guess by letters
 _MANY = 64
 _UNSURE, _UNSURE_OF_MANY = 0.01, 0.03
-# Latin letters beside those of another script: an accented one was taken for it.
-_MIXED = re.compile(r"[A-Za-z](?=[^\W\x00-\u02ff])|(?<=[^\W\x00-\u02ff])[A-Za-z]")
+# Latin letters beside those of another script: one of both was taken for the other.
+_LATIN, _OTHER = r"[A-Za-z\u00c0-\u024f]", r"[^\W\x00-\u02ff]"
+_MIXED = re.compile(f"{_LATIN}(?={_OTHER})|(?<={_OTHER}){_LATIN}")
+_CONTROLS = re.compile("[\x80-\x9f\ufffd]")  # where an encoding has no sign
+_SOLID = re.compile("[\u00c0-\u024f]{3,}")
 _WORD = re.compile(r"[^\W\d_]{2,}")
 # Signs that stand in texts, those that a word may begin with, and those it may end with. Any other
 # is odd, and so is a half-width kana, of which there are as many as Latin capitals with accents.
@@ -34,6 +38,8 @@ _ODD_SIGN = re.compile(
     rf"|(?<=[^\W\d_])[^\x00-\x7f\w{re.escape(_LAST)}](?=\w)"
     rf"|[^\x00-\x7f\w{re.escape(_FIRST)}](?=[^\W\d_])"
 )
+# Quotation marks, dashes and other signs, which all encodings of Windows have at the same bytes.
+_OF_WINDOWS = frozenset(b"\x82\x84\x85\x8b\x91\x92\x93\x94\x95\x96\x97\x99\x9b\xa0\xa9\xab\xae\xbb")
 _RUSSIAN = re.compile("[ыэъщюяйё]", re.IGNORECASE)
 _SERBIAN = re.compile("[ђѓѕљњќћџ]", re.IGNORECASE)
 
@@ -46,14 +52,27 @@ def guess(lines: Iterable[bytes]) -> str | None:
         if len(sample) >= _SAMPLE:
             break
     data = bytes(sample)
+    if _has_signs_alone(data):
+        return "cp1252"
     likelihood, best = max(((_likelihood(data, one), one) for one in LEGACY), key=lambda x: x[0])
     if likelihood < (_UNSURE_OF_MANY if _high(data) >= _MANY else _UNSURE):
         if _high(data) >= FEW:
             return None
         best = _guess_of_few(data)
+        if _CONTROLS.search(decode(data, best)):
+            return None
     text = decode(data, best)  # of several that say the same take the usual one
     best = next(one for one in LEGACY if _decodes(data, one, text))
     return _latin(data) if best == "cp1252" else best
+
+
+def _has_signs_alone(data: bytes) -> bool:
+    """Return whether nothing but signs of Windows is beyond ASCII, each where such a sign stands.
+
+    No letters tell the encoding then, and none are needed.
+    """
+    high = {code for code in set(data) if code >= 0x80}
+    return high <= _OF_WINDOWS and _ODD_SIGN.search(decode(data, "cp1252")) is None
 
 
 def _decodes(data: bytes, encoding: str, text: str) -> bool:
@@ -108,9 +127,11 @@ def _looks(text: str) -> float:
         odd += len(_SERBIAN.findall(text))
     letters = max(0.0, 1 - odd / max(1, len(foreign)))
     words = [word for word in _WORD.findall(text) if not word.isascii()]
+    # No language writes words in accented letters alone.
+    solid = sum(_SOLID.fullmatch(word) is not None for word in words) / max(1, len(words))
     cased = sum(_is_cased_well(word) for word in words) / max(1, len(words))
     mixed = len(_MIXED.findall(text)) / max(1, len(foreign))
-    return letters**8 * cased**2 * max(0.0, 1 - mixed) ** 2
+    return letters**8 * cased**2 * (1 - solid) ** 4 * max(0.0, 1 - mixed) ** 2
 
 
 def _is_cased_well(word: str) -> bool:

@@ -123,7 +123,9 @@ def _with_quotes(data: bytes, delimiter: str, wanted: Wanted) -> Dialect:
         return Dialect(delimiter, quoted=False)
     if delimiter == "\t" and _same_width(data):
         # Each line is a whole row, so quotes keep nothing together and may be part of a text.
-        return Dialect(delimiter, quoted=False)
+        blanks, escapes = b'\t "' in data[:_HEAD], b"\\" in data and b'\\"' in data
+        regular = not (blanks or escapes)
+        return Dialect(delimiter, quoted=False, regular=regular, blanks=blanks, escapes=escapes)
     regular = is_byte(delimiter) and _quotes_are_regular(data, delimiter)
     plain = Dialect(delimiter, regular=regular)
     if regular:

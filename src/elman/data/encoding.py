@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import difflib
 import encodings.aliases
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,6 +68,15 @@ class Decoded:
     """As Python's codecs know it; that of most of the file."""
     note: str | None = None
     """What there is to say where it was not UTF-8."""
+    word: str = ""
+    """One that the encoding was guessed for, by which a person sees whether the guess is right."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of one file, with such a word."""
+        if self.note is None:
+            return ()
+        return (f"{self.note}, such as {self.word!r}" if self.word else self.note,)
 
 
 def unpack(data: bytes, source: str) -> bytes:
@@ -120,9 +130,28 @@ def to_utf8(data: bytes, source: str, encoding: str | None = None) -> Decoded:
     text = found.data
     if not text or text.isspace():
         raise DataError(f"{source} is empty; give a file with data in it")
-    if b"\r" in text and b"\n" not in text:
-        text = text.replace(b"\r", b"\n")  # line ends of the old Mac
-    return Decoded(text, found.encoding, found.note)
+    if text.startswith(codecs.BOM_UTF8):  # a second mark, of a tool that does not see the first
+        text = text[len(codecs.BOM_UTF8) :]
+    if text.endswith(b"\x1a"):  # DOS ends a file with it
+        text = text[:-1]
+    if _has_mac_ends(text):
+        text = _RETURN.sub(b"\n", text)
+    return Decoded(text, found.encoding, found.note, found.word)
+
+
+# One of \r\n is part of a line end.
+_RETURN = re.compile(rb"\r(?!\n)")
+
+
+def _has_mac_ends(text: bytes) -> bool:
+    """Return whether lines end with a bare return, as on the old Mac.
+
+    Line ends of the other kind may stand in quotes there.
+    """
+    first = _RETURN.search(text) if b"\r" in text else None
+    if first is None or text.find(b"\n", 0, first.start()) >= 0:
+        return False
+    return text.count(b"\r") >= text.count(b"\n")
 
 
 def _as_said(data: bytes, source: str, encoding: str) -> Decoded:
@@ -135,6 +164,8 @@ def _as_said(data: bytes, source: str, encoding: str) -> Decoded:
         refuse_binary(data, source)
     odd = name != UTF8 and not data.isascii() and _is_utf8(data)
     note = f"read as {name}, as was said, though it is UTF-8" if odd else None
+    if name.startswith(("utf-16", "utf-32")) and b"\0" not in data and _is_utf8(data):
+        raise DataError(f"{source} is not {encoding} but UTF-8; leave --encoding out")
     try:
         return Decoded(data.decode(name).encode(), name, note)
     except UnicodeDecodeError as error:
@@ -230,9 +261,11 @@ def _is_binary(data: bytes) -> bool:
 
 def _from_8_bit(data: bytes, source: str) -> Decoded:
     if _is_utf8(data):
-        return Decoded(data, UTF8)
+        return _from_7_bit(data) or Decoded(data, UTF8)
     lines = data.splitlines(keepends=True)
-    broken = [i for i, line in enumerate(lines) if not _is_utf8(line)]
+    broken, note = _without_damage(lines)
+    if not broken:
+        return Decoded(b"".join(lines), UTF8, note)
     # A short word of another encoding may happen to be UTF-8; many letters never are.
     foreign = [len(line) - len(line.decode("ascii", "ignore")) for line in lines]
     valid = [high for high, line in zip(foreign, lines, strict=True) if high and _is_utf8(line)]
@@ -245,12 +278,64 @@ def _from_8_bit(data: bytes, source: str) -> Decoded:
             "name it with --encoding (cp1251, koi8-r, iso-8859-2, gbk), or save the file as UTF-8"
         )
     if whole:
-        text = decode(data, encoding).encode()
-        return Decoded(text, encoding, f"not UTF-8; read as {encoding}")
+        text = decode(data, encoding)
+        note = f"not UTF-8; read as {encoding}"
+        return Decoded(text.encode(), encoding, note, _foreign_word(text))
     for i in broken:
         lines[i] = decode(lines[i], encoding).encode()
     count = "1 line is" if len(broken) == 1 else f"{len(broken):,} lines are"
-    return Decoded(b"".join(lines), UTF8, f"{count} not UTF-8; read as {encoding}")
+    note = f"{note}; " if note else ""
+    note += f"{count} not UTF-8; read as {encoding}"
+    return Decoded(b"".join(lines), UTF8, note, _foreign_word(lines[broken[0]].decode()))
+
+
+def _foreign_word(text: str) -> str:
+    """Return the first word of several letters that are not all of ASCII, else any such sign."""
+    match = _FOREIGN_WORD.search(text) or _FOREIGN_SIGN.search(text)
+    return match[0] if match else ""
+
+
+_FOREIGN_WORD = re.compile(r"(?=\w*[^\W\x00-\x7f])\w{3,30}")
+_FOREIGN_SIGN = re.compile(r"[^\x00-\x7f]")
+
+
+def _without_damage(lines: list[bytes]) -> tuple[list[int], str]:
+    """Mend lines of UTF-8 of which a byte is lost, as where a text was cut at a number of bytes.
+
+    Returns:
+        Which lines are not UTF-8 at all, and what there is to say of those that were mended.
+    """
+    broken = [i for i, line in enumerate(lines) if not _is_utf8(line)]
+    damaged = [i for i in broken if is_damaged(lines[i])]
+    for i in damaged:
+        lines[i] = lines[i].decode(errors="replace").encode()
+    if not damaged:
+        return broken, ""
+    count = "1 line has" if len(damaged) == 1 else f"{len(damaged):,} lines have"
+    note = f"{count} broken UTF-8 (line {damaged[0] + 1}); the broken signs are read as U+FFFD"
+    return sorted({*broken} - {*damaged}), note
+
+
+def is_damaged(line: bytes) -> bool:
+    """Return whether most of what is not ASCII is UTF-8, which no other encoding happens to be."""
+    text = line.decode(errors="replace")
+    lost = text.count("\ufffd")
+    return sum(character > "\x7f" for character in text) - lost >= 2 * lost
+
+
+def _from_7_bit(data: bytes) -> Decoded | None:
+    """Return the text of an encoding that switches alphabets by escapes, or None."""
+    for escape, encoding in _ESCAPES.items() if b"\x1b" in data else ():
+        if escape in data:
+            try:
+                text = data.decode(encoding)
+            except UnicodeDecodeError:
+                continue
+            return Decoded(text.encode(), encoding, f"not UTF-8; read as {encoding}")
+    return None
+
+
+_ESCAPES = {b"\x1b$)C": "iso2022_kr", b"\x1b$B": "iso2022_jp", b"\x1b$@": "iso2022_jp"}
 
 
 def _pieces(data: bytes) -> Iterator[bytes]:

@@ -9,8 +9,11 @@ from pathlib import Path
 from elman.data.encoding import to_utf8, unpack
 from elman.data.files import read_bytes, unreadable
 from elman.data.form import Facts, Form
-from elman.data.tables import RawColumns
+from elman.data.records import HAS_NUL
+from elman.data.tables import SKIP_HINT, RawColumns, notes_on_skipped
 from elman.errors import DataError
+
+_SKIPPED = "with a NUL byte, left out"
 
 
 def read_folder(folder: Path, form: Form) -> RawColumns:
@@ -24,6 +27,7 @@ def read_folder(folder: Path, form: Form) -> RawColumns:
     """
     classes = _class_folders(folder)
     files = _texts_in(folder)
+    _refuse_parts(folder, classes, files)
     if len(classes) > 1 or (classes and not files):
         return _read_class_folders(folder, classes, files, form)
     if not files:
@@ -47,9 +51,33 @@ def _texts_in(folder: Path) -> list[str]:
     return [name for name in names if name.lower().removesuffix(".gz").endswith(".txt")]
 
 
+def _single_texts_in(folder: Path) -> list[str]:
+    """Return the files of which each is a text: also those without a suffix."""
+    names = [name for name in _entries(folder) if not os.path.isdir(folder / name)]
+    return [name for name in names if "." not in name or name in _texts_in(folder)]
+
+
 def _class_folders(folder: Path) -> list[str]:
-    inner = [name for name in _entries(folder) if os.path.isdir(folder / name)]
-    return [name for name in inner if _texts_in(folder / name)]
+    return [name for name in _folders_in(folder) if _single_texts_in(folder / name)]
+
+
+def _folders_in(folder: Path) -> list[str]:
+    return [name for name in _entries(folder) if os.path.isdir(folder / name)]
+
+
+def _refuse_parts(folder: Path, classes: list[str], files: list[str]) -> None:
+    """Refuse a folder whose files or folders are parts of a data set, not classes of one."""
+    found = classes or files or _folders_in(folder)
+    parts = [name for name in found if name.lower().split(".")[0] in _PARTS]
+    if len(parts) > 1 and len(parts) == len(found):
+        train = next((name for name in parts if "train" in name.lower()), parts[0])
+        raise DataError(
+            f"{folder} has the parts {', '.join(parts)}, which are no classes; give "
+            f"{folder / train}, and the others with --valid and --test"
+        )
+
+
+_PARTS = ("train", "training", "test", "testing", "valid", "validation", "val", "dev", "eval")
 
 
 def _read_class_folders(
@@ -61,8 +89,11 @@ def _read_class_folders(
     told: dict[str, int] = {}
     encoding = "utf-8"
     for name in classes:
-        for file in _texts_in(folder / name):
+        for file in _single_texts_in(folder / name):
             text, encoding, note = _text_of(folder / name / file, form)
+            if "\0" in text:
+                told[_SKIPPED] = told.get(_SKIPPED, 0) + 1
+                continue
             texts.append(text)
             labels.append(unicodedata.normalize("NFC", name))
             names.append(f"{name}{os.sep}{file}")
@@ -85,11 +116,14 @@ def _read_class_files(folder: Path, files: list[str], form: Form) -> RawColumns:
         found = whole.split("\n")
         if not found[-1]:
             found.pop()
+        broken = [number for number, line in enumerate(found, start=1) if "\0" in line]
+        found = [line for line in found if "\0" not in line]
         texts += [line.removesuffix("\r") for line in found]
         label = unicodedata.normalize("NFC", name[: name.lower().rindex(".txt")])
         labels += [label] * len(found)
         names += [name] * len(found)
-        notes += (f"{name}: {note}",) if note else ()
+        said = (*((note,) if note else ()), *notes_on_skipped(broken))
+        notes += tuple(f"{name}: {one}" for one in said)
     return _raw(folder, texts, labels, names, "a file of lines a class", encoding, notes)
 
 
@@ -99,9 +133,9 @@ def _text_of(path: Path, form: Form) -> tuple[str, str, str | None]:
         return "", "utf-8", "the file is empty"
     decoded = to_utf8(data, str(path), form.encoding)
     text = decoded.data.decode()
-    if "\0" in text:
+    if "\0" in text and not form.skips:
         line = text[: text.index("\0")].count("\n") + 1
-        raise DataError(f"{path} line {line} has a NUL byte, which no text has; delete it")
+        raise DataError(f"{path} line {line}{HAS_NUL}{SKIP_HINT}")
     return text, decoded.encoding, decoded.note
 
 

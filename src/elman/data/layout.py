@@ -68,8 +68,8 @@ def _found(
         return True, choose(first, wanted, source)
     if columns is None:
         return False, choose([str(i + 1) for i in range(_width(sample))], wanted, source)
-    if header is None and not wanted.given and _is_unknown_header(sample, columns, wanted, dialect):
-        return True, choose(first, wanted, source)
+    if header is None and _is_unknown_header(sample, columns, wanted, dialect):
+        return True, _noted(choose(first, wanted, source), first, wanted)
     return False, columns
 
 
@@ -96,11 +96,21 @@ def _names_columns(sample: list[list[str]], wanted: Wanted) -> bool:
         repeats = [i for i, name in enumerate(first) if name and i not in own]
     if any(first[i] == row[i] for i in repeats for row in below if len(row) > i):
         return False
-    if _numbers_below_a_word(sample):
+    if _numbers_below_a_word(sample) or _are_positions(sample):
         return True
-    if wanted.given:  # by number: only a row of names alone is no data
-        return sum(name in HEADER_WORDS for name in folded if name) * 2 > len(first)
-    return any(known.values())
+    if any(places for role, places in known.items() if role not in wanted.given):
+        return True
+    # By number: only a row of names alone is no data.
+    return sum(name in HEADER_WORDS for name in folded if name) * 2 > len(first)
+
+
+def _are_positions(sample: list[list[str]]) -> bool:
+    """Return whether the first row counts the columns, as pandas names those without a name."""
+    first, below = sample[0], sample[1:]
+    numbers = [str(i) for i in range(len(first))]
+    if len(first) < 2 or first not in (numbers, ["", *numbers[:-1]]):
+        return False
+    return not any(_is_number(row[-1]) for row in below if len(row) == len(first))
 
 
 def _numbers_below_a_word(sample: list[list[str]]) -> bool:
@@ -178,6 +188,8 @@ def _text_position(sample: list[list[str]]) -> int:
     several = sum(" " in cell for cell in texts) * 2 > len(texts)
     repeats = len(first) < len(words) and len(first) < len(second)
     numbers = all(map(_is_number, words))
+    if numbers and repeats and not any(map(_is_number, texts)):
+        return 1
     return 1 if single and several and (repeats or numbers) else 0
 
 
@@ -190,8 +202,10 @@ def _is_unknown_header(
     repeat at all that says nothing: a comma then speaks for a header, a tab against one.
     """
     repeating = [columns.places[role.name] for role in wanted.roles if role.repeats]
-    if not repeating:
-        return False
+    if wanted.given or not repeating:
+        # By number all is data, but for a word where labels come again and again.
+        rest = [i for i in range(len(sample[0])) if i not in columns.places.values()]
+        return any(_is_above_labels(sample, i) for i in repeating or rest)
     label = repeating[0]
     below = [row[label] for row in sample[1:] if len(row) > label]
     if len(sample[0]) <= label or sample[0][label] in below or _is_number(sample[0][label]):
@@ -200,10 +214,22 @@ def _is_unknown_header(
     return telling or dialect.delimiter != "\t"
 
 
+def _is_above_labels(sample: list[list[str]], place: int) -> bool:
+    """Return whether a column is labels, each of which comes again, but for the first word."""
+    first, *below = (row[place] for row in sample if len(row) > place)
+    counts = Counter(below)
+    if first in counts or not first.strip() or _is_number(first) or len(below) < 10:
+        return False
+    return min(counts.values()) > 1
+
+
 def has_row_names(sample: list[list[str]]) -> bool:
-    """Return whether each row has its number before the columns of the header, as R writes it."""
+    """Return whether each row has a number before the columns of the header, as R writes it.
+
+    R keeps the numbers of rows that it shuffles or chooses from.
+    """
     width, below = len(sample[0]), sample[1:]
     if len(below) < 2 or any(len(row) != width + 1 for row in below):
         return False
-    numbers = [row[0] for row in below]
-    return numbers == [str(i) for i in range(1, len(below) + 1)]
+    numbers = {row[0] for row in below}
+    return len(numbers) == len(below) and all(map(str.isdecimal, numbers))

@@ -19,12 +19,14 @@ from elman.data.encoding import (
     GZIP_MAGIC,
     UTF8,
     broken_gzip,
+    is_damaged,
     known_encoding,
     refuse_binary,
     to_utf8,
 )
 from elman.data.files import open_bytes
 from elman.data.form import Facts, Form
+from elman.data.records import HAS_NUL
 from elman.data.tables import SKIP_HINT, RawColumns, notes_on_skipped
 from elman.errors import DataError
 
@@ -47,8 +49,11 @@ def _first_lines(data: bytes) -> list[str]:
 
 
 def is_fasttext(data: bytes) -> bool:
-    """Return whether the lines begin with fastText's labels."""
-    return data.lstrip().startswith(_FASTTEXT.encode())
+    """Return whether the lines begin with fastText's labels, and are no table of such."""
+    return _FASTTEXT_LINE.match(data) is not None
+
+
+_FASTTEXT_LINE = re.compile(rb'\s*__label__(?![^\s"]*[,;|]")')
 
 
 def read_fasttext(data: bytes, wanted: Wanted, source: str, form: Form) -> RawColumns:
@@ -121,7 +126,7 @@ def _read(
             continue
         label, text, fault = split(line)
         if "\0" in line:
-            fault = " has a NUL byte, which no text has; delete it"
+            fault = HAS_NUL
         if fault and not form.skips:
             raise DataError(f"{source} line {number}{fault}{SKIP_HINT}")
         if fault:
@@ -155,17 +160,27 @@ def is_table(data: bytes, wanted: Wanted) -> bool:
     return is_delimited(data, wanted, tabs=True)
 
 
+def looks_like_table(first: str) -> bool:
+    """Return whether the first of some lines is a header or an object rather than a text."""
+    names = re.split(r"[,;\t|]", first)
+    known = recognise(names, (*TEXT.names, *LABEL.names))
+    return (len(names) > 1 and bool(known)) or first.startswith(("sep=", '{"'))
+
+
 def read_whole_lines(
-    data: bytes, role: Role, source: str, encoding: str, notes: tuple[str, ...]
+    data: bytes, role: Role, source: str, form: Form, encoding: str, notes: tuple[str, ...]
 ) -> RawColumns:
     """Return each line as an input."""
     found: list[str | None] = [*data.decode().split("\n")]
     if not found[-1]:
         found.pop()
     whole = [line.removesuffix("\r") for line in found if line is not None]
-    for number, line in enumerate(whole, start=1):
-        if "\0" in line:
-            raise DataError(f"{source} line {number} holds binary data; give lines of text")
+    broken = [number for number, line in enumerate(whole, start=1) if "\0" in line]
+    if broken and not form.skips:
+        raise DataError(f"{source} line {broken[0]}{HAS_NUL}{SKIP_HINT}")
+    if broken:
+        whole = [line for line in whole if "\0" not in line]
+        notes += notes_on_skipped(broken)
     return RawColumns(
         columns={role.name: whole},
         names={role.name: "line"},
@@ -246,12 +261,18 @@ def _decoded(handle: Iterable[bytes], source: str, form: Form) -> Iterator[str]:
         try:
             text = line.decode()
         except UnicodeDecodeError:
-            broken += line if len(broken) < _ENOUGH else b""
-            encoding = guess([broken])
-            if encoding is None:
-                raise DataError(
-                    f"{source} line {number} is not UTF-8 and its encoding cannot be told; "
-                    "name it with --encoding"
-                ) from None
-            text = decode(line, encoding)
+            if is_damaged(line):
+                text = line.decode(errors="replace")
+            else:
+                broken += line if len(broken) < _ENOUGH else b""
+                text = _guessed(line, broken, f"{source} line {number}")
         yield text.removesuffix("\n").removesuffix("\r")
+
+
+def _guessed(line: bytes, broken: bytes, place: str) -> str:
+    encoding = guess([broken])
+    if encoding is None:
+        raise DataError(
+            f"{place} is not UTF-8 and its encoding cannot be told; name it with --encoding"
+        )
+    return decode(line, encoding)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.data import folders, lines, tables, typed
-from elman.data.columns import LABEL, TEXT, Role, Wanted
+from elman.data.columns import LABEL, TEXT, Role, Wanted, recognise
 from elman.data.encoding import PARQUET_MAGIC, to_utf8, unpack
 from elman.data.examples import Examples, Inputs
 from elman.data.files import STDIN, check_readable, name_of, read_bytes
@@ -99,9 +99,15 @@ def _read_input_file(path: str | Path, wanted: Wanted, form: Form) -> RawColumns
     if said or _suffix(path) in _TABLE_SUFFIXES:
         return read_columns(path, wanted, source, form)
     data, encoding, notes = _text_of(path, source, form)
-    if _starts_as_json(data) or lines.is_fasttext(data) or lines.is_table(data, wanted):
+    if (
+        _starts_as_json(data)
+        or lines.is_fasttext(data)
+        or tables.is_drawn(data)
+        or recognise(_names_by_r(data), wanted.roles[0].names)
+        or lines.is_table(data, wanted)
+    ):
         return _read_text(data, path, wanted, source, form, encoding, notes)
-    return lines.read_whole_lines(data, wanted.roles[0], source, encoding, notes)
+    return lines.read_whole_lines(data, wanted.roles[0], source, form, encoding, notes)
 
 
 def read_columns(path: str | Path, wanted: Wanted, source: str, form: Form = AS_TOLD) -> RawColumns:
@@ -118,13 +124,12 @@ def read_columns(path: str | Path, wanted: Wanted, source: str, form: Form = AS_
         raise DataError(f"{source} is not a Parquet file; name it after what it is, such as .csv")
     decoded = to_utf8(data, source, form.encoding)
     del data
-    notes = () if decoded.note is None else (decoded.note,)
-    return _read_text(decoded.data, path, wanted, source, form, decoded.encoding, notes)
+    return _read_text(decoded.data, path, wanted, source, form, decoded.encoding, decoded.notes)
 
 
 def _text_of(path: str | Path, source: str, form: Form) -> tuple[bytes, str, tuple[str, ...]]:
     decoded = to_utf8(unpack(read_bytes(path), source), source, form.encoding)
-    return decoded.data, decoded.encoding, () if decoded.note is None else (decoded.note,)
+    return decoded.data, decoded.encoding, decoded.notes
 
 
 def _read_text(
@@ -138,13 +143,15 @@ def _read_text(
 ) -> RawColumns:
     """Read text of whatever format it is."""
     suffix = _suffix(path)
+    if suffix in _JSON_SUFFIXES and _JSON_LINE.search(data) is None:
+        raise DataError(f"{source} holds no JSON objects; name a table after what it is, as .csv")
     labelled = {role.name for role in wanted.roles} <= {TEXT.name, LABEL.name}
-    if form.delimiter is None and (
-        suffix in _JSON_SUFFIXES or (suffix not in _TABLE_SUFFIXES and _starts_as_json(data))
-    ):
+    if form.delimiter is None and (suffix in _JSON_SUFFIXES or _starts_as_json(data)):
         raw = typed.read_json(data, wanted, source, form)
     elif labelled and form.delimiter is None and lines.is_fasttext(data):
         raw = lines.read_fasttext(data, wanted, source, form)
+    elif form.delimiter in (None, " ") and _names_by_r(data):
+        raw = tables.read_table(data, wanted, source, replace(form, delimiter=" "))
     elif labelled and (form.delimiter == " " or lines.has_label_first(data, wanted, form)):
         raw = lines.read_label_first(data, wanted, source, form)
     else:
@@ -160,11 +167,24 @@ def _suffix(path: str | Path) -> str:
 
 
 def _starts_as_json(data: bytes) -> bool:
-    return _JSON_START.match(data[:1024]) is not None
+    if _JSON_START.match(data[:1024]) is None:
+        return False
+    _, closed, behind = data[: data.find(b"\n", 1)].rpartition(b"}")
+    return not (closed and b"\t" in behind)  # the text of a table may be JSON, before its label
 
 
 # A text may begin with a bracket; an array of objects has a brace after it.
 _JSON_START = re.compile(rb'\s*(\{\s*["}]|\[\s*\{\s*["}])')
+_JSON_LINE = re.compile(rb"^\s*[{\[]", re.MULTILINE)
+
+
+def _names_by_r(data: bytes) -> list[str]:
+    """Return the names of the columns of R's tables, which are parted by blanks, all in quotes."""
+    match = _R_HEADER.match(data)
+    return match[0].decode().strip()[1:-1].split('" "') if match else []
+
+
+_R_HEADER = re.compile(rb'"[^"\n]*"(?: "[^"\n]*")+\r?\n(?=")')
 
 
 def _labelled(raw: RawColumns, source: str, form: Form) -> Examples:

@@ -38,6 +38,8 @@ class Dialect:
         return inside
 
 
+HAS_NUL = " has a NUL byte, which no text has; delete it"
+"""The fault of a row; of any format."""
 _ESCAPED = re.compile(r'\\(["\\])')
 
 
@@ -66,7 +68,7 @@ def records(text: str, dialect: Dialect, first_line: int = 1) -> Iterator[Record
         elif not (fields := rows.fields_of(row)):
             fields, fault, after = _quoted(text, position, dialect)
         if has_nul and any("\0" in cell for cell in fields):
-            fault = " has a NUL byte, which no text has; delete it"
+            fault = HAS_NUL
         begun = begun or fields != [""]
         if begun:
             yield Record(line, fields if fields != [""] or delimiter in row else [], fault)
@@ -114,15 +116,14 @@ class _OneLineRows:
 def _plain(row: str, dialect: Dialect) -> list[str]:
     fields = row.removesuffix("\r").split(dialect.delimiter)
     if '"' in row:
-        return [_QUOTED_FIELD.sub(_inside, cell) if cell[:1] == '"' else cell for cell in fields]
+        return [_without_quotes(cell, dialect) for cell in fields]
     return fields
 
 
-_QUOTED_FIELD = re.compile(r'\A"((?:[^"]|"")*)"\Z')
-
-
-def _inside(match: re.Match[str]) -> str:
-    return match[1].replace('""', '"')
+def _without_quotes(cell: str, dialect: Dialect) -> str:
+    """Return what is meant by a field that stands in quotes as a whole; any other as it is."""
+    match = dialect.quoted_field.fullmatch(cell.rstrip(" ") if dialect.blanks else cell)
+    return cell if match is None else dialect.unquote(match[1])
 
 
 def _quoted(text: str, position: int, dialect: Dialect) -> tuple[list[str], str, int]:

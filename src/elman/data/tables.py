@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _SAMPLE = 20_000  # rows that tell whether there is a header
 _SAMPLED = 1 << 22  # bytes in which they are
 _Cell = str | None
+_NULL = r"\N"  # what databases write for a missing value
 SKIP_HINT = "; --bad-rows skip leaves such rows out"
 
 
@@ -81,11 +82,15 @@ class _Table:
         delimiter = form.delimiter or said
         self.dialect = sniff(self.data, wanted, delimiter, preferred)
         self.notes: tuple[str, ...] = ()
-        bare = _without_quotes_around_rows(self.data, wanted)
-        if bare is not None:
-            self.data = bare
-            self.dialect = sniff(self.data, wanted, delimiter, preferred)
-            self.notes = ("each row stands in quotation marks as a whole; read without them",)
+        for bare, note in (
+            (_without_quotes_around_rows, "each row stands in quotation marks as a whole"),
+            (_without_rules, "a table is drawn with lines"),
+        ):
+            found = bare(self.data, wanted)
+            if found is not None:
+                self.data = found
+                self.dialect = sniff(self.data, wanted, delimiter, preferred)
+                self.notes = (f"{note}; read without them",)
         if form.header is not False:
             self._leave_out_titles()
 
@@ -93,19 +98,19 @@ class _Table:
         """Begin with the header where lines of another kind stand above it, as in reports."""
         rows = list(islice(records(head_of(self.data)[0], self.dialect, self.first_line), 30))
         filled = [row for row in rows if any(row.fields)]
-        if not filled or len(filled[0].fields) > 1:
+        if not filled or not _is_title(filled[0]):
             return
         for row in filled[1:]:
             known = any(recognise(row.fields, role.names) for role in self.wanted.roles)
             named = folded(self.wanted.named) & folded(row.fields)
-            if len(row.fields) > 1 and (known or named):
+            if not _is_title(row) and (known or named):
                 lines = row.line - self.first_line
                 self.data = self.data.split(b"\n", lines)[lines]
                 self.first_line = row.line
                 above = "1 line" if row.line == 2 else f"{row.line - 1} lines"
                 self.notes += (f"{above} above the header left out: {filled[0].fields[0]:.40}",)
                 return
-            if len(row.fields) > 1:
+            if not _is_title(row):
                 return
 
     def records(self) -> Iterator[Record]:
@@ -146,7 +151,7 @@ class _Table:
 
         shown = {role: repr(names[i]) if header else names[i] for role, i in places.items()}
         return RawColumns(
-            columns={role: by_place[i] for role, i in places.items()},
+            columns={role: self._without_nulls(by_place[i]) for role, i in places.items()},
             names=shown,
             where=where,
             facts=Facts(
@@ -160,6 +165,11 @@ class _Table:
             notes=self.notes + layout.columns.notes + notes,
             table=dict(zip(unique(names), cells, strict=True)) if wanted.keep else {},
         )
+
+    def _without_nulls(self, cells: list[_Cell]) -> list[_Cell]:
+        if b"\\" not in self.data or _NULL.encode() not in self.data:
+            return cells
+        return [None if cell == _NULL else cell for cell in cells]
 
     def _cells(
         self, positions: list[int], width: int, header: bool
@@ -227,7 +237,7 @@ class _Table:
                 header = False
                 continue
             if len(fields) > width and any(fields[width:]) and not fault:
-                fault = _too_wide(len(fields), width, self.dialect)
+                fault = _too_wide(fields, width, self.dialect)
             if fault and not self.form.skips:
                 raise DataError(f"{self.source} line {record.line}{fault}{SKIP_HINT}")
             if fault:
@@ -241,9 +251,15 @@ class _Table:
         first, *others = layout.columns.places.values()
         for record, fields in self._rows(len(layout.names), layout.header):
             padded = [*fields, *[""] * (max(first, *others, 0) + 1)]
-            if padded[first].strip() and not all(padded[place].strip() for place in others):
+            has = ["" if cell == _NULL else cell.strip() for cell in padded]
+            if has[first] and not all(has[place] for place in others):
                 return f"line {record.line}"
         return f"row {row + 1}"
+
+
+def _is_title(row: Record) -> bool:
+    """Return whether a row has one field alone, as a spreadsheet's title, or is a comment."""
+    return sum(map(bool, row.fields)) < 2 or row.fields[0].startswith("#")
 
 
 def _without_declaration(data: bytes) -> tuple[bytes, int, str | None]:
@@ -254,7 +270,7 @@ def _without_declaration(data: bytes) -> tuple[bytes, int, str | None]:
     return data[match.end() :], 2, match[1].decode()
 
 
-_DECLARATION = re.compile(rb'\A"?sep=([^\r\n"])"?[ \t]*\r?\n', re.IGNORECASE)
+_DECLARATION = re.compile(rb'\A"?sep ?= ?([^\r\n"])"?[ \t;,|]*\r?\n', re.IGNORECASE)
 
 
 def _without_quotes_around_rows(data: bytes, wanted: Wanted) -> bytes | None:
@@ -274,6 +290,25 @@ def _without_quotes_around_rows(data: bytes, wanted: Wanted) -> bytes | None:
     return bare.encode() if any(one.known and one.width > 1 for one in trials) else None
 
 
+def _without_rules(data: bytes, _: Wanted) -> bytes | None:
+    """Return a table without the lines with which Markdown and databases draw one on a screen."""
+    if not is_drawn(data):
+        return None
+    rows = []
+    for line in data.split(b"\n"):
+        row = b"" if _RULE.fullmatch(line) or _COUNT.fullmatch(line) else line.strip()
+        cells = row.removeprefix(b"|").removesuffix(b"|").split(b"|")
+        rows.append(b"|".join(map(bytes.strip, cells)))
+    return b"\n".join(rows)
+
+
+def is_drawn(data: bytes) -> bool:
+    """Return whether a table has a line of dashes above or below its header."""
+    return any(map(_RULE.fullmatch, data[:_SAMPLED].split(b"\n", 2)[:2]))
+
+
+_RULE = re.compile(rb"\s*(?=[-:+ ]*[|+])[|+]?[ :]*--[-+|: ]*\s*")
+_COUNT = re.compile(rb"\s*\(?\d+ rows?( in set[^|]*)?\)?\s*")
 _WHOLE_ROW = re.compile(r'"(?:[^"]|"")*"')
 
 
@@ -296,11 +331,13 @@ def _unquoted(column: pl.Series) -> pl.Series:
     return column.to_frame().select(pl.when(whole).then(inside).otherwise(cell)).to_series()
 
 
-def _too_wide(fields: int, width: int, dialect: Dialect) -> str:
+def _too_wide(fields: Sequence[str], width: int, dialect: Dialect) -> str:
     name = NAMES.get(dialect.delimiter, repr(dialect.delimiter))
+    escaped = any(cell.endswith("\\") for cell in fields[:-1])
     return (
-        f" has {fields} fields where the first line has {width}; "
+        f" has {len(fields)} fields where the first line has {width}; "
         f"put a text with a {name} in it between quotation marks"
+        + (f", as a backslash before a {name} does not keep it in a field" if escaped else "")
     )
 
 

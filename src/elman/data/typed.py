@@ -14,6 +14,7 @@ import msgspec
 from elman.data.columns import Columns, Wanted, choose, listed
 from elman.data.encoding import PARQUET_MAGIC
 from elman.data.form import Facts, Form
+from elman.data.records import HAS_NUL
 from elman.data.tables import SKIP_HINT, RawColumns, notes_on_skipped, unique
 from elman.errors import DataError
 
@@ -40,13 +41,17 @@ def read_json(data: bytes, wanted: Wanted, source: str, form: Form) -> RawColumn
     if _is_one_document(data):
         return _read_document(data, wanted, source, form)
     skipped: list[int] = []
+    with_nul = _has_nul(data)
 
     def rows() -> Iterator[_Row]:
         for number, line in enumerate(io.BytesIO(data), start=1):
             if line.isspace():
                 continue
             try:
-                yield number, _json_object(_row(line))
+                row = _json_object(_row(line))
+                if with_nul:
+                    _refuse_nul(row)
+                yield number, row
             except DataError as error:
                 if not form.skips:
                     raise DataError(f"{source} line {number}{error}{SKIP_HINT}") from error
@@ -81,7 +86,7 @@ def _row(line: bytes) -> bytes:
 
 
 def _holds_rows(value: Mapping[str, Any]) -> bool:
-    return _array_in(value) is not None or _are_columns(value)
+    return _array_in(value) is not None or _rows_of_pandas(value) is not None or _are_columns(value)
 
 
 def _read_document(data: bytes, wanted: Wanted, source: str, form: Form) -> RawColumns:
@@ -97,6 +102,8 @@ def _read_document(data: bytes, wanted: Wanted, source: str, form: Form) -> RawC
         ) from error
     if isinstance(value, dict):
         inner = _array_in(value)
+        if inner is None:
+            inner = _rows_of_pandas(value)
         if inner is None and not _are_columns(value):
             inner = [value]
         value = _rows_of_columns(value, source) if inner is None else inner
@@ -105,20 +112,26 @@ def _read_document(data: bytes, wanted: Wanted, source: str, form: Form) -> RawC
     if not value:
         raise DataError(f"{source} is an empty JSON array; add objects, or check the export")
     skipped: list[int] = []
+    with_nul = _has_nul(data)
 
     def rows() -> Iterator[_Row]:
         for number, item in enumerate(value, start=1):
-            if isinstance(item, dict):
-                yield number, item
-            elif form.skips:
+            try:
+                yield number, _item(item, with_nul=with_nul)
+            except DataError as error:
+                if not form.skips:
+                    raise DataError(f"{source} item {number}{error}{SKIP_HINT}") from error
                 skipped.append(number)
-            else:
-                raise DataError(
-                    f"{source} item {number} is not a JSON object; write each item as "
-                    f'{{"text": "...", "label": "..."}}{SKIP_HINT}'
-                )
 
     return _from_objects(rows(), wanted, source, form, "JSON", skipped, noun="item")
+
+
+def _item(item: Any, *, with_nul: bool) -> dict[str, Any]:
+    if not isinstance(item, dict):
+        raise DataError(' is not a JSON object; write each item as {"text": "...", "label": "..."}')
+    if with_nul:
+        _refuse_nul(item)
+    return item
 
 
 def _array_in(value: Mapping[str, Any]) -> list[Any] | None:
@@ -131,6 +144,24 @@ def _are_columns(value: Mapping[str, Any]) -> bool:
     """Return whether an object has a list, or an object by row, for each column."""
     kinds = {type(column) for column in value.values()}
     return len(value) > 1 and kinds in ({list}, {dict})
+
+
+def _rows_of_pandas(value: Mapping[str, Any]) -> list[Any] | None:
+    """Return the rows of what pandas writes with ``orient`` split or index; None of all else."""
+    columns, data = value.get("columns"), value.get("data")
+    if isinstance(columns, list) and isinstance(data, list) and value.keys() <= _SPLIT:
+        names = [str(name) for name in columns]
+        return [dict(zip(names, row, strict=False)) for row in data if isinstance(row, list)]
+    rows = [*value.values()]
+    if rows and all(isinstance(row, dict) for row in rows):
+        inner, outer = {*rows[0]}, {*value}
+        alike = all(row.keys() == inner for row in rows)
+        if alike and all(map(str.isdecimal, outer)) and not all(map(str.isdecimal, inner)):
+            return rows
+    return None
+
+
+_SPLIT = {"columns", "index", "data"}
 
 
 def _rows_of_columns(value: Mapping[str, Any], source: str) -> list[dict[str, Any]]:
@@ -160,10 +191,12 @@ def _from_objects(
     cells: dict[str, list[str | None]] = {name: [] for name in chosen.values()}
     table: dict[str, list[str | None]] = {name: [] for name in names} if wanted.keep else {}
     numbers: list[int] = []
+    # A list of one label, as tools for labelling export it, is that label.
+    lists = {chosen[role.name] for role in wanted.roles if role.repeats}
     columns_in_use = list(cells.items())
     for number, row in _all(first, rows):
         try:
-            values = [_field(row, name) for name, _ in columns_in_use]
+            values = [_field(row, name, name in lists) for name, _ in columns_in_use]
         except DataError as error:
             if not form.skips:
                 raise DataError(f"{source} {noun} {number}{error}{SKIP_HINT}") from error
@@ -209,6 +242,15 @@ def _json_object(line: bytes) -> dict[str, Any]:
     return row
 
 
+def _has_nul(data: bytes) -> bool:
+    return b"\\" in data and rb"\u0000" in data
+
+
+def _refuse_nul(row: Mapping[str, Any]) -> None:
+    if any(isinstance(value, str) and "\0" in value for value in row.values()):
+        raise DataError(HAS_NUL)
+
+
 def _decoded(line: bytes) -> Any:
     try:
         return msgspec.json.decode(line)  # three times as fast
@@ -218,7 +260,7 @@ def _decoded(line: bytes) -> Any:
         return json.loads(line.decode())
 
 
-def _field(row: dict[str, Any], name: str) -> str | None:
+def _field(row: dict[str, Any], name: str, may_be_list: bool) -> str | None:
     """Return a field of an object as a string.
 
     Raises:
@@ -229,6 +271,8 @@ def _field(row: dict[str, Any], name: str) -> str | None:
             f" has no field {name!r} among {listed(list(row))}; add it or drop the line"
         )
     value = row[name]
+    if may_be_list and isinstance(value, list) and len(value) == 1:
+        value = value[0]
     if isinstance(value, list | dict):
         kind = "a list" if isinstance(value, list) else "an object"
         raise DataError(f": field {name!r} is {kind}; make it a string")
