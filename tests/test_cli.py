@@ -498,7 +498,7 @@ def test_a_full_disk_at_the_end_keeps_the_old_model_and_the_run(
     monkeypatch.undo()
     monkeypatch.chdir(here)
     said = refused(call("train", "names.tsv", "--out", "model", "--resume", *SMALL))
-    assert "model exists; add --force to replace it" in said  # it is not the stopped run's
+    assert "will replace the model at model; add --force --resume" in said  # which is another
     assert call(*argv, "--resume")[0] == 0
     assert tree(model_folder) != before
 

@@ -381,3 +381,47 @@ def test_a_table_on_stdin_that_is_answered_line_by_line_is_said(model, call, mon
         code, out, err = call("predict", model, *argv, "--json")
         assert (code, len(json.loads(out))) == (0, rows)
         assert ("stdin looks like a table" in err) == (rows == 4)
+
+
+def test_the_columns_of_the_training_go_first_in_evaluate_too(call):
+    rows = [tuple(line.split("\t")) for line in tiny.LINES.splitlines()]
+    table = "".join(f"no,{name},{lang}\n" for name, lang in rows)
+    write("a.csv", "text,review,stars\n" + table)
+    options = {**tiny.OPTIONS, "epochs": 1, "progress": False}
+    elman.train("a.csv", text="review", label="stars", out="m", **options)
+    code, out, _ = call("evaluate", "m", "a.csv", "--json")
+    assert (code, json.loads(out)["count"]) == (0, len(rows))
+    assert elman.evaluate("m", "a.csv").count == len(rows)
+    assert "though there is 'text'" in call("evaluate", "m", "a.csv")[1]
+
+
+def test_the_numbers_of_the_training_columns_are_tried(call):
+    rows = [tuple(line.split("\t")) for line in tiny.LINES.splitlines()]
+    write("a.csv", "".join(f"{i};x;{name};{lang}\n" for i, (name, lang) in enumerate(rows)))
+    options = {**tiny.OPTIONS, "epochs": 1, "progress": False}
+    elman.train("a.csv", text=3, label=4, header=False, out="m", **options)
+    assert json.loads(call("evaluate", "m", "a.csv", "--json")[1])["count"] == len(rows)
+    answered = json.loads(call("predict", "m", "a.csv", "--json")[1])
+    assert [row["text"] for row in answered] == [name for name, _ in rows]
+
+
+def test_a_stopped_run_over_a_model_is_not_lost(call, names_file):
+    from elman.training.checkpoint import FILE, training_folder
+
+    options = {**tiny.OPTIONS, "epochs": 1, "progress": False}
+    elman.train(names_file, out="m", **options)
+    training_folder(Path("m")).mkdir()
+    (training_folder(Path("m")) / FILE).write_bytes(b"a run")
+    for more in ([], ["--resume"]):
+        code, _, err = call("train", names_file, "--out", "m", *more)
+        assert code == 2
+        assert "a stopped run stands in m.training, which will replace the model at m" in err
+        assert "add --force --resume to go on with it" in err
+
+
+def test_examples_are_shown_in_a_line():
+    from elman.data.examples import Examples
+
+    assert repr(Examples(["a"] * 1_200, ["x", "y"] * 600, "a.csv")) == (
+        "<1,200 texts of 2 classes of a.csv>"
+    )

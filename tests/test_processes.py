@@ -24,7 +24,7 @@ from elman import tasks
 from elman.cli import screen as screens
 from elman.cli.app import run
 from elman.cli.process import BURST, SIGNALS, stop_on_signals
-from elman.errors import BundleError, ConfigError, Stopped, TrainingError
+from elman.errors import ConfigError, Stopped, TrainingError
 from elman.training import bundle, machine
 from elman.training.checkpoint import training_folder
 from elman.training.lock import FILE, is_held, locked
@@ -408,7 +408,7 @@ def test_what_appeared_meanwhile_is_not_replaced(here, model_folder, kind):
         tiny.train("names.tsv", out="m", callbacks=[Meanwhile(appear)])
     if kind == "a model":
         assert tree(Path("m")) == tree(model_folder)
-        with pytest.raises(BundleError, match="m exists; add --force"):
+        with pytest.raises(ConfigError, match="replace the model at m; add --force --resume"):
             tiny.train("names.tsv", out="m", resume=True)
     Path("m").rename("elsewhere")
     tiny.train("names.tsv", out="m", resume=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack, cast, get_type_hints
 
 from elman import tasks
 from elman.callbacks import Callbacks
+from elman.data.columns import NOTHING
 from elman.data.files import expanded
 from elman.data.form import AS_TOLD, Form
 from elman.data.source import items_of
 from elman.data.splits import Split
 from elman.data.typed import is_table
-from elman.errors import BundleError, ConfigError
+from elman.errors import BundleError, ConfigError, DataError
 from elman.keywords import DataOptions, TrainOptions
 from elman.training import bundle, machine
 from elman.training.checkpoint import is_unfinished, training_folder
@@ -160,13 +162,28 @@ def _reserved(out: Path | None, *, force: bool, resume: bool) -> Iterator[None]:
         yield
         return
     with locked(out):
-        bundle.check_destination(out, force=may_replace(out, force=force, resume=resume))
-        if is_unfinished(out) and not (force or resume):
-            raise ConfigError(
-                f"a stopped run stands in {training_folder(out)}; add --resume to go on with it, "
-                "--force to begin anew, or choose another --out"
-            )
+        replaces = may_replace(out, force=force, resume=resume)
+        if is_unfinished(out) and not force:
+            _refuse_to_lose(out, resume=resume)
+        bundle.check_destination(out, force=replaces)
         yield
+
+
+def _refuse_to_lose(out: Path, *, resume: bool) -> None:
+    """Refuse to begin anew where a run was stopped, or to replace a model that is not that run's.
+
+    Raises:
+        ConfigError: with what to add.
+    """
+    other = bundle.is_bundle(out) and not may_replace(out, force=False, resume=True)
+    if resume and not other:
+        return
+    go_on = "--force --resume" if other else "--resume"
+    beside = f", which will replace the model at {out}" if other else ""
+    raise ConfigError(
+        f"a stopped run stands in {training_folder(out)}{beside}; add {go_on} to go on with it, "
+        "--force alone to begin anew, or choose another --out"
+    )
 
 
 def load(path: str | Path, *, backend: str = "auto", device: Device = "cpu") -> Model:
@@ -213,8 +230,9 @@ def evaluate(
         return evaluate(model.model, data, **options)
     if isinstance(model, str | Path):
         task, predictor = task_of(model), None
+        trained = recorded(task, model)
     elif isinstance(getattr(model, "task", None), str):
-        task, predictor = tasks.find(model.task), model
+        task, predictor, trained = tasks.find(model.task), model, Recorded()
     else:
         raise ConfigError(
             f"model is {model!r:.80}; give a model, what elman.train returned, or a folder"
@@ -223,7 +241,7 @@ def evaluate(
     columns, reading, others = sorted_out(task, options)
     if others:
         raise _unknown(next(iter(others)), [*task.columns, *reading.__struct_fields__])
-    examples = read_all(task, data, columns, reading.form())
+    examples = read_all(task, data, columns, reading.form(), trained)
     judged = (predictor or load(cast("str | Path", model))).evaluate(examples)
     return cast("Scores", judged)
 
@@ -243,10 +261,46 @@ def task_of(path: str | Path) -> Task:
     return tasks.find(name)
 
 
-def columns_of(task: Task, path: str | Path) -> dict[str, str]:
-    """Return the columns that a model was trained on, where they were given."""
+@dataclass(frozen=True)
+class Recorded:
+    """How the data of a model's training were read, as far as it was said."""
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    header: bool | None = None
+
+
+def recorded(task: Task, path: str | Path) -> Recorded:
+    """Return how the data of a saved model's training were read."""
     options = bundle.train_options(Path(expanded(path)))
-    return {name: str(options[name]) for name in task.columns if name in options}
+    columns = {name: str(options[name]) for name in task.columns if name in options}
+    return Recorded(columns, options.get("header"))
+
+
+def read_as_trained(
+    read: Callable[..., Any],
+    data: Any,
+    columns: Mapping[str, str | None],
+    form: Form,
+    trained: Recorded,
+) -> Any:
+    """Read a file with a task's ``read`` or ``read_inputs`` as the training data were.
+
+    Its columns are looked for by the names that were given then; where none is found and numbers
+    were given, by these.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return read(data, form=form, likely=trained.columns, **columns)
+    except DataError:
+        numbers = {name: one for name, one in trained.columns.items() if one.isdecimal()}
+        if columns or not numbers or str(data) == "-":  # which cannot be read twice
+            raise
+        header = trained.header if form.header is None else form.header
+        with suppress(DataError):  # the first refusal says more
+            return read(data, form=replace(form, header=header), likely=NOTHING, **numbers)
+        raise
 
 
 def check_paths(**paths: Any) -> None:
@@ -277,13 +331,20 @@ def check_data(**parts: Any) -> None:
                 )
 
 
-def read_all(task: Task, data: Any, columns: Mapping[str, str | None], form: Form = AS_TOLD) -> Any:
+def read_all(
+    task: Task,
+    data: Any,
+    columns: Mapping[str, str | None],
+    form: Form = AS_TOLD,
+    trained: Recorded | None = None,
+) -> Any:
     """Read the examples of all files that ``data`` names.
 
     Raises:
         DataError: one cannot be read.
     """
-    parts = [task.read(item, form=form, **columns) for item in items_of(data)]
+    like = trained or Recorded()
+    parts = [read_as_trained(task.read, one, columns, form, like) for one in items_of(data)]
     return parts[0] if len(parts) == 1 else task.join(parts)
 
 

@@ -67,7 +67,7 @@ def claims(data):
     return isinstance(data, str | Path) and Path(data).suffix == ".toy"
 
 
-def read(data, *, form=AS_TOLD):
+def read(data, *, form=AS_TOLD, likely=None):
     lines = read_bytes(data).decode().split()
     if not lines:
         raise DataError(f"{data} is empty; give lines of text")

@@ -70,7 +70,8 @@ def _evaluate(
     if out is not None:
         output.check_place(out, "--out", overwrite=force, sources=map(str, items_of(data)))
     columns, reading, _ = api.sorted_out(task, given)
-    examples = api.read_all(task, data, columns, reading.form())
+    trained = api.recorded(task, model)
+    examples = api.read_all(task, data, columns, reading.form(), trained)
     predictor = api.load(model, device=device)
     scores = predictor.evaluate(examples)
     if json:

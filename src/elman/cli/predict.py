@@ -188,8 +188,8 @@ def _read_all(
     task: Task, model: Path, files: Sequence[str], form: Form, columns: Mapping[str, str | None]
 ) -> list[Inputs]:
     """Read files, and say on stderr what there is to say of them."""
-    likely = api.columns_of(task, model)
-    found = [task.read_inputs(file, form=form, likely=likely, **columns) for file in files]
+    trained = api.recorded(task, model)
+    found = [api.read_as_trained(task.read_inputs, file, columns, form, trained) for file in files]
     for inputs, file in zip(found, files, strict=True):
         _say(f"{inputs.facts.source}: {answers.read_line(inputs, tasks.pages(task).NOUN)}")
         for note in inputs.notes:

@@ -52,7 +52,8 @@ class Role:
         """Return the role with one more name, which goes before the others."""
         if name is None or name.isdecimal():
             return self
-        return replace(self, names=(name.strip().casefold(), *self.names))
+        first = name.strip().casefold()
+        return replace(self, names=(first, *(one for one in self.names if one != first)))
 
 
 NOTHING: Mapping[str, str] = MappingProxyType({})

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from elman.data.form import Facts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Examples:
     """Texts with one label each, in the order of their file.
 
@@ -38,6 +38,9 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} texts of {len(set(self.labels)):,} classes of {self.source}>"
 
     def digest(self) -> str:
         """Return a hash of all texts and labels in their order."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from elman.data import folders, lines, tables, typed
-from elman.data.columns import LABEL, TEXT, Role, Wanted, recognise
+from elman.data.columns import LABEL, NOTHING, TEXT, Role, Wanted, recognise
 from elman.data.encoding import PARQUET_MAGIC, to_utf8, unpack
 from elman.data.examples import Examples, Inputs
 from elman.data.files import STDIN, check_readable, name_of, read_bytes
@@ -33,13 +33,20 @@ _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 _TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet", *_JSON_SUFFIXES)
 
 
-def read_examples(data: Any, *, form: Form = AS_TOLD, **columns: str | None) -> Examples:
+def read_examples(
+    data: Any,
+    *,
+    form: Form = AS_TOLD,
+    likely: Mapping[str, str] = NOTHING,
+    **columns: str | None,
+) -> Examples:
     """Read labelled texts from a file, a folder, standard input (``-``) or a table in memory.
 
     Args:
         data: The file or folder, whose kind is told from its content and its name; or what
             ``typed.read_object`` takes.
         form: What the user said about the file.
+        likely: Columns to look for first, by the same names.
         **columns: ``text`` and ``label``: the column, by name or by number from 1; found by name
             when left out.
 
@@ -52,7 +59,8 @@ def read_examples(data: Any, *, form: Form = AS_TOLD, **columns: str | None) -> 
         DataError: The file is missing, unreadable, or not what it was given for; the message names
             file, line and what to do.
     """
-    wanted = Wanted.of((TEXT, LABEL), columns)
+    roles = (TEXT.preferring(likely.get("text")), LABEL.preferring(likely.get("label")))
+    wanted = Wanted.of(roles, columns)
     if typed.is_table(data):
         raw = typed.read_object(data, wanted)
         return _labelled(raw, raw.facts.source, form)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from elman.data.columns import NOTHING
 from elman.data.datasets import DATASETS, Dataset, load_dataset
 from elman.data.examples import Examples
 from elman.data.files import expanded
@@ -51,12 +52,19 @@ def builtin(data: Any) -> Dataset | None:
     return None
 
 
-def read_data(data: Any, *, form: Form = AS_TOLD, **columns: str | None) -> Examples:
+def read_data(
+    data: Any,
+    *,
+    form: Form = AS_TOLD,
+    likely: Mapping[str, str] = NOTHING,
+    **columns: str | None,
+) -> Examples:
     """Read labelled texts; a file of that name goes before a built-in data set.
 
     Args:
         data: a file, a folder, ``-``, a name in ``DATASETS``, or a table in memory.
         form: what is said about the form of a file.
+        likely: columns to look for first, by the same names.
         **columns: ``text`` and ``label``: the columns, by name or by number from 1.
 
     Raises:
@@ -65,4 +73,4 @@ def read_data(data: Any, *, form: Form = AS_TOLD, **columns: str | None) -> Exam
     dataset = builtin(data)
     if dataset is not None:
         return load_dataset(dataset.name)
-    return read_examples(data, form=form, **columns)
+    return read_examples(data, form=form, likely=likely, **columns)

@@ -265,8 +265,12 @@ class Task(Protocol):
     def claims(self, data: Any) -> bool:
         """Whether a file is plainly this task's, by its name or beginning."""
 
-    def read(self, data: Any, *, form: Form, **columns: str | None) -> Any:
+    def read(
+        self, data: Any, *, form: Form, likely: Mapping[str, str], **columns: str | None
+    ) -> Any:
         """Read examples from a file, a folder, ``-``, a built-in data set or a table in memory.
+
+        ``likely`` are columns to be looked for first, as those of a model's training data are.
 
         Raises:
             DataError: it is not what it was given for.

@@ -52,13 +52,19 @@ def claims(data: Any) -> bool:
     return False
 
 
-def read(data: Any, *, form: Form = AS_TOLD, **columns: str | None) -> Examples:
+def read(
+    data: Any,
+    *,
+    form: Form = AS_TOLD,
+    likely: Mapping[str, str] = NOTHING,
+    **columns: str | None,
+) -> Examples:
     """Read labelled texts of one file, data set or table.
 
     Raises:
         DataError: as ``elman.data.source.read_data``.
     """
-    return read_data(data, form=form, **columns)
+    return read_data(data, form=form, likely=likely, **columns)
 
 
 def join(parts: Sequence[Examples]) -> Examples:
