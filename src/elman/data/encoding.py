@@ -53,6 +53,7 @@ _FOREIGN = (
     (b"<?xml", "an XML document; save it as CSV first"),
 )
 _CHUNK = 1 << 20
+_TRIED = 500  # lines that are not UTF-8, to tell whether such lines are UTF-8 cut short
 # Tab, newline, vertical tab, form feed, return and escape stand in real text.
 _TEXT_CONTROLS = bytes([9, 10, 11, 12, 13, 27])
 # A tiny gzip file can unpack to more than any memory.
@@ -267,8 +268,8 @@ def _from_8_bit(data: bytes, source: str) -> Decoded:
     if not broken:
         return Decoded(b"".join(lines), UTF8, note)
     # A short word of another encoding may happen to be UTF-8; many letters never are.
-    foreign = [len(line) - len(line.decode("ascii", "ignore")) for line in lines]
-    valid = [high for high, line in zip(foreign, lines, strict=True) if high and _is_utf8(line)]
+    foreign = (lines[i] for i in sorted({*range(len(lines))} - {*broken}))
+    valid = [len(x) - len(x.decode("ascii", "ignore")) for x in foreign if not x.isascii()]
     whole = not valid or (max(valid) < FEW and len(broken) > 2 * len(valid))
     encoding = guess(lines[i] for i in broken)
     if encoding is None:
@@ -305,8 +306,10 @@ def _without_damage(lines: list[bytes]) -> tuple[list[int], str]:
     Returns:
         Which lines are not UTF-8 at all, and what there is to say of those that were mended.
     """
-    broken = [i for i, line in enumerate(lines) if not _is_utf8(line)]
-    damaged = [i for i in broken if is_damaged(lines[i])]
+    broken = [i for i, line in enumerate(lines) if not _is_utf8_line(line)]
+    damaged = [i for i in broken[:_TRIED] if is_damaged(lines[i])]
+    if damaged:  # else all is of another encoding
+        damaged += [i for i in broken[_TRIED:] if is_damaged(lines[i])]
     for i in damaged:
         lines[i] = lines[i].decode(errors="replace").encode()
     if not damaged:
@@ -314,6 +317,14 @@ def _without_damage(lines: list[bytes]) -> tuple[list[int], str]:
     count = "1 line has" if len(damaged) == 1 else f"{len(damaged):,} lines have"
     note = f"{count} broken UTF-8 (line {damaged[0] + 1}); the broken signs are read as U+FFFD"
     return sorted({*broken} - {*damaged}), note
+
+
+def _is_utf8_line(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def is_damaged(line: bytes) -> bool:

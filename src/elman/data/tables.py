@@ -25,7 +25,7 @@ from elman.errors import DataError
 if TYPE_CHECKING:
     import polars as pl
 
-_SAMPLE = 20_000  # rows that tell whether there is a header
+_SAMPLE = 10_000  # rows that tell whether there is a header
 _SAMPLED = 1 << 22  # bytes in which they are
 _Cell = str | None
 _NULL = r"\N"  # what databases write for a missing value

@@ -196,7 +196,12 @@ def _from_objects(
     columns_in_use = list(cells.items())
     for number, row in _all(first, rows):
         try:
-            values = [_field(row, name, name in lists) for name, _ in columns_in_use]
+            values = [
+                value
+                if type(value := row.get(name)) is str and value.isascii()  # as most are
+                else _field(row, name, name in lists)
+                for name, _ in columns_in_use
+            ]
         except DataError as error:
             if not form.skips:
                 raise DataError(f"{source} {noun} {number}{error}{SKIP_HINT}") from error
