@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from elman.data import folders, lines, tables, typed
+from elman.data import folders, lines, objects, tables, typed
 from elman.data.columns import LABEL, NOTHING, TEXT, Role, Wanted, recognise
 from elman.data.encoding import PARQUET_MAGIC, to_utf8, unpack
 from elman.data.examples import Examples, Inputs
@@ -155,7 +155,7 @@ def _read_text(
         raise DataError(f"{source} holds no JSON objects; name a table after what it is, as .csv")
     labelled = {role.name for role in wanted.roles} <= {TEXT.name, LABEL.name}
     if form.delimiter is None and (suffix in _JSON_SUFFIXES or _starts_as_json(data)):
-        raw = typed.read_json(data, wanted, source, form)
+        raw = objects.read_json(data, wanted, source, form)
     elif labelled and form.delimiter is None and lines.is_fasttext(data):
         raw = lines.read_fasttext(data, wanted, source, form)
     elif form.delimiter in (None, " ") and _names_by_r(data):
