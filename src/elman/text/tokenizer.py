@@ -258,10 +258,15 @@ class WordTokenizer:
         return cls(inner, max_length=saved.max_length)
 
 
-def words(text: str) -> list[str]:
-    """Return the entries of the words and signs of ``text``, in order, as a vocabulary has them."""
+def words(text: str, *, case: bool = False) -> list[str]:
+    """Return the entries of the words and signs of ``text``, in order, as a vocabulary has them.
+
+    Args:
+        text: any text.
+        case: keep capital letters, which a vocabulary does not have.
+    """
     [text] = without_surrogates([text])
-    return _entries(text)
+    return _entries(text, case=case)
 
 
 def choose_level(texts: Sequence[str]) -> Level:
@@ -390,8 +395,8 @@ def _word_tokenizer(vocabulary: Vocabulary) -> Any:
     return inner
 
 
-def _entries(text: str) -> list[str]:
-    normal, pieces = _splitter()
+def _entries(text: str, *, case: bool = False) -> list[str]:
+    normal, pieces = _splitter(case)
     return [piece for piece, _ in pieces(normal(text))]
 
 
@@ -409,6 +414,11 @@ def _whole(text: str, end: int, limit: int) -> int:
 
 
 @cache
-def _splitter() -> tuple[Any, Any]:
+def _splitter(case: bool) -> tuple[Any, Any]:
     inner = _word_tokenizer(Vocabulary.from_counts({}))
-    return inner.normalizer.normalize_str, inner.pre_tokenizer.pre_tokenize_str
+    normal = inner.normalizer
+    if case:
+        from tokenizers import normalizers
+
+        normal = normalizers.Sequence([normal[1], normal[2]])  # all but Lowercase
+    return normal.normalize_str, inner.pre_tokenizer.pre_tokenize_str
