@@ -639,6 +639,16 @@ def test_bad_requests(corpus, call, here, argv, said):
     assert said in err
 
 
+def test_the_docs_have_the_table_of_options():
+    from pathlib import Path
+
+    from elman.training.embed import EmbedOptions
+    from elman.training.options import table
+
+    page = Path(__file__).parent.parent / "docs" / "vectors.md"
+    assert table(EmbedOptions) in page.read_text(encoding="utf-8"), table(EmbedOptions)
+
+
 def test_a_misspelt_option_is_answered_with_the_nearest(corpus):
     with pytest.raises(ConfigError, match="no option windw; did you mean window"):
         elman.embed(corpus, windw=3)

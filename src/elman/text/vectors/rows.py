@@ -394,23 +394,39 @@ def read_binary(handle: BinaryIO, source: str, wanted: Wanted | None, limit: int
     """
     count, size = header_of(handle.readline(100)) or (0, 0)
     check_size(size, source)
-    rows = islice(_binary_rows(handle, source, count, size), limit)
+    rows = enumerate(islice(_binary_rows(handle, source, count, size), limit), start=1)
     if wanted is None:
-        return _all_binary(rows, size)
-    for word, numbers in rows:
+        return _all_binary(rows, source, size)
+    for number, (word, numbers) in rows:
         text = _decoded(word)
         places = wanted.places(text)
         if places:
-            wanted.take(text, places, np.frombuffer(numbers, dtype="<f4").astype(np.float32))
+            wanted.take(text, places, _floats([numbers], source, number)[0])
     return wanted.table(size)
 
 
-def _all_binary(rows: Iterator[tuple[bytes, bytes]], size: int) -> Table:
+def _all_binary(rows: Iterator[tuple[int, tuple[bytes, bytes]]], source: str, size: int) -> Table:
     found = _All(size)
     while chunk := list(islice(rows, _PARSED)):
-        numbers = np.frombuffer(b"".join(row for _, row in chunk), dtype="<f4")
-        found.add([_decoded(word) for word, _ in chunk], numbers.reshape(-1, size))
+        numbers = _floats([row for _, (_, row) in chunk], source, chunk[0][0])
+        found.add([_decoded(word) for _, (word, _) in chunk], numbers)
     return found.table()
+
+
+def _floats(rows: Sequence[bytes], source: str, number: int) -> Rows:
+    """Return the numbers of rows, (rows, D), of which the first is the ``number``-th.
+
+    Raises:
+        DataError: one is not finite.
+    """
+    found = np.frombuffer(b"".join(rows), dtype="<f4").reshape(len(rows), -1)
+    odd = np.flatnonzero(~np.isfinite(found).all(axis=1))
+    if len(odd):
+        raise DataError(
+            f"{source} row {number + int(odd[0]):,} has a number that is not finite; the file is "
+            "damaged or no word2vec file: copy or download it again"
+        )
+    return found.astype(np.float32)
 
 
 def _binary_rows(
@@ -431,10 +447,5 @@ def _binary_rows(
             if blank > _LONGEST_WORD or (blank < 0 and len(buffer) > _LONGEST_WORD):
                 raise DataError(f"{source} row {number:,} has no word; check what the file is")
         row = buffer[blank + 1 : blank + 1 + width]
-        if not np.isfinite(np.frombuffer(row, dtype="<f4")).all():
-            raise DataError(
-                f"{source} row {number:,} has a number that is not finite; the file is damaged or "
-                "no word2vec file: copy or download it again"
-            )
         yield buffer[position:blank].lstrip(b"\r\n"), row
         position = blank + 1 + width
