@@ -11,7 +11,9 @@ from typing import Any, BinaryIO
 
 from elman.errors import DataError
 from elman.text.vectors import fasttext, folder
-from elman.text.vectors.rows import Table, Wanted, header_of, is_row, read_binary, read_text
+from elman.text.vectors.binary import read_binary
+from elman.text.vectors.lines import is_row, read_text
+from elman.text.vectors.rows import Table, Wanted, header_of
 
 FORMATS = "word2vec (text or binary), GloVe, fastText (.vec or .bin), or a folder of `elman embed`"
 _GZIP = b"\x1f\x8b"
