@@ -59,7 +59,7 @@ class ToyLearner:
             backend=options.backend,
         )
 
-    def batches(self, rng):
+    def batches(self, rng, epoch):
         order = rng.permutation(len(self.split.train))
         return np.split(order, range(self.options.batch_size, len(order), self.options.batch_size))
 

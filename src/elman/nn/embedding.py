@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
@@ -38,3 +39,38 @@ class PairEmbedding(nn.Module):
         pairs = before.long() * self.vocab_size + tokens.data
         vectors: Tensor = self.table(pairs % self.table.num_embeddings)
         return vectors
+
+
+class Standing:
+    """Rows of an embedding that stand still in training while ``held``.
+
+    The whole table is exempt from weight decay, which would else shrink these rows.
+
+    Args:
+        embedding: whose rows they are.
+        ids: (rows,) which.
+    """
+
+    def __init__(self, embedding: nn.Embedding, ids: Tensor):
+        self.held = True
+        self._moves = torch.ones(embedding.num_embeddings, 1)
+        self._moves[ids] = 0
+        vars(embedding.weight)["decays"] = False
+        embedding.weight.register_hook(self._without_rows)  # type: ignore[no-untyped-call]
+
+    def _without_rows(self, gradient: Tensor) -> Tensor:
+        return gradient * self._moves.to(gradient.device) if self.held else gradient
+
+
+def start_from(embedding: nn.Embedding, ids: Tensor, vectors: Tensor) -> None:
+    """Start some rows from vectors learnt elsewhere, scaled to be as large as the others.
+
+    Args:
+        embedding: of V rows, as it was made.
+        ids: (rows,) which.
+        vectors: (rows, I).
+    """
+    spread = vectors.square().mean().sqrt().clamp_min(1e-12)
+    with torch.no_grad():
+        own = embedding.weight.square().mean().sqrt()
+        embedding.weight[ids] = (vectors * (own / spread)).to(embedding.weight)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -204,11 +204,14 @@ class WordTokenizer:
         min_count: int = 2,
         max_length: int = MAX_LENGTH["words"],
         max_size: int = MAX_WORDS,
+        known: Iterable[str] = (),
     ) -> WordTokenizer:
-        """Make the vocabulary of the words seen at least ``min_count`` times."""
+        """Make the vocabulary of the words seen at least ``min_count`` times, and of ``known``."""
         counts: Counter[str] = Counter()
         for text in without_surrogates(texts):
             counts.update(_entries(text)[:max_length])
+        for word in known:
+            counts[word] = max(counts[word], min_count)
         vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
         return cls(_word_tokenizer(vocabulary), max_length=max_length)
 
@@ -216,6 +219,12 @@ class WordTokenizer:
     def vocab_size(self) -> int:
         """Number of ids, the two special ones included."""
         return int(self._tokenizer.get_vocab_size())
+
+    @property
+    def entries(self) -> list[str]:
+        """The entries of the vocabulary in the order of their ids, the two special ones first."""
+        ids: dict[str, int] = self._tokenizer.get_vocab()
+        return sorted(ids, key=ids.__getitem__)
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Return the token ids of ``texts``; those over ``max_length`` lose their end."""
@@ -289,6 +298,7 @@ def fit_tokenizer(
     level: Level,
     min_count: int | None = None,
     max_length: int | None = None,
+    known: Iterable[str] = (),
 ) -> Tokenizer:
     """Make a tokenizer of the given level from the training texts.
 
@@ -298,6 +308,7 @@ def fit_tokenizer(
         min_count: tokens seen less often share the unknown entry; 2 when not given, so that the
             unknown entry is itself trained on the rare ones.
         max_length: longer texts are truncated; 512 characters or 256 words when not given.
+        known: words that enter the vocabulary however seldom the texts have them.
 
     Raises:
         ConfigError: a number under 1.
@@ -305,8 +316,10 @@ def fit_tokenizer(
     for name, value in (("min_count", min_count), ("max_length", max_length)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}; it must be 1 or more")
-    kind = CharacterTokenizer if level == "characters" else WordTokenizer
-    return kind.fit(texts, min_count=min_count or 2, max_length=max_length or MAX_LENGTH[level])
+    sizes = {"min_count": min_count or 2, "max_length": max_length or MAX_LENGTH[level]}
+    if level == "characters":
+        return CharacterTokenizer.fit(texts, **sizes)
+    return WordTokenizer.fit(texts, **sizes, known=known)
 
 
 def load_tokenizer(data: bytes, *, source: str = "tokenizer.json") -> Tokenizer:

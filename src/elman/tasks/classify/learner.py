@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,10 +18,12 @@ from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
+from elman.nn.embedding import Standing
+from elman.tasks.classify import pretrained
 from elman.tasks.classify.metrics import quick_scores, true_class_score
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyOptions, settle
-from elman.text.tokenizer import Encoded, Tokenizer, choose_level, fit_tokenizer
+from elman.text.tokenizer import Encoded, Tokenizer, WordTokenizer, choose_level, fit_tokenizer
 from elman.training.task import Loss, Scores
 
 Rows = NDArray[np.int64]
@@ -63,6 +66,8 @@ class ClassifierLearner:
         train: Corpus,
         valid: Corpus,
         notes: Sequence[str] = (),
+        standing: Standing | None = None,
+        standing_epochs: int = 0,
     ):
         self.model = model
         self.options = options
@@ -77,13 +82,16 @@ class ClassifierLearner:
         work = float(lengths.mean()) * options.batch_size * options.hidden_size
         self.schedule = options.schedule(unit="texts", batch_work=work)
         self._offsets = offsets_of(lengths)
+        self._standing, self._standing_epochs = standing, standing_epochs
         sizes = np.bincount(train.targets, minlength=len(classes))
         self.prior = (sizes / sizes.sum()).astype(np.float32)
         self._class_weights = class_weights(sizes) if options.balance else None
         self._adjustment = logit_adjustment(sizes, options.logit_adjustment)
 
-    def batches(self, rng: np.random.Generator) -> Sequence[Rows]:
+    def batches(self, rng: np.random.Generator, epoch: int) -> Sequence[Rows]:
         """Return the rows of each batch of an epoch."""
+        if self._standing is not None:
+            self._standing.held = epoch <= self._standing_epochs
         assert self.options.batch_size is not None
         return shuffled_batches(self.train.encoded.lengths, self.options.batch_size, rng)
 
@@ -133,23 +141,38 @@ def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearn
     classes = sorted(set(train.labels))
     level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
     settled = settle(options, level=level, count=len(train))
+    start = pretrained.find(split, options, level=level, size=settled.embedding_size or 1)
+    if start is not None:
+        settled = msgspec.structs.replace(settled, embedding_size=start.vectors.size)
     tokenizer = fit_tokenizer(
-        train.texts, level=level, min_count=settled.min_count, max_length=settled.max_length
+        train.texts,
+        level=level,
+        min_count=settled.min_count,
+        max_length=settled.max_length,
+        known=() if start is None else start.vectors.words,
     )
     encoded, encoded_valid = tokenizer.encode(train.texts), tokenizer.encode(valid.texts)
     corpus = make_corpus(encoded, train.labels, classes)
     if not len(corpus.targets):
         raise DataError(f"{train.source}: no training text holds a single token; nothing to learn")
+    model = make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes))
+    standing, notes = None, []
+    if start is not None:
+        assert isinstance(tokenizer, WordTokenizer)
+        standing, notes = start.put(model.embedding, tokenizer.entries), list(start.notes)
     return ClassifierLearner(
-        make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes)),
+        model,
         settled,
         tokenizer=tokenizer,
         classes=classes,
         train=corpus,
         valid=make_corpus(encoded_valid, valid.labels, classes),
-        notes=_notes(
-            split, settled, tokenizer, corpus, encoded.truncated + encoded_valid.truncated
-        ),
+        notes=[
+            *_notes(split, settled, tokenizer, corpus, encoded.truncated + encoded_valid.truncated),
+            *notes,
+        ],
+        standing=standing,
+        standing_epochs=0 if start is None else start.frozen_epochs(settled.epochs or 1),
     )
 
 

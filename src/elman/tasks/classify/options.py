@@ -11,9 +11,11 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import msgspec
 
+from elman.errors import ConfigError
 from elman.text.tokenizer import MAX_LENGTH, Level
 from elman.training.options import Option, Options, TextOptions
 
+VectorsMode = Literal["tuned", "frozen", "warm"]
 Pooling = Literal["last", "max", "mean", "attention"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
 
@@ -22,10 +24,12 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
     """The options of a run. ``None`` means: settled from the data by ``settle``."""
 
     rules: ClassVar[Mapping[str, str]] = {
+        "vectors": "none",
+        "unlabelled": "none",
         "min_count": "2",
         "max_length": "512 characters or 256 words",
         "token_dropout": "3,000 / number of texts, from 0.05 to 0.2",
-        "embedding_size": "64 by character, 128 by word",
+        "embedding_size": "64 by character, 128 by word; with --vectors that of the file",
         "hidden_size": "112 by character, 128 by word",
         "pooling": "last by character, max by word",
         "pairs": "2,039 by character, 0 by word",
@@ -37,6 +41,27 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "learning_rate": "0.008 by character, 0.002 by word, times the root of --batch-size / 128",
     }
 
+    vectors: Annotated[
+        str | None,
+        Option(
+            "Word vectors to start from: a file, or a folder of elman embed.",
+            panel="text",
+            path=True,
+        ),
+    ] = None
+    vectors_mode: Annotated[
+        VectorsMode,
+        Option(
+            "Whether they are trained on, stand still, or stand still in a quarter of the epochs.",
+            panel="text",
+        ),
+    ] = "tuned"
+    unlabelled: Annotated[
+        str | None,
+        Option(
+            "Texts without labels of which word vectors are learnt first.", panel="text", path=True
+        ),
+    ] = None
     bidirectional: Annotated[
         bool, Option("Read each text in both directions.", panel="network")
     ] = True
@@ -58,6 +83,19 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         float, Option("How much training leans against the class sizes.", ge=0, le=1)
     ] = 0.2
     balance: Annotated[bool, Option("Weigh classes by the inverse of their size.")] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.vectors and self.unlabelled:
+            raise ConfigError(
+                "vectors and unlabelled both say which vectors to start from; leave one of the two "
+                "out (elman embed makes vectors of several files)"
+            )
+        if self.vectors_mode != "tuned" and not (self.vectors or self.unlabelled):
+            raise ConfigError(
+                f"vectors_mode is {self.vectors_mode} and there are no vectors; add vectors or "
+                "unlabelled"
+            )
 
 
 class ClassifyAnswers(Options, frozen=True, kw_only=True):
