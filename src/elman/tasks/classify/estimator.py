@@ -36,6 +36,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     Args:
         cell: a cell of the zoo by name, ``file.py:name``, or a traced cell.
         tokens: ``"characters"``, ``"words"`` or ``"auto"``.
+        vectors: file or folder of word vectors to start from.
+        vectors_mode: ``"tuned"``, ``"frozen"``, or ``"warm"``, frozen in the first epochs.
+        unlabelled: file of texts without labels of which word vectors are learnt first.
         validation_fraction: share of the training texts that early stopping looks at.
         random_state: seed; None is 0, as everywhere in Elman.
         min_count, max_length, embedding_size, hidden_size, num_layers, model, linear,
@@ -55,6 +58,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         cell: str | Cell = "lstm",
         *,
         tokens: str = "auto",
+        vectors: str | None = None,
+        vectors_mode: str = "tuned",
+        unlabelled: str | None = None,
         min_count: int | None = None,
         max_length: int | None = None,
         embedding_size: int | None = None,
@@ -86,6 +92,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     ):
         self.cell = cell
         self.tokens = tokens
+        self.vectors = vectors
+        self.vectors_mode = vectors_mode
+        self.unlabelled = unlabelled
         self.min_count = min_count
         self.max_length = max_length
         self.embedding_size = embedding_size
