@@ -249,3 +249,11 @@ def test_the_linear_models_beside_it_need_no_vectors():
     trained = train(linear="on", epochs=1)
     assert len(trained.model.module.linear) > 0
     assert {"n-grams + logistic"} <= {one.name for one in trained.report.baselines}
+
+
+def test_the_estimator_takes_them_too():
+    made = elman.TextClassifier(
+        tokens="words", vectors="vectors.txt", vectors_mode="frozen", hidden_size=4, epochs=2
+    )
+    made.fit(TEXTS, LABELS)
+    assert made.model_.module.networks[0].config.embedding_size == SIZE
