@@ -100,6 +100,7 @@ def elman_epoch(corpus: Corpus, backend: str) -> Callable[[], None]:
         hidden_size=HIDDEN,
         bidirectional=False,
         dropout=DROPOUT,
+        embedding_dropout=DROPOUT / 2,
     )
     options = ClassifyOptions(
         batch_size=BATCH,
