@@ -17,6 +17,7 @@ from elman import api, tasks
 from elman.cell import cell, tanh
 from elman.cli import screen as screens
 from elman.cli.app import run
+from elman.data import output
 from elman.errors import BundleError, ConfigError, DataError
 from elman.training import bundle
 from elman.training import run as engine
@@ -260,9 +261,15 @@ def test_answers_to_the_test_part_are_written_where_it_is_asked_for(task, data, 
     assert code == 0
     assert out.splitlines()[-1] == "Answers: rows.jsonl"
     rows = [json.loads(line) for line in Path("rows.jsonl").read_text("utf-8").splitlines()]
-    assert rows == [*elman.load("model").predictions(api.read_split(task, data, {}).test)]
-    # In the model's folder, which may be given to others, they are not.
-    assert not any("rows" in path.name for path in Path("model").iterdir())
+    test = api.read_split(task, data, {}).test
+    assert rows == [*elman.load("model").predictions(test)]
+    # The model's folder has them too, as `evaluate --out` writes them.
+    with Path("model/test-predictions.csv").open(encoding="utf-8", newline="") as file:
+        as_text = [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+        assert [*csv.DictReader(file)] == as_text
+    assert "`test-predictions.csv`" in Path("model/README.md").read_text(encoding="utf-8")
+    output.write_rows(Path("again.csv"), elman.load("model").predictions(test))
+    assert Path("again.csv").read_bytes() == Path("model/test-predictions.csv").read_bytes()
     before = Path("model/metrics.json").read_bytes()
     code, out, err = call(*argv, "--force", "--predictions", data)
     assert (code, out, err.count("\n")) == (2, "", 1)

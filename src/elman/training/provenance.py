@@ -23,6 +23,9 @@ _SECTION = """
 By Elman {elman}, torch {torch}, Python {python}. Of `{data}` {counts}; SHA-256 of all examples in
 their parts: `{digest}`. {epochs}
 
+`test-predictions.csv` has each example of the test part with the answer to it: take that file out
+before the model goes to someone who must not read the examples.
+
 {notes}
 To repeat it, {how}: `elman train {data_given}--config train.toml --out again`. `train.toml` is
 

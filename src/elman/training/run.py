@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
+from elman.data import output
 from elman.data.splits import Split
 from elman.errors import BundleError, TrainingError, is_out_of_memory, signal_of
 from elman.text.summary import Summary, Table
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 
 METRICS = "metrics.json"
+PREDICTIONS = "test-predictions.csv"
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,6 +216,7 @@ def run(
     if out is not None and checkpoint is not None:
         settled = provenance.shareable(learner.options)
         files = _files(task, split, learner, fitted, report, settled, request or {}, name=out.name)
+        files[PREDICTIONS] = output.as_csv(predictor.predictions(split.test))
         replace = may_replace(out, force=force, resume=resume)
         try:
             bundle.save(out, predictor, training=settled, files=files, force=replace)

@@ -219,9 +219,11 @@ class TextClassifierModel:
         A text of length 0 is not judged and so has no answer.
 
         Raises:
+            DataError: no label is among the classes.
             InputError: as ``evaluate``.
         """
         _check_labelled(examples)
+        refuse_unknown(examples, self.classes)
         encoded = self.tokenizer.encode(examples.texts)
         probabilities = self.probabilities(encoded)
         best = probabilities.argmax(axis=1)
@@ -232,6 +234,7 @@ class TextClassifierModel:
                 "label": label,
                 "predicted": self.classes[best[i]] if judged else None,
                 "probability": round(float(probabilities[i, best[i]]), 6) if judged else None,
+                "correct": self.classes[best[i]] == label if judged else None,
             }
 
     def parts(self) -> tuple[ModelConfig, dict[str, bytes]]:
