@@ -226,24 +226,52 @@ def evaluate(
     Raises:
         BundleError, ConfigError, DataError: the request cannot work.
     """
+    given = model_given(model)
+    examples = read_labelled(given, data, options)
+    return cast("Scores", given.load("cpu").evaluate(examples))
+
+
+@dataclass(frozen=True)
+class GivenModel:
+    """A model that someone names: its task is known, its weights need not be read yet."""
+
+    task: Task
+    load: Callable[[Device], Predictor]
+    """Reads it where it is a folder."""
+    trained: Recorded
+
+
+def model_given(model: Any) -> GivenModel:
+    """Return what is known of a model, of what ``train`` returned, or of a folder.
+
+    Raises:
+        BundleError: there is no model in the folder.
+        ConfigError: it is something else.
+    """
     if isinstance(model, Trained):
-        return evaluate(model.model, data, **options)
+        model = model.model
     if isinstance(model, str | Path):
-        task, predictor = task_of(model), None
-        trained = recorded(task, model)
-    elif isinstance(getattr(model, "task", None), str):
-        task, predictor, trained = tasks.find(model.task), model, Recorded()
-    else:
-        raise ConfigError(
-            f"model is {model!r:.80}; give a model, what elman.train returned, or a folder"
-        )
+        task, place = task_of(model), model
+        return GivenModel(task, lambda device: load(place, device=device), recorded(task, place))
+    if isinstance(getattr(model, "task", None), str):
+        return GivenModel(tasks.find(model.task), lambda _: cast(Predictor, model), Recorded())
+    raise ConfigError(
+        f"model is {model!r:.80}; give a model, what elman.train returned, or a folder"
+    )
+
+
+def read_labelled(model: GivenModel, data: Any, options: Mapping[str, Any]) -> Any:
+    """Read labelled examples for a model, as the data of its training were read.
+
+    Raises:
+        ConfigError: one of the ``options`` is neither a column nor says how files are read.
+        DataError: they cannot be read.
+    """
     check_data(data=data)
-    columns, reading, others = sorted_out(task, options)
+    columns, reading, others = sorted_out(model.task, options)
     if others:
-        raise _unknown(next(iter(others)), [*task.columns, *reading.__struct_fields__])
-    examples = read_all(task, data, columns, reading.form(), trained)
-    judged = (predictor or load(cast("str | Path", model))).evaluate(examples)
-    return cast("Scores", judged)
+        raise _unknown(next(iter(others)), [*model.task.columns, *reading.__struct_fields__])
+    return read_all(model.task, data, columns, reading.form(), model.trained)
 
 
 def task_of(path: str | Path) -> Task:

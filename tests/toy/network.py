@@ -112,7 +112,8 @@ class ToyPredictor:
     @torch.inference_mode()
     def predictions(self, examples):
         for line in examples.lines:
-            yield {"text": line, "nats": float(self.module.loss([line], self.characters)[0])}
+            loss, count = self.module.loss([line], self.characters)
+            yield {"text": line, "nats": float(loss), "characters": count}
 
     def parts(self):
         recurrent = self.module.recurrent

@@ -130,6 +130,11 @@ def baselines(split, options):
     return [Baseline("unigram", Scored(len(truth), float(nats)), 0.0, len(split.train))]
 
 
+def resampled(rows, weights):
+    nats, sizes = (np.array([row[key] for row in rows]) for key in ("nats", "characters"))
+    return {"nats": weights @ (nats * sizes) / (weights @ sizes)}
+
+
 def files(name, learner, report):
     return {"README.md": f"# {name}\n".encode()}
 

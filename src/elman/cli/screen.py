@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from elman.data.splits import Split
     from elman.lab.compare import Comparison, Run
+    from elman.lab.models import ModelComparison
     from elman.training.run import Fitted
     from elman.training.task import Learner, Metric, Report, Task
     from elman.training.trainer import Progress
@@ -291,6 +292,30 @@ def print_comparison(comparison: Comparison) -> None:
             style="dim",
         )
     console().print(table)
+
+
+def print_model_comparison(comparison: ModelComparison) -> None:
+    """Print the scores of each saved model, and how they differ."""
+    from rich.table import Table
+
+    headline = _headline(tasks.find(comparison.task))
+    screen = console()
+    table = Table(title=plain(comparison.head()), box=None)
+    table.add_column("model", no_wrap=True, min_width=12)
+    for title in (*(metric.title for metric in headline.values()), "parameters"):
+        table.add_column(title, justify="right", no_wrap=True)
+    best = _best(headline, (one.metrics for one in comparison.models))
+    for one in comparison.models:
+        table.add_row(
+            plain(one.name),
+            *_shown(headline, one.metrics),
+            f"{one.parameters:,}",
+            style="bold" if one.metrics[next(iter(headline))] == best else "",
+        )
+    screen.print(table)
+    screen.print()
+    for sentence in comparison.sentences():
+        screen.print(f"  {plain(sentence)}")
 
 
 def _spread(mean: float, spread: float, runs: int, digits: int) -> str:

@@ -21,6 +21,7 @@ from elman.training.options import Options, RunOptions, Schedule
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from elman.training.bundle import Stored
@@ -238,7 +239,8 @@ class Predictor(Protocol):
     def predictions(self, examples: Any) -> Iterable[dict[str, Any]]:
         """Return a row for each labelled example, in order: what is read, what is true, the answer.
 
-        All rows have the same keys, and values that a cell of a table can hold.
+        All rows have the same keys, and values that a cell of a table can hold. Where an answer is
+        right or wrong, ``correct`` says which; it is None where there is no answer to judge.
         """
 
     def parts(self) -> tuple[msgspec.Struct, dict[str, bytes]]:
@@ -323,6 +325,19 @@ class Task(Protocol):
 
     def baselines(self, split: Split[Any], options: Any) -> list[Baseline]:
         """Train and judge simple models on the same parts; ``options`` are settled."""
+
+    def resampled(
+        self, rows: Sequence[Mapping[str, Any]], weights: NDArray[np.float64]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return the headline metrics of answers, each of which counts so many times.
+
+        Args:
+            rows: what ``Predictor.predictions`` returned, those that are judged.
+            weights: (R, rows) how often each counts, in each of R drawings.
+
+        Returns:
+            For each metric (R,): with weights of 1 what ``Predictor.evaluate`` says.
+        """
 
     def files(self, name: str, learner: Any, report: Report[Any]) -> dict[str, bytes]:
         """Return the files that tell of a model: its card, ``README.md``, and pictures.

@@ -22,6 +22,9 @@ from elman.text.tokenizer import Level
 from elman.training.task import Baseline, Metric, Report
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from elman.tasks.classify.learner import ClassifierLearner
     from elman.tasks.classify.predictor import TextClassifierModel
     from elman.training.bundle import Stored
@@ -186,6 +189,15 @@ def baselines(split: Split[Examples], options: ClassifyOptions) -> list[Baseline
             split.train, split.test, level=level, balance=options.balance, seed=options.seed
         ),
     ]
+
+
+def resampled(
+    rows: Sequence[Mapping[str, Any]], weights: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return accuracy and macro-F1 of answers that count so many times each."""
+    from elman.tasks.classify.resampling import resampled
+
+    return resampled(rows, weights)
 
 
 def files(name: str, learner: ClassifierLearner, report: Report[Any]) -> dict[str, bytes]:
