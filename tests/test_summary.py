@@ -13,8 +13,9 @@ from elman.tasks.classify import task
 from elman.tasks.classify.metrics import ClassScore, evaluate
 from elman.text.summary import Table
 from elman.text.terminal import columns
+from elman.training.fitting import Fitted
 from elman.training.history import Epoch, History
-from elman.training.run import Fitted, Trained
+from elman.training.run import Trained
 from elman.training.task import Baseline, Report
 
 EVIL = ["<script>alert(1)</script>", "a\nb\x1b[31m", "日本" * 40, "x" * 300, "</table>", "&amp;"]
@@ -63,7 +64,7 @@ def comparison(count):
 def trained(bundle_made_once):
     model = elman.load(bundle_made_once)
     part = Examples(EVIL, EVIL, EVIL[0])
-    return Trained(model, report(8), history(60), Split(part, part, part, ()))
+    return Trained(model, report(8), history(60), Split(part, part, part, ()), [])
 
 
 SHOWN = {

@@ -62,7 +62,10 @@ _MODELS = option(
     flag=True,
 )
 
-_OF_TRAIN = ("cell", "seed", "out", "force", "resume", "predictions")
+_OF_TRAIN = (
+    *("cell", "seed", "seeds", "keep", "folds", "final", "init"),
+    *("out", "force", "resume", "predictions"),
+)
 
 _OPTIONS = [
     option(

@@ -30,6 +30,7 @@ from elman.training import bundle
 
 TOKENIZER = "tokenizer.json"
 CELL = "cell.txt"
+_SETTINGS = ("embedding_size", "hidden_size", "num_layers", "bidirectional", "pooling", "pairs")
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +96,17 @@ class TextClassifierModel:
     def num_parameters(self) -> int:
         """Number of trained values."""
         return sum(p.numel() for p in self.module.parameters())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options that the model has decided: sizes, and how it reads."""
+        config = self.module.config
+        return {
+            "tokens": self.tokenizer.level,
+            "max_length": self.tokenizer.max_length,
+            "cell": self.module.recurrent.cell,
+            **{name: getattr(config, name) for name in _SETTINGS},
+        }
 
     def predict(self, texts: Iterable[str]) -> list[str]:
         """Return the most probable label of each text.
