@@ -687,7 +687,7 @@ def test_a_last_fit_of_seeds_is_one_for_each_that_is_kept(task, data):
 
 def test_a_model_is_gone_on_from(task, data, call):
     first = train(task, data, out="first")
-    more = train(task, data, init="first", learning_rate=1e-30, epochs=1)
+    more = elman.train(data, task=task.name, init="first", learning_rate=1e-30, epochs=1)
     examples = first.split.test
     assert more.model.evaluate(examples).metrics == pytest.approx(
         first.model.evaluate(examples).metrics, abs=1e-6
@@ -718,7 +718,7 @@ def test_a_model_that_is_gone_on_from_keeps_its_cell(task, data):
     second = elman.train(data, task=task.name, init="first", epochs=1, out="second")
     assert second.model.settings["cell"].name == "mine"
     assert elman.train(data, task=task.name, init="first", cell="mine.py:mine", epochs=1)
-    assert elman.train("second" and data, task=task.name, init="second", epochs=1)
+    assert elman.train(data, task=task.name, init="second", epochs=1)
 
 
 def test_what_contradicts_the_model_is_refused(task, data, call):

@@ -236,10 +236,12 @@ def _to_go_on_from(
         given = getattr(options, one.name)
         if given in (None, one.default) or asked[one.name] == decided[one.name]:
             continue
+        flag = f"--{one.name.replace('_', '-')}"
+        if getattr(own, one.name) is None:
+            raise ConfigError(f"{flag} is decided by the model that --init names; leave it out")
         raise ConfigError(
             f"--init is a model with {one.name} {own.to_dict()[one.name]}, not "
-            f"{options.to_dict()[one.name]}; leave out --{one.name.replace('_', '-')}, or train "
-            "anew without --init"
+            f"{options.to_dict()[one.name]}; leave out {flag}, or train anew without --init"
         )
     return model, own
 

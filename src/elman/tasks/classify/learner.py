@@ -17,9 +17,11 @@ from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
+from elman.tasks.classify import continuing
 from elman.tasks.classify.metrics import quick_scores, true_class_score
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyOptions, settle
+from elman.tasks.classify.predictor import TextClassifierModel
 from elman.text.tokenizer import Encoded, Tokenizer, choose_level, fit_tokenizer
 from elman.training.task import Loss, Scores
 
@@ -123,8 +125,12 @@ class ClassifierLearner:
         )
 
 
-def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner:
+def prepare(
+    split: Split[Examples], options: ClassifyOptions, *, init: TextClassifierModel | None = None
+) -> ClassifierLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
+
+    With ``init`` the vocabulary and the first weights are that model's.
 
     Raises:
         DataError: nothing is left to train on.
@@ -133,23 +139,33 @@ def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearn
     classes = sorted(set(train.labels))
     level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
     settled = settle(options, level=level, count=len(train))
-    tokenizer = fit_tokenizer(
-        train.texts, level=level, min_count=settled.min_count, max_length=settled.max_length
+    tokenizer = (
+        init.tokenizer
+        if init is not None
+        else fit_tokenizer(
+            train.texts, level=level, min_count=settled.min_count, max_length=settled.max_length
+        )
     )
     encoded, encoded_valid = tokenizer.encode(train.texts), tokenizer.encode(valid.texts)
     corpus = make_corpus(encoded, train.labels, classes)
     if not len(corpus.targets):
         raise DataError(f"{train.source}: no training text holds a single token; nothing to learn")
+    model = make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes))
+    more: list[str] = []
+    if init is not None:
+        continuing.take_weights(model, classes, init)
+        more = [*continuing.notes_on_classes(classes, init)]
     return ClassifierLearner(
-        make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes)),
+        model,
         settled,
         tokenizer=tokenizer,
         classes=classes,
         train=corpus,
         valid=make_corpus(encoded_valid, valid.labels, classes),
-        notes=_notes(
-            split, settled, tokenizer, corpus, encoded.truncated + encoded_valid.truncated
-        ),
+        notes=[
+            *_notes(split, settled, tokenizer, corpus, encoded.truncated + encoded_valid.truncated),
+            *more,
+        ],
     )
 
 

@@ -104,6 +104,7 @@ class TextClassifierModel:
         return {
             "tokens": self.tokenizer.level,
             "max_length": self.tokenizer.max_length,
+            "min_count": None,  # the vocabulary is there
             "cell": self.module.recurrent.cell,
             **{name: getattr(config, name) for name in _SETTINGS},
         }

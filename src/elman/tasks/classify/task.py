@@ -193,7 +193,7 @@ def prepare(
     """
     from elman.tasks.classify import learner
 
-    return learner.prepare(split, options)
+    return learner.prepare(split, options, init=init)
 
 
 def predictor(
