@@ -63,7 +63,7 @@ _MODELS = option(
 )
 
 _OF_TRAIN = (
-    *("cell", "seed", "seeds", "keep", "folds", "final", "init"),
+    *("cell", "seed", "keep", "folds", "final", "init"),
     *("out", "force", "resume", "predictions"),
 )
 

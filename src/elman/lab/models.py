@@ -32,6 +32,7 @@ RESAMPLES = 2_000
 CONFIDENCE = 0.95
 CHANCE = 0.05
 """A probability from which on a difference is called chance."""
+_FEW_PAIRS = 3  # whose sentences fit a screen
 _AT_ONCE = 1_000_000  # weights of resamples in memory at a time
 
 Rows = list[dict[str, Any]]
@@ -111,11 +112,11 @@ class ModelComparison(Summary, msgspec.Struct, frozen=True):
     """Of the intervals."""
     seed: int
 
-    def sentences(self) -> Iterator[str]:
-        """Say of each pair how it differs."""
+    def sentences(self, most: int | None = None) -> Iterator[str]:
+        """Say of each pair, or of the first ``most``, how it differs."""
         task = tasks.find(self.task)
         noun = tasks.pages(task).NOUN
-        for pair in self.pairs:
+        for pair in self.pairs[:most]:
             yield from pair.sentences(task.metrics, noun)
 
     def head(self) -> str:
@@ -132,7 +133,10 @@ class ModelComparison(Summary, msgspec.Struct, frozen=True):
             [one.name, *(f"{one.metrics[name]:.4f}" for name in metrics)] for one in self.models
         ]
         yield Table(["", *metrics], rows)
-        yield from self.sentences()
+        most = _FEW_PAIRS if len(self.pairs) <= _FEW_PAIRS else 1
+        yield from self.sentences(most)
+        if len(self.pairs) > most:
+            yield f"and {counted(len(self.pairs) - most, 'more pair')}: .sentences() has all"
 
 
 @api.shows(DataOptions)
