@@ -15,7 +15,6 @@ from elman.tasks.classify.metrics import (
     quick_scores,
     true_class_score,
 )
-
 from elman.tasks.classify.resampling import pooled
 
 CLASSES = ["a", "b", "c", "d"]
