@@ -189,7 +189,7 @@ class TrainingProgress:
         self._display.close()
         self._display, self._titled = display(), False
         self._bar = Paced(self._display)
-        self._named = f"{name}, {number} of {count}: "
+        self._named = f"{name}, {number} of {count}: " if count > 1 else f"{name}: "
 
     def begin(self, task: Task, split: Split[Any], learner: Learner) -> None:
         """Say what was read and what will be trained."""

@@ -568,9 +568,10 @@ def _trained_on_all(
     count = len(jobs[0].split.train)
     noted = Final(count, [one.job.options.epochs or 0 for one in members])
     seconds = sum(one.fitted.seconds for one in members)
-    who = "networks, each" if trained.kept is None else "a model"
-    said = f"scores are of {who} trained on the training part alone"
-    said = f"{said}; this one saw all {count:,} examples"
+    judged_ones = "a model trained on the training part alone"
+    if trained.kept is None:
+        judged_ones = "networks trained on a share of the data each"
+    said = f"scores are of {judged_ones}; this one saw all {count:,} examples"
     report = msgspec.structs.replace(
         trained.report,
         final=noted,
