@@ -37,8 +37,9 @@ from elman.training.options import (
     shorts,
 )
 from elman.training.progress import TrainingProgress, asked_for
-from elman.training.run import Trained, cross_validate, may_replace, run
+from elman.training.run import cross_validate, may_replace, run
 from elman.training.task import Predictor, Task
+from elman.training.trained import Trained
 
 if TYPE_CHECKING:
     from elman.tasks.classify.metrics import Classification

@@ -20,8 +20,8 @@ from elman.errors import ConfigError
 from elman.training.checkpoint import is_unfinished
 from elman.training.lock import is_held
 from elman.training.options import Repeats
-from elman.training.run import Trained
 from elman.training.task import Task
+from elman.training.trained import Trained
 
 _TEXT = """{summary}
 

@@ -25,8 +25,8 @@ from elman.keywords import DataOptions
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 from elman.training.options import Device
-from elman.training.run import Trained
 from elman.training.task import Metric, Predictor, Task
+from elman.training.trained import Trained
 
 RESAMPLES = 2_000
 CONFIDENCE = 0.95

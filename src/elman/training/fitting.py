@@ -312,3 +312,10 @@ def several(options: RunOptions, split: Split[Any], count: int) -> list[Job]:
     return [
         Job(f"seed {seed}", split, msgspec.structs.replace(options, seed=seed)) for seed in seeds
     ]
+
+
+def together(task: Task, predictors: Sequence[Predictor]) -> Predictor:
+    """Return the mean of several models, or the only one."""
+    if len(predictors) == 1 or task.combine is None:
+        return predictors[0]
+    return task.combine(predictors)

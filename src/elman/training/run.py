@@ -2,102 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, median_low, stdev
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 
 from elman.data import output
 from elman.data.splits import Split
 from elman.errors import BundleError, ConfigError, TrainingError
-from elman.text.summary import Summary, Table
 from elman.training import bundle, history, machine, provenance
 from elman.training.checkpoint import forget, training_folder
-from elman.training.fitting import Fitted, Job, Member, Watcher, Workshop, by_whom, several
+from elman.training.fitting import Job, Member, Watcher, Workshop, several, together
 from elman.training.history import History
+from elman.training.judging import judge, of_folds, of_several, whole_of, with_seeds
+from elman.training.last import trained_on_all
 from elman.training.options import Repeats, RunOptions
-from elman.training.task import (
-    Baseline,
-    Evaluation,
-    Final,
-    Learner,
-    Predictor,
-    Report,
-    Spread,
-    Task,
-    Training,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+from elman.training.task import Evaluation, Learner, Predictor, Task
+from elman.training.trained import Trained
 
 METRICS = "metrics.json"
 PREDICTIONS = "test-predictions.csv"
 ONCE = Repeats()
-
-ModelT = TypeVar("ModelT", bound=Predictor)
-ScoresT = TypeVar("ScoresT", bound=Evaluation)
-
-
-@dataclass(frozen=True, repr=False)
-class Trained(Summary, Generic[ModelT, ScoresT]):
-    """What a run gives.
-
-    Attributes:
-        kept: the model that is kept; None of cross-validation alone. ``model`` is the same, and
-            says so where there is none.
-        report: test scores, baselines, sizes and notes.
-        history: what happened in each epoch; of several networks, in those of the best.
-        split: the parts that it was trained, tuned and judged on.
-        judged: the models that were judged on test parts, each with its own.
-        failed: whether training was cut short by a loss that was not finite or for want of memory,
-            or went astray.
-        interrupt: what the user or the system stopped it with.
-    """
-
-    kept: ModelT | None
-    report: Report[ScoresT]
-    history: History
-    split: Split[Any]
-    judged: Sequence[tuple[Predictor, Any]]
-    failed: bool = False
-    interrupt: KeyboardInterrupt | None = None
-
-    @property
-    def model(self) -> ModelT:
-        """The model, ready to use.
-
-        Raises:
-            ConfigError: there is none, as cross-validation alone keeps none.
-        """
-        if self.kept is None:
-            raise ConfigError("cross-validation alone keeps no model; add final=True")
-        return self.kept
-
-    def predictions(self) -> Iterator[dict[str, Any]]:
-        """Return a row for each example of the test part, as the model's ``predictions`` does.
-
-        They are those of the models that were judged: of cross-validation each example's is of the
-        network that had not seen it.
-        """
-        return chain.from_iterable(model.predictions(part) for model, part in self.judged)
-
-    def plot(self) -> Figure:
-        """Draw the learning curve; returns a figure of matplotlib, which notebooks show."""
-        return self.history.plot()
-
-    def summary(self) -> Iterator[str | Table]:
-        """Say what the report says, and what the model is."""
-        yield from self.report.summary()
-        if self.kept is None:
-            yield "no model is kept of cross-validation alone (final=True); .report, .history"
-        else:
-            yield f"{self.kept!r} in .model; .history, .report, .plot()"
 
 
 @dataclass(frozen=True)
@@ -162,11 +89,11 @@ def run(
         good = [one for one in members if not one.failed] or members
         best = max(good, key=lambda one: -float("inf") if one.score is None else one.score)
         chosen = good if repeats.keep == "mean" else [best]
-        predictor = _together(task, [one.predictor for one in chosen])
-        fitted = _of_several(members, best, len(jobs), stop)
+        predictor = together(task, [one.predictor for one in chosen])
+        fitted = of_several(members, best, len(jobs), stop)
         report = judge(task, split, best.learner, predictor, fitted)
         if len(jobs) > 1:
-            report = _with_seeds(task, report, members, best, chosen)
+            report = with_seeds(task, report, members, best, chosen)
         trained = Trained(
             predictor,
             report,
@@ -178,7 +105,7 @@ def run(
         )
         learner = best.learner
         if repeats.final and stop is None:
-            trained, learner = _trained_on_all(workshop, split, chosen, trained, learner)
+            trained, learner = trained_on_all(workshop, split, chosen, trained, learner)
     _save(task, trained, learner, _settled(best, options), place)
     return trained
 
@@ -209,12 +136,12 @@ def cross_validate(
     workshop = _workshop(task, place, repeats, init, watcher)
     jobs = [Job(f"fold {i}", split, options) for i, split in enumerate(splits, start=1)]
     workshop.check(jobs)
-    whole = _whole(task, splits)
+    whole = whole_of(task, splits)
     with machine.threads(options.threads):
         members, stop = workshop.train_all(jobs, anew=not resume)
         if stop is not None:
             raise stop
-        report = _of_folds(task, members, whole)
+        report = of_folds(task, members, whole)
         first = members[0]
         trained: Trained[Predictor, Evaluation] = Trained(
             None,
@@ -226,7 +153,7 @@ def cross_validate(
         )
         learner = first.learner
         if repeats.final:
-            trained, learner = _trained_on_all(workshop, whole, members, trained, learner)
+            trained, learner = trained_on_all(workshop, whole, members, trained, learner)
             if trained.interrupt is not None:
                 raise trained.interrupt
             if trained.kept is None:
@@ -256,13 +183,6 @@ def _workshop(
 ) -> Workshop:
     plan = {**repeats.to_dict(), "init": None if init is None else provenance.digest_of(init)}
     return Workshop(task, place.out, place.resume, plan, init, watcher)
-
-
-def _together(task: Task, predictors: Sequence[Predictor]) -> Predictor:
-    """Return the mean of several models, or the only one."""
-    if len(predictors) == 1 or task.combine is None:
-        return predictors[0]
-    return task.combine(predictors)
 
 
 def _settled(member: Member, options: RunOptions) -> dict[str, Any]:
@@ -347,272 +267,3 @@ def _not_saved(error: BundleError, out: Path) -> str:
         f"{bundle.without_fix(error)}; what was trained is kept in {training_folder(out)}: "
         "fix that, and the same command with --resume saves it"
     )
-
-
-# ---------------------------------------------------------------------------------------------
-# Judging
-
-
-def judge(
-    task: Task, split: Split[Any], learner: Learner, predictor: Predictor, fitted: Fitted
-) -> Report[Evaluation]:
-    """Judge a trained model on the test part, beside its baselines."""
-    test = predictor.evaluate(split.test)
-    # Who stops a run wants the model now, not after a baseline.
-    baselines = [] if fitted.stopped else task.baselines(split, learner.options)
-    return Report(
-        task=task.name,
-        data=provenance.name_of(split.train.source),
-        test=test,
-        baselines=baselines,
-        sizes=task.sizes(split),
-        parameters=predictor.num_parameters,
-        seconds=fitted.seconds,
-        epochs=len(fitted.history),
-        best_epoch=History(fitted.history).kept,
-        stopped=fitted.stopped,
-        notes=provenance.told_by_name(learner.notes, split),
-        ended=fitted.ended,
-        test_notes=provenance.told_by_name(split.test_notes, split),
-        digest=split.digest(),
-        warnings=_warnings(task, test, baselines, fitted),
-    )
-
-
-def _warnings(
-    task: Task, test: Evaluation, baselines: Sequence[Baseline], fitted: Fitted
-) -> list[str]:
-    if fitted.astray:
-        return [fitted.astray]
-    return [
-        f"the network is no better than {one.name}: it has learned nothing; try another "
-        "--learning-rate or more --epochs, and look at the labels"
-        for one in baselines
-        if one.constant and not _is_better(task, test, one.test)
-    ]
-
-
-def _is_better(task: Task, scores: Evaluation, others: Evaluation) -> bool:
-    """Whether any metric of the short tables is better."""
-    return any(
-        (scores.metrics[name] - others.metrics[name]) * (1 if metric.higher_is_better else -1) > 0
-        for name, metric in task.metrics.items()
-        if metric.headline
-    )
-
-
-# ---------------------------------------------------------------------------------------------
-# Several seeds
-
-
-def _of_several(
-    members: Sequence[Member], best: Member, count: int, stop: KeyboardInterrupt | None
-) -> Fitted:
-    """Return how training went: of the best network, and what stopped the others."""
-    if stop is None or count == 1:
-        return best.fitted
-    if len(members) == 1 and members[0].fitted.stopped:
-        stopped = f"{members[0].name}, the first of {count}, was {members[0].fitted.stopped}"
-    else:
-        stopped = (
-            f"stopped by {by_whom(stop)} when {len(members)} of {count} seeds were trained; the "
-            "model is of these"
-        )
-    return Fitted(best.fitted.history, stopped, interrupt=stop)
-
-
-def _with_seeds(
-    task: Task,
-    report: Report[Evaluation],
-    members: Sequence[Member],
-    best: Member,
-    chosen: Sequence[Member],
-) -> Report[Evaluation]:
-    """Add what became of each seed, and how far they are apart."""
-    trainings = [_training(one, one.predictor.evaluate(one.job.split.test)) for one in members]
-    name = f"mean of {len(chosen)} networks" if len(chosen) > 1 else f"{best.name}, kept"
-    left = "" if best.failed else "; it is left out"
-    failed = [f"{one.name}: {one.failed}{left}" for one in members if one.failed]
-    return msgspec.structs.replace(
-        report,
-        name=name,
-        seconds=sum(one.fitted.seconds for one in members),
-        trainings=trainings,
-        spread=[_spread(task, "one network alone", [one.metrics for one in trainings])],
-        warnings=[*(one for one in report.warnings if one != best.fitted.astray), *failed],
-    )
-
-
-def _training(member: Member, test: Evaluation, baselines: Sequence[Baseline] = ()) -> Training:
-    return Training(
-        name=member.name,
-        seed=member.learner.options.seed,
-        count=test.count,
-        metrics=test.metrics,
-        baselines={one.name: one.test.metrics for one in baselines},
-        score=member.score,
-        epochs=len(member.fitted.history),
-        best_epoch=member.best_epoch,
-        seconds=member.fitted.seconds,
-        failed=member.failed,
-    )
-
-
-def _spread(task: Task, name: str, metrics: Sequence[Mapping[str, float]]) -> Spread:
-    """Return means and standard deviations of the headline metrics."""
-    each = {key: [one[key] for one in metrics] for key, one in task.metrics.items() if one.headline}
-    return Spread(
-        name,
-        mean={key: fmean(values) for key, values in each.items()},
-        deviation={key: stdev(values) if len(values) > 1 else 0.0 for key, values in each.items()},
-    )
-
-
-# ---------------------------------------------------------------------------------------------
-# Folds
-
-
-def _whole(task: Task, splits: Sequence[Split[Any]]) -> Split[Any]:
-    """Return the data of all folds as one: all of it is learned from, and all of it judged."""
-    parts = [part for part in (splits[0].train, splits[0].valid, splits[0].test) if len(part)]
-    everything = task.join(parts)
-    note = (
-        f"each was judged by one of {len(splits)} networks that had not seen it (cross-validation)"
-    )
-    notes = dict.fromkeys(note for split in splits for note in split.notes)
-    told = dict.fromkeys(note for split in splits for note in split.test_notes)
-    return Split(everything, everything.take([]), everything, (*notes,), (note, *told))
-
-
-def _of_folds(task: Task, members: Sequence[Member], whole: Split[Any]) -> Report[Evaluation]:
-    """Judge each network on the fold that it has not seen, and its baselines likewise."""
-    first = members[0]
-    tests = [one.predictor.evaluate(one.job.split.test) for one in members]
-    rivals = [task.baselines(one.job.split, one.learner.options) for one in members]
-    trainings = [_training(*one) for one in zip(members, tests, rivals, strict=True)]
-    columns = [*zip(*rivals, strict=True)]  # of each baseline those of all folds
-    rows = [("this network", [test.metrics for test in tests])]
-    rows += [(column[0].name, [one.test.metrics for one in column]) for column in columns]
-    sizes = [len(one.job.split.train) for one in members]
-    test, pooled = task.pooled(tests), [_pooled(task, column, sizes, whole) for column in columns]
-    return Report(
-        task=task.name,
-        data=provenance.name_of(whole.train.source),
-        test=test,
-        baselines=pooled,
-        sizes=task.sizes(whole),
-        parameters=first.predictor.num_parameters,
-        seconds=sum(one.fitted.seconds for one in members),
-        epochs=len(first.fitted.history),
-        best_epoch=first.best_epoch,
-        stopped="",
-        notes=provenance.told_by_name(dict.fromkeys((*whole.notes, *first.learner.notes)), whole),
-        ended=first.fitted.ended,
-        test_notes=provenance.told_by_name(whole.test_notes, whole),
-        digest=whole.train.digest(),
-        warnings=[
-            *(f"{one.name}: {one.failed}" for one in members if one.failed),
-            *_warnings(task, test, pooled, Fitted([])),
-        ],
-        trainings=trainings,
-        spread=[_spread(task, name, metrics) for name, metrics in rows],
-    )
-
-
-def _pooled(
-    task: Task, folds: Sequence[Baseline], sizes: Sequence[int], whole: Split[Any]
-) -> Baseline:
-    """Return one baseline over all folds, whose training parts have so many examples."""
-    learned = [one.trained_on for one in folds]
-    return msgspec.structs.replace(
-        folds[0],
-        test=task.pooled([one.test for one in folds]),
-        seconds=sum(one.seconds for one in folds),
-        trained_on=len(whole.train) if learned == [*sizes] else min(learned),
-    )
-
-
-# ---------------------------------------------------------------------------------------------
-# A last fit on all data
-
-
-def _trained_on_all(
-    workshop: Workshop,
-    split: Split[Any],
-    judged: Sequence[Member],
-    trained: Trained[Predictor, Evaluation],
-    learner: Learner,
-) -> tuple[Trained[Predictor, Evaluation], Learner]:
-    """Train once more on all parts, as long as was best; keep that, with the scores of before.
-
-    Of several seeds each is trained once more; of folds one network is, for the median of their
-    best epochs. Where that fails or is stopped, what was judged is kept, and that is said.
-
-    Returns:
-        What the run gives, and the learner of the model that is kept.
-    """
-    jobs = _jobs_on_all(workshop.task, split, judged)
-    try:
-        members, stop = workshop.train_all(jobs)
-    except KeyboardInterrupt as interrupt:
-        members, stop = [], interrupt
-    except TrainingError as error:
-        return _not_on_all(trained, f"the last fit on all data failed: {error}", None), learner
-    if stop is not None:
-        said = f"stopped by {by_whom(stop)} in the last fit, on all data"
-        return _not_on_all(trained, said, stop), learner
-    failed = [one.failed for one in members if one.failed]
-    if failed:
-        return _not_on_all(trained, f"the last fit on all data failed: {failed[0]}", None), learner
-    predictor = _together(workshop.task, [one.predictor for one in members])
-    count = len(jobs[0].split.train)
-    noted = Final(count, [one.job.options.epochs or 0 for one in members])
-    seconds = sum(one.fitted.seconds for one in members)
-    judged_ones = "a model trained on the training part alone"
-    if trained.kept is None:
-        judged_ones = "networks trained on a share of the data each"
-    said = f"scores are of {judged_ones}; this one saw all {count:,} examples"
-    report = msgspec.structs.replace(
-        trained.report,
-        final=noted,
-        parameters=predictor.num_parameters,
-        seconds=trained.report.seconds + seconds,
-        test_notes=[said, *trained.report.test_notes],
-    )
-    return replace(trained, kept=predictor, report=report), members[0].learner
-
-
-def _jobs_on_all(task: Task, split: Split[Any], judged: Sequence[Member]) -> list[Job]:
-    parts = [split.train] if split.train is split.test else [split.train, split.valid, split.test]
-    everything = task.join([part for part in parts if len(part)])
-    nothing = everything.take([])
-    whole = Split(everything, nothing, nothing, ())
-    tuned = [one.predictor for one in judged]
-    if judged[0].job.split is split:
-        each = [([one.predictor], one.best_epoch, one.learner.options) for one in judged]
-    else:  # of folds, whose parts are others
-        epochs = median_low(one.best_epoch for one in judged)
-        each = [(tuned, epochs, judged[0].learner.options)]
-    return [
-        Job(
-            f"all data, seed {options.seed}" if len(each) > 1 else "all data",
-            whole,
-            msgspec.structs.replace(options, epochs=epochs),
-            lent,
-        )
-        for lent, epochs, options in each
-    ]
-
-
-def _not_on_all(
-    trained: Trained[Predictor, Evaluation], said: str, stop: KeyboardInterrupt | None
-) -> Trained[Predictor, Evaluation]:
-    """Keep what was judged, and say why there is no other model."""
-    sentence = f"{said}; the model is the one that was judged"
-    report = msgspec.structs.replace(
-        trained.report,
-        stopped=sentence if stop is not None else trained.report.stopped,
-        warnings=[*trained.report.warnings, *([] if stop is not None else [sentence])],
-    )
-    failed = trained.failed or stop is None
-    return replace(trained, report=report, failed=failed, interrupt=stop)
