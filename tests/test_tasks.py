@@ -497,7 +497,7 @@ def test_several_seeds_are_told_apart_and_one_is_kept(task, data, call):
     code, out, err = call("train", "--config", "model/train.toml", "--out", "again")
     assert code == 0, err
     assert "seed 5 (2 of 3)" in err
-    assert "one network alone" in out
+    assert "each by itself" in out
     assert "±" in out
     for file in ("model.safetensors", bundle.CONFIG):
         assert Path("again", file).read_bytes() == Path("model", file).read_bytes()
@@ -510,7 +510,7 @@ def test_a_mean_of_seeds_is_one_model(task, data, call):
         assert (code, err) == (2, said)
         return
     trained = train(task, data, out="model", seeds=2)
-    assert trained.report.name == "mean of 2 networks"
+    assert trained.report.name == "mean of 2 seeds"
     assert trained.model.num_parameters == trained.report.parameters
     loaded = elman.load("model")
     assert loaded.answer(inputs_of(task)) == trained.model.answer(inputs_of(task))

@@ -96,6 +96,8 @@ def fit(
     Raises:
         KeyboardInterrupt: stopped before the first epoch was whole, so there is nothing to keep.
     """
+    if not learner.schedule.epochs:
+        return Fitted([])  # nothing is trained by the epoch
     from elman.training.trainer import Trainer
 
     trainer = Trainer(learner)

@@ -30,7 +30,9 @@ def judge(
     """Judge a trained model on the test part, beside its baselines."""
     test = predictor.evaluate(split.test)
     # Who stops a run wants the model now, not after a baseline.
-    baselines = [] if fitted.stopped else task.baselines(split, learner.options)
+    baselines: list[Baseline] = []
+    if not fitted.stopped:
+        baselines = task.baselines(split, learner.options, predictor, fitted.seconds)
     return Report(
         task=task.name,
         data=provenance.name_of(split.train.source),
@@ -101,7 +103,7 @@ def with_seeds(
 ) -> Report[Evaluation]:
     """Add what became of each seed, and how far they are apart."""
     trainings = [_training(one, one.predictor.evaluate(one.job.split.test)) for one in members]
-    name = f"mean of {len(chosen)} networks" if len(chosen) > 1 else f"{best.name}, kept"
+    name = f"mean of {len(chosen)} seeds" if len(chosen) > 1 else f"{best.name}, kept"
     left = "" if best.failed else "; it is left out"
     failed = [f"{one.name}: {one.failed}{left}" for one in members if one.failed]
     return msgspec.structs.replace(
@@ -109,7 +111,7 @@ def with_seeds(
         name=name,
         seconds=sum(one.fitted.seconds for one in members),
         trainings=trainings,
-        spread=[_spread(task, "one network alone", [one.metrics for one in trainings])],
+        spread=[_spread(task, "each by itself", [one.metrics for one in trainings])],
         warnings=[*(one for one in report.warnings if one != best.fitted.astray), *failed],
     )
 
@@ -160,7 +162,10 @@ def of_folds(task: Task, members: Sequence[Member], whole: Split[Any]) -> Report
     """Judge each network on the fold that it has not seen, and its baselines likewise."""
     first = members[0]
     tests = [one.predictor.evaluate(one.job.split.test) for one in members]
-    rivals = [task.baselines(one.job.split, one.learner.options) for one in members]
+    rivals = [
+        task.baselines(one.job.split, one.learner.options, one.predictor, one.fitted.seconds)
+        for one in members
+    ]
     trainings = [_training(*one) for one in zip(members, tests, rivals, strict=True)]
     columns = [*zip(*rivals, strict=True)]  # of each baseline those of all folds
     rows = [("this network", [test.metrics for test in tests])]

@@ -77,7 +77,7 @@ def _jobs_on_all(task: Task, split: Split[Any], judged: Sequence[Member]) -> lis
         Job(
             f"all data, seed {options.seed}" if len(each) > 1 else "all data",
             whole,
-            msgspec.structs.replace(options, epochs=epochs),
+            msgspec.structs.replace(options, epochs=epochs or options.epochs),
             lent,
         )
         for lent, epochs, options in each

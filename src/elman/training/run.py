@@ -233,18 +233,19 @@ def _files(
 
     assert place.out is not None
     report, epochs = trained.report, trained.history
-    curve = figures.learning_curve(epochs, task.metrics)
     asked = {name: value for name, value in settled.items() if name not in place.decided}
     recipe = provenance.train_toml(task, asked, place.request or {})
     told = task.files(place.out.name, learner, report)
     section = provenance.section(task, report, trained.split, recipe)
     told["README.md"] += section.encode("utf-8", "replace")
+    if epochs:
+        curve = figures.learning_curve(epochs, task.metrics)
+        told["history.jsonl"] = history.to_lines(epochs)
+        told["learning-curve.png"] = figures.render(curve, "png")
     return {
         **told,
         METRICS: msgspec.json.format(msgspec.json.encode(report), indent=1),
         PREDICTIONS: output.as_csv(trained.predictions()),
-        "history.jsonl": history.to_lines(epochs),
-        "learning-curve.png": figures.render(curve, "png"),
         bundle.TRAIN_OPTIONS: recipe,
     }
 

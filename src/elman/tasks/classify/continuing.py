@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from elman.errors import ConfigError
 from elman.tasks.classify.model import Classifier
 from elman.tasks.classify.predictor import TextClassifierModel
 from elman.text.terminal import counted
@@ -20,10 +21,18 @@ def take_weights(model: Classifier, classes: Sequence[str], init: TextClassifier
 
     What belongs to a class goes by the class's name; a class that ``init`` does not know keeps its
     fresh weights.
+
+    Raises:
+        ConfigError: ``init`` has no network, or several.
     """
+    if len(init.module.networks) != 1:
+        has = "several networks" if len(init.module.networks) else "no network"
+        raise ConfigError(
+            f"--init is an {init.kind}, which has {has}; go on from a model of a single one"
+        )
     old = {name: i for i, name in enumerate(init.classes)}
     pairs = [(i, old[name]) for i, name in enumerate(classes) if name in old]
-    own, theirs = model.state_dict(), init.module.state_dict()
+    own, theirs = model.state_dict(), init.module.networks[0].state_dict()
     with torch.no_grad():
         for name, tensor in own.items():
             if not name.startswith(OUTPUT):
