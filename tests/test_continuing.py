@@ -27,7 +27,7 @@ def test_weights_of_known_classes_are_kept_by_name(first):
     Path("more.tsv").write_text(tiny.LINES + more, encoding="utf-8")
     model = elman.train("more.tsv", init="first", epochs=1, learning_rate=1e-30).model
     assert model.classes == ("de", "ja", "zz", "ан", "ея")
-    own, theirs = model.module.state_dict(), first.model.module.state_dict()
+    own, theirs = model.network.state_dict(), first.model.network.state_dict()
     for name, tensor in own.items():
         if name.startswith("output."):
             known = rows(tensor, model.classes, ("de", "ja"))
@@ -84,6 +84,17 @@ def test_columns_are_looked_for_by_the_names_of_the_model(tmp_path, monkeypatch)
 def test_what_the_model_has_decided_cannot_be_other(first, options, said):
     with pytest.raises(ConfigError, match=said):
         elman.train("names.tsv", init="first", **options)
+
+
+def test_only_one_network_can_be_gone_on_from(first):
+    several = tiny.train("names.tsv", seeds=2, epochs=1)
+    with pytest.raises(ConfigError, match=r"--init has 2 networks \(lstm classifier of 2 networks"):
+        elman.train("names.tsv", init=several, epochs=1)
+    alone = elman.train("names.tsv", model="ngrams")
+    with pytest.raises(ConfigError, match=r"--init has no network \(n-gram classifier\); go on"):
+        elman.train("names.tsv", init=alone, epochs=1)
+    with pytest.raises(ConfigError, match="--init is a model with model network, not ngrams"):
+        elman.train("names.tsv", init=first, model="ngrams")
 
 
 def test_what_training_decides_can_be_other(first):

@@ -46,7 +46,7 @@ def trained_on_all(
         return _not_on_all(trained, f"the last fit on all data failed: {failed[0]}", None), learner
     predictor = together(workshop.task, [one.predictor for one in members])
     count = len(jobs[0].split.train)
-    noted = Final(count, [one.job.options.epochs or 0 for one in members])
+    noted = Final(count, [len(one.fitted.history) for one in members])
     seconds = sum(one.fitted.seconds for one in members)
     judged_ones = "a model trained on the training part alone"
     if trained.kept is None:

@@ -50,6 +50,8 @@ def section(task: Task, report: Report[Any], split: Split[Any], recipe: bytes) -
             f"Epoch {report.best_epoch} of {report.epochs} was best; {why}. What is kept was then "
             f"trained on all {report.final.count:,} examples, for {lasted} epochs."
         )
+    if not report.epochs:  # nothing was trained by the epoch
+        epochs = report.stopped
     named = "data" in tomllib.loads(recipe.decode())
     return _trainings(task.metrics, report) + _SECTION.format(
         elman=__version__,

@@ -16,20 +16,24 @@ OUTPUT = "output."
 _SHOWN = 10
 
 
+def check(init: TextClassifierModel) -> None:
+    """Refuse a model that has no network, or several.
+
+    Raises:
+        ConfigError: with what it is.
+    """
+    count = len(init.module.networks)
+    if count != 1:
+        has = f"{count} networks" if count else "no network"
+        raise ConfigError(f"--init has {has} ({init.kind}); go on from a model with a single one")
+
+
 def take_weights(model: Classifier, classes: Sequence[str], init: TextClassifierModel) -> None:
-    """Put the weights of ``init`` into a fresh model of the same sizes.
+    """Put the weights of ``init``, which has one network, into a fresh one of the same sizes.
 
     What belongs to a class goes by the class's name; a class that ``init`` does not know keeps its
     fresh weights.
-
-    Raises:
-        ConfigError: ``init`` has no network, or several.
     """
-    if len(init.module.networks) != 1:
-        has = "several networks" if len(init.module.networks) else "no network"
-        raise ConfigError(
-            f"--init is an {init.kind}, which has {has}; go on from a model of a single one"
-        )
     old = {name: i for i, name in enumerate(init.classes)}
     pairs = [(i, old[name]) for i, name in enumerate(classes) if name in old]
     own, theirs = model.state_dict(), init.module.networks[0].state_dict()

@@ -205,6 +205,8 @@ def prepare(
         DataError: nothing is left to train on.
         ConfigError: an option does not suit the kind of the texts.
     """
+    if init is not None:
+        continuing.check(init)
     train, valid = split.train, split.valid
     classes = sorted(set(train.labels))
     level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
