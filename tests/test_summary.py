@@ -125,7 +125,7 @@ def test_a_repr_fits_a_screen_and_html_is_escaped(name, trained):
 def test_a_report_shows_scores_beside_baselines():
     lines = repr(tiny_report()).splitlines()
     assert lines[1].split() == [*scores(2).metrics, "seconds"]
-    assert lines[2].split()[:3] == ["this", "network", "0.0000"]
+    assert lines[2].split()[:3] == ["this", "model", "0.0000"]
     assert lines[3].split()[0] == "majority"
     assert lines[4] == "60 epochs, the weights of epoch 3 kept; 1,000,000 parameters"
 

@@ -178,7 +178,7 @@ def test_it_trains_is_judged_and_shown(task, data, call):
     code, out, err = call("train", data, "--out", "model", *words_of(task))
     assert code == 0, err
     assert f"{data}" in err
-    assert "this network" in out
+    assert "this model" in out
     assert "Saved to model" in out
     report = json.loads(Path("model/metrics.json").read_bytes())
     [best] = [line for line in err.splitlines() if line.startswith("best: ")]
@@ -578,7 +578,7 @@ def test_each_example_is_tested_once_over_the_folds(task, data, call):
     assert sorted(row["text"] for row in rows) == sorted(row["text"] for row in rows)
     assert len({row["text"] for row in rows}) == len(rows) == len(whole)
     assert [one.name for one in report.trainings] == ["fold 1", "fold 2", "fold 3"]
-    names = ["this network", *(one.name for one in report.baselines)]
+    names = ["this model", *(one.name for one in report.baselines)]
     assert [one.name for one in report.spread] == names
     for i, one in enumerate(report.spread):
         for name in headline_of(task):

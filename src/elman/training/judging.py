@@ -150,7 +150,7 @@ def whole_of(task: Task, splits: Sequence[Split[Any]]) -> Split[Any]:
     parts = [part for part in (splits[0].train, splits[0].valid, splits[0].test) if len(part)]
     everything = task.join(parts)
     note = (
-        f"each example was judged by the one of {len(splits)} networks that had not seen it "
+        f"each example was judged by the one of {len(splits)} models that had not seen it "
         "(cross-validation)"
     )
     notes = dict.fromkeys(note for split in splits for note in split.notes)
@@ -168,7 +168,7 @@ def of_folds(task: Task, members: Sequence[Member], whole: Split[Any]) -> Report
     ]
     trainings = [_training(*one) for one in zip(members, tests, rivals, strict=True)]
     columns = [*zip(*rivals, strict=True)]  # of each baseline those of all folds
-    rows = [("this network", [test.metrics for test in tests])]
+    rows = [("this model", [test.metrics for test in tests])]
     rows += [(column[0].name, [one.test.metrics for one in column]) for column in columns]
     sizes = [len(one.job.split.train) for one in members]
     test, pooled = task.pooled(tests), [_pooled(task, column, sizes, whole) for column in columns]

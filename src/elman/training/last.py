@@ -50,7 +50,7 @@ def trained_on_all(
     seconds = sum(one.fitted.seconds for one in members)
     judged_ones = "a model trained on the training part alone"
     if trained.kept is None:
-        judged_ones = "networks trained on a share of the data each"
+        judged_ones = "models trained on a share of the data each"
     said = f"scores are of {judged_ones}; this one saw all {count:,} examples"
     report = msgspec.structs.replace(
         trained.report,

@@ -203,8 +203,8 @@ class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
     """A hash of all examples of the three parts."""
     warnings: list[str] = []
     """What is wrong with the model, one sentence each."""
-    name: str = "this network"
-    """What was judged: the network, or several together."""
+    name: str = "this model"
+    """What was judged: the model, or several together."""
     trainings: list[Training] = []
     """Each of several seeds or folds; nothing of a single one."""
     spread: list[Spread] = []
