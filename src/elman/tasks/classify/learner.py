@@ -19,12 +19,13 @@ from elman.data.splits import Split
 from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
 from elman.nn.embedding import Standing
-from elman.tasks.classify import pretrained
+from elman.tasks.classify import continuing, pretrained
 from elman.tasks.classify.encoding import encode, spelling_of
 from elman.tasks.classify.metrics import quick_scores
 from elman.tasks.classify.mixture import cooled
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyOptions, settle
+from elman.tasks.classify.predictor import TextClassifierModel
 from elman.text.subwords import Spelling
 from elman.text.tokenizer import Encoded, Tokenizer, WordTokenizer, choose_level, fit_tokenizer
 from elman.training.options import Schedule
@@ -45,7 +46,7 @@ class Corpus:
 
     encoded: Encoded
     targets: Rows
-    spelling: Spelling | None
+    spelling: Spelling | None = None
 
 
 @dataclass(frozen=True)
@@ -209,13 +210,20 @@ def _disagreement(logits: Tensor, order: Rows) -> Tensor:
     return ((one.exp() - other.exp()) * (one - other)).sum(dim=1).mean() / 2
 
 
-def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner | NGramLearner:
+def prepare(
+    split: Split[Examples], options: ClassifyOptions, *, init: TextClassifierModel | None = None
+) -> ClassifierLearner | NGramLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
+
+    With ``init`` the vocabulary and the first weights are that model's.
 
     Raises:
         DataError: nothing is left to train on.
         ConfigError: an option does not suit the kind of the texts.
     """
+    if init is not None:
+        continuing.check(init)
+        pretrained.check_alone(options)
     train, valid = split.train, split.valid
     classes = sorted(set(train.labels))
     level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
@@ -223,12 +231,16 @@ def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearn
     start = pretrained.find(split, options, level=level, size=settled.embedding_size or 1)
     if start is not None:
         settled = msgspec.structs.replace(settled, embedding_size=start.vectors.size)
-    tokenizer = fit_tokenizer(
-        train.texts,
-        level=level,
-        min_count=settled.min_count,
-        max_length=settled.max_length,
-        known=() if start is None else start.vectors.words,
+    tokenizer = (
+        init.tokenizer
+        if init is not None
+        else fit_tokenizer(
+            train.texts,
+            level=level,
+            min_count=settled.min_count,
+            max_length=settled.max_length,
+            known=() if start is None else start.vectors.words,
+        )
     )
     vectors = settled.subwords or 0
     encoded = encode(tokenizer, train.texts, vectors)
@@ -247,11 +259,14 @@ def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearn
         notes=(
             *_notes(split, settled, tokenizer, corpus, truncated),
             *(() if start is None else start.notes),
+            *([] if init is None else continuing.notes_on_classes(classes, init)),
         ),
     )
     if settled.model == "ngrams":
         return NGramLearner(prepared)
     model = make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes))
+    if init is not None:
+        continuing.take_weights(model, classes, init)
     if start is None:
         return ClassifierLearner(model, prepared)
     assert isinstance(tokenizer, WordTokenizer)

@@ -33,6 +33,10 @@ from elman.training import bundle
 TOKENIZER = "tokenizer.json"
 CELL = "cell.txt"
 NGRAMS = "ngrams.json"
+_SETTINGS = (
+    *("embedding_size", "hidden_size", "num_layers", "bidirectional", "pooling", "pairs"),
+    "subwords",
+)
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +126,19 @@ class TextClassifierModel:
     def num_parameters(self) -> int:
         """Number of trained values."""
         return sum(p.numel() for p in self.module.parameters())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options that the model has decided: sizes, and how it reads."""
+        reads = {
+            "tokens": self.tokenizer.level,
+            "max_length": self.tokenizer.max_length,
+            "min_count": None,  # the vocabulary is there
+        }
+        if self.network is None:
+            return {**reads, "model": "ngrams"}
+        sizes = {name: getattr(self.network.config, name) for name in _SETTINGS}
+        return {**reads, "model": "network", "cell": self.network.recurrent.cell, **sizes}
 
     def predict(self, texts: Iterable[str]) -> list[str]:
         """Return the most probable label of each text.
@@ -312,9 +329,11 @@ class TextClassifierModel:
         A text of length 0 is not judged and so has no answer.
 
         Raises:
+            DataError: no label is among the classes.
             InputError: as ``evaluate``.
         """
         _check_labelled(examples)
+        refuse_unknown(examples, self.classes)
         probabilities, encoded = self._judged(examples.texts)
         best = probabilities.argmax(axis=1)
         for i, (text, label) in enumerate(zip(examples.texts, examples.labels, strict=True)):
@@ -324,6 +343,7 @@ class TextClassifierModel:
                 "label": label,
                 "predicted": self.classes[best[i]] if judged else None,
                 "probability": round(float(probabilities[i, best[i]]), 6) if judged else None,
+                "correct": self.classes[best[i]] == label if judged else None,
             }
 
     def parts(self) -> tuple[ModelConfig, dict[str, bytes]]:

@@ -63,6 +63,20 @@ class Pretrained:
         return None if self.mode == "tuned" else Standing(embedding, ids)
 
 
+def check_alone(options: ClassifyOptions) -> None:
+    """Refuse vectors where a model is gone on from: it has its own.
+
+    Raises:
+        ConfigError: with the option to leave out.
+    """
+    for name in ("vectors", "unlabelled"):
+        if getattr(options, name):
+            raise ConfigError(
+                f"{name} says which vectors to start from, and so does init; leave one of the two "
+                "out"
+            )
+
+
 def find(
     split: Split[Examples],
     options: ClassifyOptions,
