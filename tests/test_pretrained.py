@@ -62,18 +62,18 @@ def rows_of(trained, words):
     return weight[[entries.index(word) for word in words]]
 
 
-def test_rows_start_as_large_as_the_others():
+def test_rows_start_as_large_as_is_asked_for():
     embedding = torch.nn.Embedding(50, 8)
     torch.nn.init.normal_(embedding.weight, std=0.1)
     before = embedding.weight.detach().clone()
     vectors = 30 * torch.randn(20, 8)
-    start_from(embedding, torch.arange(10, 30), vectors)
+    start_from(embedding, torch.arange(10, 30), vectors, times=3)
     after = embedding.weight.detach()
     assert torch.equal(after[:10], before[:10])
     assert torch.equal(after[30:], before[30:])
     rows = after[10:30]
     size, expected = (float(one.square().mean().sqrt()) for one in (rows, before))
-    assert size == pytest.approx(expected, rel=1e-5)
+    assert size == pytest.approx(3 * expected, rel=1e-5)
     assert torch.allclose(rows / rows.norm(), vectors / vectors.norm(), atol=1e-6)
 
 
@@ -217,6 +217,7 @@ def test_vectors_are_learnt_from_the_training_part_and_what_nobody_judges(monkey
         ({"vectors": "nothing.bin"}, "no file 'nothing.bin'"),
         ({"vectors": "short.txt"}, "short.txt ends within line 9; it is cut off"),
         ({"vectors": "other.txt"}, "other.txt has none of the"),
+        ({"init": "model"}, "and so does init"),
         ({"vectors": "reviews.tsv"}, "reviews.tsv holds no word vectors"),
         ({"vectors": None, "unlabelled": "nothing.txt"}, "no file 'nothing.txt'"),
         ({"vectors": None, "unlabelled": "more.txt", "tokens": "characters"}, "by words"),
@@ -226,6 +227,8 @@ def test_bad_requests_are_one_sentence(options, said, capsys):
     data = Path("vectors.txt").read_bytes()
     Path("short.txt").write_bytes(b"\n".join(data.split(b"\n")[:9])[:-30])
     Path("other.txt").write_text("2 6\n日本 1 2 3 4 5 6\n京都 6 5 4 3 2 1\n", encoding="utf-8")
+    if "init" in options:
+        train(vectors=None, epochs=1, out="model")
     with pytest.raises((ConfigError, DataError), match=said):
         train(**options)
     given = {"vectors": "vectors.txt", **options}

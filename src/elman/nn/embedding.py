@@ -97,15 +97,18 @@ class Standing:
         return gradient * self._moves.to(gradient.device) if self.held else gradient
 
 
-def start_from(embedding: nn.Embedding, ids: Tensor, vectors: Tensor) -> None:
-    """Start some rows from vectors learnt elsewhere, scaled to be as large as the others.
+def start_from(
+    embedding: nn.Embedding, ids: Tensor, vectors: Tensor, *, times: float = 1.0
+) -> None:
+    """Start some rows from vectors learnt elsewhere, whose size there says nothing here.
 
     Args:
         embedding: of V rows, as it was made.
         ids: (rows,) which.
         vectors: (rows, I).
+        times: how much larger than the other rows they are made.
     """
     spread = vectors.square().mean().sqrt().clamp_min(1e-12)
     with torch.no_grad():
         own = embedding.weight.square().mean().sqrt()
-        embedding.weight[ids] = (vectors * (own / spread)).to(embedding.weight)
+        embedding.weight[ids] = (vectors * (times * own / spread)).to(embedding.weight)

@@ -26,6 +26,9 @@ from elman.training.provenance import name_of
 
 FREQUENT = 20_000
 """Words of a file that the model knows beside those of the training part, the most frequent."""
+LARGER = 3.0
+"""How much larger than vectors that say nothing yet those that are known start; measured in
+docs/vectors.md."""
 METHOD: embed.Method = "cbow"
 """How vectors are learnt from unlabelled texts; measured in docs/vectors.md."""
 WARM = 0.25
@@ -59,7 +62,7 @@ class Pretrained:
         rows = {word: i for i, word in enumerate(self.vectors.words)}
         ids = torch.tensor([i for i, entry in enumerate(entries) if entry in rows])
         found = self.vectors.matrix[[rows[entry] for entry in entries if entry in rows]]
-        start_from(embedding, ids, torch.from_numpy(np.array(found)))
+        start_from(embedding, ids, torch.from_numpy(np.array(found)), times=LARGER)
         return None if self.mode == "tuned" else Standing(embedding, ids)
 
 
