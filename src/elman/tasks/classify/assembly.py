@@ -53,7 +53,7 @@ def fit_linear(prepared: Prepared, parts: Sequence[Examples]) -> list[LinearMode
         (text, index[label])
         for part in parts
         for text, label in zip(part.texts, part.labels, strict=True)
-        if label in index
+        if label in index and text.strip()
     ]
     return fit_both(
         [text for text, _ in rows],

@@ -44,7 +44,7 @@ class Corpus:
 
     encoded: Encoded
     targets: Rows
-    spelling: Spelling | None
+    spelling: Spelling | None = None
 
 
 @dataclass(frozen=True)
