@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,6 +62,21 @@ class Step(NamedTuple):
     """(C,)"""
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """The validation part, on which was chosen how much each model counts.
+
+    Attributes:
+        texts: those with a token and a known label.
+        truth: (texts,) their classes.
+        linear: what each linear model said of them before it saw them, as logarithms (texts, C).
+    """
+
+    texts: list[str]
+    truth: NDArray[np.int64]
+    linear: dict[str, NDArray[np.float32]]
+
+
 class TextClassifierModel:
     """What ``elman.load`` returns for a classifier.
 
@@ -72,6 +88,7 @@ class TextClassifierModel:
         weights: how much the networks and each linear model count; chosen on the validation part,
             they make the probabilities calibrated ones.
         linear_seconds: how long the linear models and the weights took; 0 of a loaded model.
+        held_out: what the weights were chosen on; None of a loaded model.
     """
 
     task = "classify"
@@ -90,6 +107,7 @@ class TextClassifierModel:
         self.prior = prior
         self.weights = tuple(weights)
         self.linear_seconds = 0.0
+        self.held_out: HeldOut | None = None
 
     def __repr__(self) -> str:
         return f"<{self.kind}, {len(self.classes)} classes, {self.num_parameters:,} parameters>"
@@ -169,6 +187,10 @@ class TextClassifierModel:
         is the prior.
         """
         return self._opinions(texts, self._encode(texts))
+
+    def network_opinions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return what the networks think, as ``opinions`` has it under "network"."""
+        return self._networks(self._encode(texts))
 
     def _opinions(self, texts: Sequence[str], encoded: Encoded) -> dict[str, NDArray[np.float32]]:
         found = {}
