@@ -7,6 +7,7 @@ What people call, each with a page of its own, as in ``help(elman.train)``:
     elman.evaluate(model, data)  judge a model on labelled data
     elman.compare(data, ...)     several cells, each from several seeds, on the same data
     elman.TextClassifier         the same as an estimator of scikit-learn: fit, predict, score
+    elman.TextCleaner            cleaning of texts for scikit-learn: fit, transform
     elman.callbacks              who is told of a run as it goes: a function, TensorBoard
     elman.nn                     layers that take the place of torch.nn's: LSTM, GRU, RNN
     elman.Recurrent              a layer of any cell, also of your own equations
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from elman.lab.compare import compare as compare
     from elman.nn.recurrent import Recurrent as Recurrent
     from elman.tasks.classify.estimator import TextClassifier as TextClassifier
+    from elman.text.cleaning.transformer import TextCleaner as TextCleaner
 
 # Imported on first use: `import elman` takes milliseconds, torch takes seconds.
 _LAZY = {
     "Recurrent": "elman.nn.recurrent",
     "TextClassifier": "elman.tasks.classify.estimator",
+    "TextCleaner": "elman.text.cleaning.transformer",
     "compare": "elman.lab.compare",
     "evaluate": "elman.api",
     "load": "elman.api",
