@@ -66,6 +66,7 @@ EXAMPLES = {
     ],
     "lemmas": [
         ("The cats weren't Running", "The cat weren't Run"),
+        ("Google’s cats' it's", "Google cat' it"),
         ("Люди были не_правы ЕЩЕ", "Человек быть не_правый ЕЩЁ"),
     ],
     "stopwords": [

@@ -212,9 +212,9 @@ def print_report(report: Report[Any], *, out: Path) -> None:
     screen.print(f"Try: elman predict {plain(name)} {plain(pages.suggestion(report))}")
 
 
-def print_written(path: Path) -> None:
-    """Say where the answers to examples are."""
-    console().print(f"Answers: [bold]{plain(str(path))}[/]")
+def print_written(path: Path, what: str = "Answers") -> None:
+    """Say where the answers to examples are, or what else was written."""
+    console().print(f"{what}: [bold]{plain(str(path))}[/]")
 
 
 def print_all(renderables: Iterable[Any], screen: Console) -> None:
@@ -244,16 +244,19 @@ def _shown(headline: Mapping[str, Metric], metrics: Mapping[str, float]) -> list
 def print_run(task: Task, run: Run) -> None:
     """Print one line on stderr when a run of `compare` has ended."""
     failed = f"; {run.failed}" if run.failed else ""
-    headline = _headline(task)
-    scores = ", ".join(
-        f"{metric.title} {value}"
-        for metric, value in zip(headline.values(), _shown(headline, run.metrics), strict=True)
-    )
     epochs = counted(run.epochs, "epoch")
     print(
-        f"{run.cell} seed {run.seed}: {scores}, {epochs}, {run.seconds:.1f} s{failed}",
+        f"{run.cell} seed {run.seed}: {scores_line(task, run.metrics)}, {epochs}, "
+        f"{run.seconds:.1f} s{failed}",
         file=sys.stderr,
     )
+
+
+def scores_line(task: Task, metrics: Mapping[str, float]) -> str:
+    """Return the scores of the short tables with their names."""
+    headline = _headline(task)
+    pairs = zip(headline.values(), _shown(headline, metrics), strict=True)
+    return ", ".join(f"{metric.title} {value}" for metric, value in pairs)
 
 
 def print_comparison(comparison: Comparison) -> None:

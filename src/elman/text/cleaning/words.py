@@ -129,6 +129,9 @@ def parts(word: str) -> tuple[str, str]:
 # ---------------------------------------------------------------------------------------------
 # Other forms of a word
 
+_APOSTROPHE = re.compile("['’ʼ]")
+_OF_ENGLISH = re.compile("['’ʼ]s$", re.IGNORECASE)
+
 
 def lemmas(language: str | None, *, with_yo: bool) -> Change:
     """Return the step that writes each word as its dictionary has it, in the case that it had.
@@ -141,7 +144,8 @@ def lemmas(language: str | None, *, with_yo: bool) -> Change:
 
     def lemma(word: str) -> str:
         code = code_of(word)
-        if code is None or not _is_plain(word):
+        word = _OF_ENGLISH.sub("", word) if code == "en" else word
+        if code is None or _APOSTROPHE.search(word):  # of don't simplemma makes do
             return word
         found = lemmatiser(code)(word.lower()).lower()
         return like(word, found if with_yo else yo(found))
@@ -166,11 +170,6 @@ def _behind_negation(change: Change) -> Change:
         return said + change(denied)
 
     return changed
-
-
-def _is_plain(word: str) -> bool:
-    # Of don't simplemma makes do, of it's its.
-    return not {*"'’ʼ"} & {*word}
 
 
 def like(word: str, other: str) -> str:
