@@ -2,7 +2,9 @@
 
 import copy
 import pickle
+import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -312,3 +314,17 @@ def test_counts_by_step():
     counted = cleaner.clean_and_count(["@a Hello  you", "хорошо", "@b"])
     assert counted.texts == ["hello you", "хорошо", ""]
     assert counted.changed == {"mentions": 2, "lower": 1, "repeats": 0}
+
+
+# The page
+
+
+def test_the_page_has_every_step_with_an_example_that_is_true():
+    page = (Path(__file__).parent.parent / "docs" / "cleaning.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .* \| `(.+)` \| `(.+)` \|$", page, re.MULTILINE)
+    assert [name for name, _, _ in rows] == [*STEPS]
+    for name, before, after in rows:
+        before = before.replace("` + `U+0306", "\u0306")
+        assert clean(name, before) == after, name
+    for name, steps in PRESETS.items():
+        assert f"| `{name}` | `{','.join(steps)}` |" in page
