@@ -22,9 +22,7 @@ from elman.training.options import ReadOptions
 from elman.training.task import Task
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from elman.lab.cleaning import Ablation, Cleaning
+    from elman.lab.cleaning import Cleaning
 
 WIDEST = 160  # columns of a line of a pipe, which has no end
 
@@ -230,8 +228,4 @@ def _ablate(
     if json:
         screen.print_json(found)
     else:
-        _print_ablation(found, task, screen.console())
-
-
-def _print_ablation(found: Ablation, task: Task, terminal: Console) -> None:
-    pass
+        screen.print_ablation(found)

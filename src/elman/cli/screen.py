@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from elman.data.splits import Split
+    from elman.lab.cleaning import Ablation
     from elman.lab.compare import Comparison, Run
     from elman.training.run import Fitted
     from elman.training.task import Learner, Metric, Report, Task
@@ -296,8 +297,41 @@ def print_comparison(comparison: Comparison) -> None:
     console().print(table)
 
 
-def _spread(mean: float, spread: float, runs: int, digits: int) -> str:
+def _spread(mean: float, spread: float, runs: int, digits: int, sign: str = "") -> str:
     """Return mean ± standard deviation; one run has no spread."""
     if runs < 2:
-        return f"{mean:.{digits}f}"
-    return f"{mean:.{digits}f} ± {spread:.{max(digits - 1, 0)}f}"
+        return f"{mean:{sign}.{digits}f}"
+    return f"{mean:{sign}.{digits}f} ± {spread:.{max(digits - 1, 0)}f}"
+
+
+# ---------------------------------------------------------------------------------------------
+# What steps of cleaning are worth
+
+
+def print_ablation(found: Ablation) -> None:
+    """Print what `clean --ablate` found: scores, and what each step adds to them."""
+    from rich.table import Table
+
+    headline = _headline(tasks.find(found.task))
+    screen = console()
+    screen.print(
+        f"[bold]{plain(found.data)}[/]: {plain(found.model)}, {counted(found.seeds, 'cut')} with "
+        f"{counted(found.valid_count, 'validation text')}"
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for metric in headline.values():
+        table.add_column(metric.title, justify="right", no_wrap=True)
+        table.add_column("worth", justify="right", no_wrap=True)
+    for i, one in enumerate(found.variants):
+        cells = []
+        for name, metric in headline.items():
+            runs, digits = found.seeds, metric.digits
+            worth = _spread(one.worth[name], one.worth_spread[name], runs, digits, sign="+")
+            cells.append(_spread(one.mean[name], one.spread[name], runs, digits))
+            cells.append(worth if i else "")
+        table.add_row(plain(one.name), *cells)
+    screen.print(table)
+    name, metric = next(iter(headline.items()))
+    for line in found.verdict(name, higher_is_better=metric.higher_is_better):
+        screen.print(f"  {plain(line)}")

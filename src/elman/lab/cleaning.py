@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -133,6 +134,21 @@ class Ablation(Summary, msgspec.Struct, frozen=True):
                 for one in self.variants
             ],
         )
+
+    def verdict(self, metric: str, *, higher_is_better: bool) -> Iterator[str]:
+        """Say which steps helped and which hurt: by more than two standard errors."""
+        if self.seeds < 2:
+            yield "one cut has no spread; several tell what is chance"
+            return
+        sides: dict[str, list[str]] = {"helped": [], "hurt": [], "no more than chance": []}
+        for one in self.variants[1:]:
+            gain = one.worth[metric] if higher_is_better else -one.worth[metric]
+            sure = abs(gain) > 2 * one.worth_spread[metric] / math.sqrt(self.seeds)
+            side = "no more than chance" if not sure else "helped" if gain > 0 else "hurt"
+            sides[side].append(one.left_out or "all together")
+        for side, names in sides.items():
+            if names:
+                yield f"{side}: {', '.join(names)}"
 
 
 def ablate(
