@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from elman.training.task import Learner, Metric, Report, Task
     from elman.training.trainer import Progress
 
+ABLATION_WIDTH = 88  # columns from which on two metrics stand beside each other, with spreads
 REFRESH = 0.1  # seconds between two changes of the progress bar
 _TRAILING = re.compile(r" +$", re.MULTILINE)
 
@@ -312,8 +313,9 @@ def print_ablation(found: Ablation) -> None:
     """Print what `clean --ablate` found: scores, and what each step adds to them."""
     from rich.table import Table
 
-    headline = _headline(tasks.find(found.task))
-    screen = console()
+    headline, screen = _headline(tasks.find(found.task)), console()
+    if screen.width < ABLATION_WIDTH:
+        headline = dict([*headline.items()][:1])
     screen.print(
         f"[bold]{plain(found.data)}[/]: {plain(found.model)}, {counted(found.seeds, 'cut')} with "
         f"{counted(found.valid_count, 'validation text')}"

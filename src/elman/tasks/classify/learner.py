@@ -17,9 +17,11 @@ from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
+from elman.tasks.classify.cleaning import cleaned, fit_cleaner
 from elman.tasks.classify.metrics import quick_scores, true_class_score
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyOptions, settle
+from elman.text.cleaning import Cleaner
 from elman.text.tokenizer import Encoded, Tokenizer, choose_level, fit_tokenizer
 from elman.training.task import Loss, Scores
 
@@ -45,7 +47,8 @@ class ClassifierLearner:
     Attributes:
         model: the network.
         options: as asked for, settled.
-        tokenizer: text to token ids.
+        tokenizer: cleaned text to token ids.
+        cleaner: what cleans the texts; None for nothing.
         classes: the C labels of the training part, sorted.
         prior: (C,) the share of each in the training part.
         notes: what there is to say of the data, one sentence each.
@@ -59,6 +62,7 @@ class ClassifierLearner:
         options: ClassifyOptions,
         *,
         tokenizer: Tokenizer,
+        cleaner: Cleaner | None = None,
         classes: Sequence[str],
         train: Corpus,
         valid: Corpus,
@@ -67,6 +71,7 @@ class ClassifierLearner:
         self.model = model
         self.options = options
         self.tokenizer = tokenizer
+        self.cleaner = cleaner
         self.classes = list(classes)
         self.train = train
         self.valid = valid
@@ -129,6 +134,8 @@ def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearn
     Raises:
         DataError: nothing is left to train on.
     """
+    cleaner = fit_cleaner(split.train.texts, options)
+    split = cleaned(split, cleaner)
     train, valid = split.train, split.valid
     classes = sorted(set(train.labels))
     level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
@@ -144,6 +151,7 @@ def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearn
         make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes)),
         settled,
         tokenizer=tokenizer,
+        cleaner=cleaner,
         classes=classes,
         train=corpus,
         valid=make_corpus(encoded_valid, valid.labels, classes),

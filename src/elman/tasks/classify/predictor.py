@@ -20,10 +20,12 @@ from elman.data.inputs import texts_of
 from elman.errors import BundleError, DataError, InputError
 from elman.ir import text as ir_text
 from elman.nn.batches import batches, device_of
+from elman.tasks.classify import cleaning
 from elman.tasks.classify.inspection import refuse_unknown
 from elman.tasks.classify.metrics import Classification, evaluate
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyAnswers
+from elman.text.cleaning import Cleaner, load_cleaner
 from elman.text.summary import Table
 from elman.text.tokenizer import Encoded, Tokenizer, load_tokenizer
 from elman.training import bundle
@@ -39,6 +41,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     classes: list[str]
     prior: list[float]
     """Share of each class in the training part."""
+    clean: str | None = None
+    """The steps of cleaning; what they need is in a file of its own."""
 
 
 class Step(NamedTuple):
@@ -56,6 +60,7 @@ class TextClassifierModel:
         module: the ``Classifier`` itself, a ``torch.nn.Module``.
         tokenizer: text to token ids.
         classes: the C labels, in the order of the probabilities.
+        cleaner: what cleans texts before they are read, as in training; None for nothing.
         prior: (C,) share of each class in the training part; the answer to an empty text.
     """
 
@@ -67,11 +72,13 @@ class TextClassifierModel:
         tokenizer: Tokenizer,
         classes: Sequence[str],
         prior: NDArray[np.float32],
+        cleaner: Cleaner | None = None,
     ):
         self.module = module.eval()
         self.tokenizer = tokenizer
         self.classes = tuple(classes)
         self.prior = prior
+        self.cleaner = cleaner
 
     def __repr__(self) -> str:
         cell = self.module.recurrent.cell.name
@@ -115,7 +122,7 @@ class TextClassifierModel:
             InputError: ``texts`` is one string or a table of several columns, or holds something
                 that is missing or no string.
         """
-        return self.probabilities(self.tokenizer.encode(texts_of(texts)))
+        return self.probabilities(self._encode(texts_of(texts)))
 
     def probabilities(self, encoded: Encoded) -> NDArray[np.float32]:
         """Return the probabilities (rows, C) for texts already encoded."""
@@ -131,7 +138,8 @@ class TextClassifierModel:
         The opinion after k tokens is the answer to a text of these k tokens alone, whatever the
         pooling and the directions; the last one is the answer to the whole text.
         """
-        ids = self.tokenizer.encode(texts_of([text])).values
+        [text] = self._cleaned(texts_of([text]))
+        ids = self.tokenizer.encode([text]).values
         counts = np.arange(1, len(ids) + 1)
         # Row k of this ragged array is the first k tokens.
         where = np.arange(counts.sum()) - np.repeat(offsets_of(counts), counts)
@@ -141,7 +149,7 @@ class TextClassifierModel:
 
     def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Return one vector a text, (texts, H * directions); an empty text gets zeros."""
-        encoded = self.tokenizer.encode(texts_of(texts))
+        encoded = self._encode(texts_of(texts))
         result = np.zeros((len(encoded), self.module.output.in_features), dtype=np.float32)
         for rows, tokens in batches(encoded, device_of(self.module)):
             with torch.inference_mode():
@@ -161,7 +169,7 @@ class TextClassifierModel:
         texts = texts_of(inputs)
         ClassifyAnswers(top=top, steps=steps)  # refuses what cannot be
         count = min(top or (3 if steps else 1), len(self.classes))
-        encoded = self.tokenizer.encode(texts)
+        encoded = self._encode(texts)
         truncated = set(encoded.truncated_rows)
         rows = []
         for i, probabilities in enumerate(self.probabilities(encoded)):
@@ -193,13 +201,15 @@ class TextClassifierModel:
     def evaluate(self, examples: Examples) -> Classification:
         """Score labelled texts; texts of length 0 are left out and counted.
 
+        Of a text that cleaning emptied the answer is judged like any other.
+
         Raises:
             DataError: there is no text to judge on.
             InputError: these are no examples, as the parts of ``trained.split`` are.
         """
         _check_labelled(examples)
-        encoded = self.tokenizer.encode(examples.texts)
-        rows = np.flatnonzero(encoded.lengths)
+        encoded = self._encode(examples.texts)
+        rows = np.flatnonzero(self._judged(examples.texts, encoded))
         if not len(rows):
             raise DataError(f"{examples.source}: there is no text to judge on")
         kept = examples.take(rows)
@@ -222,11 +232,11 @@ class TextClassifierModel:
             InputError: as ``evaluate``.
         """
         _check_labelled(examples)
-        encoded = self.tokenizer.encode(examples.texts)
+        encoded = self._encode(examples.texts)
         probabilities = self.probabilities(encoded)
-        best = probabilities.argmax(axis=1)
+        best, judged_rows = probabilities.argmax(axis=1), self._judged(examples.texts, encoded)
         for i, (text, label) in enumerate(zip(examples.texts, examples.labels, strict=True)):
-            judged = bool(encoded.lengths[i])
+            judged = bool(judged_rows[i])
             yield {
                 "text": text,
                 "label": label,
@@ -240,9 +250,13 @@ class TextClassifierModel:
             network=self.module.config,
             classes=list(self.classes),
             prior=[float(p) for p in self.prior],
+            clean=None if self.cleaner is None else str(self.cleaner.steps),
         )
         cell = ir_text.write(self.module.recurrent.cell.graph)
-        return config, {TOKENIZER: self.tokenizer.to_json(), CELL: cell.encode()}
+        files = {TOKENIZER: self.tokenizer.to_json(), CELL: cell.encode()}
+        if self.cleaner is not None:
+            files[cleaning.FILE] = self.cleaner.to_json()
+        return config, files
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the model to the folder ``path``, from which ``elman.load`` reads it.
@@ -252,6 +266,18 @@ class TextClassifierModel:
         """
         bundle.check_destination(Path(path), force=force)
         bundle.save(Path(path), self, training={}, files={}, force=force)
+
+    def _cleaned(self, texts: Sequence[str]) -> Sequence[str]:
+        return texts if self.cleaner is None else self.cleaner.clean(texts)
+
+    def _encode(self, texts: Sequence[str]) -> Encoded:
+        return self.tokenizer.encode(self._cleaned(texts))
+
+    def _judged(self, texts: Sequence[str], encoded: Encoded) -> NDArray[np.bool_]:
+        """Return which texts are judged: those with a token, and those that cleaning emptied."""
+        if self.cleaner is None:
+            return encoded.lengths > 0
+        return np.array([bool(text) and not text.isspace() for text in texts], dtype=bool)
 
     def _run(self, tokens: PackedSequence) -> Tensor:
         with torch.inference_mode():
@@ -287,7 +313,8 @@ def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
         backend=backend,
         num_layers=network.num_layers,
     )
-    return TextClassifierModel(module, tokenizer, config.classes, prior)
+    cleaner = None if config.clean is None else stored.parse(cleaning.FILE, load_cleaner)
+    return TextClassifierModel(module, tokenizer, config.classes, prior, cleaner)
 
 
 def _check_labelled(examples: object) -> None:

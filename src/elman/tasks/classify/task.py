@@ -164,7 +164,9 @@ def predictor(learner: ClassifierLearner) -> TextClassifierModel:
     """Return the learner's model with its tokenizer and classes."""
     from elman.tasks.classify.predictor import TextClassifierModel
 
-    return TextClassifierModel(learner.model, learner.tokenizer, learner.classes, learner.prior)
+    return TextClassifierModel(
+        learner.model, learner.tokenizer, learner.classes, learner.prior, learner.cleaner
+    )
 
 
 def sizes(split: Split[Examples]) -> dict[str, dict[str, int]]:
@@ -178,7 +180,9 @@ def sizes(split: Split[Examples]) -> dict[str, dict[str, int]]:
 def baselines(split: Split[Examples], options: ClassifyOptions) -> list[Baseline]:
     """Train and judge the largest class, and n-grams with logistic regression."""
     from elman.tasks.classify import baselines as simple
+    from elman.tasks.classify.cleaning import cleaned, fit_cleaner
 
+    split = cleaned(split, fit_cleaner(split.train.texts, options))
     level: Level = "characters" if options.tokens == "characters" else "words"
     return [
         simple.majority(split.train, split.test),

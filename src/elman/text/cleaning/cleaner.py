@@ -37,7 +37,6 @@ class _Saved(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     steps: tuple[str, ...]
     language: str | None = None
     stopwords_file: str | None = None
-    """Its name alone: the words are here."""
     stopwords: list[str] | None = None
     known: list[str] | None = None
 
@@ -70,6 +69,9 @@ class Cleaner:
             ConfigError: the file of stop words cannot be read.
         """
         stopwords = _stopwords(steps) if "stopwords" in steps else None
+        if steps.stopwords_file is not None:  # where it lies is no matter of the cleaner
+            name = Path(steps.stopwords_file).name
+            steps = msgspec.structs.replace(steps, stopwords_file=name)
         if "rare" not in steps:
             return cls(steps, stopwords=stopwords, known=None)
         before = cls(steps.without("rare"), stopwords=stopwords, known=None)
@@ -103,12 +105,11 @@ class Cleaner:
 
     def to_json(self) -> bytes:
         """Return the cleaner as JSON, from which ``load_cleaner`` restores it."""
-        file = self.steps.stopwords_file
         saved = _Saved(
             version=VERSION,
             steps=self.steps.names,
             language=self.steps.language,
-            stopwords_file=None if file is None else Path(file).name,
+            stopwords_file=self.steps.stopwords_file,
             stopwords=None if self.stopwords is None else sorted(self.stopwords),
             known=None if self.known is None else sorted(self.known),
         )
