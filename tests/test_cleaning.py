@@ -52,6 +52,7 @@ EXAMPLES = {
         ("not good", "not_good"),
         ("I don't like it", "I do not_like it"),
         ("I DON’T LIKE it, can't stand, cannot", "I DO NOT_LIKE it, can not_stand, can not"),
+        ("it does n't work, ca n 't play", "it does not_work, can not_play"),
         ("wont dont go ain't nice", "wont do not_go not_nice"),
         ("not a very good film", "a very not_good film"),
         ("it's not. Good", "it's not. Good"),

@@ -76,10 +76,11 @@ _SHORT_ALONE = "can|couldn|didn|doesn|don|hadn|hasn|haven|aren|isn|wasn|weren|sh
 _WHOLE = {"ca": "can", "wo": "will", "sha": "shall", "ai": ""}
 
 
+# Penn's treebank, and reviews cut as it is, have a blank before n't or inside it.
 @cache
 def _contracted() -> re.Pattern[str]:
     return re.compile(
-        rf"\b(?:({_SHORT})n['’ʼ]t|({_SHORT_ALONE})t|(can)not)\b(?!['’ʼ-]\w)", re.IGNORECASE
+        rf"\b(?:({_SHORT})\s?n\s?['’ʼ]t|({_SHORT_ALONE})t|(can)not)\b(?!['’ʼ-]\w)", re.IGNORECASE
     )
 
 
