@@ -126,6 +126,7 @@ def test_ablation_pairs_its_cuts(tmp_path):
         [*zip(TEXTS, LABELS, strict=True)],
         Steps.of("lower,mentions"),
         columns={},
+        model="network",
         settings=small(),
         seeds=2,
         watch=lambda name, seed, metrics: told.append((name, seed)),
@@ -152,6 +153,7 @@ def test_one_step_is_compared_with_none():
         [*zip(TEXTS, LABELS, strict=True)],
         Steps.of("mentions"),
         columns={},
+        model="network",
         settings=small(),
         seeds=1,
     )
@@ -171,8 +173,37 @@ def test_the_test_part_is_not_looked_at(monkeypatch, names_file):
     monkeypatch.setattr(
         task, "prepare", lambda split, options: seen.append(split) or prepare(split, options)
     )
-    ablate(task, names_file, Steps.of("repeats"), columns={}, settings=small(), seeds=2)
+    asked = {"columns": {}, "model": "network", "settings": small(), "seeds": 2}
+    ablate(task, names_file, Steps.of("repeats"), **asked)
     assert len(seen) == 4
     for split in seen:
         assert not test & {*split.train.texts, *split.valid.texts, *split.test.texts}
     assert set(seen[0].valid.texts) != set(seen[2].valid.texts)
+
+
+def test_elman_clean_ablate(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    rows = "".join(f"{text}\t{label}\n" for text, label in zip(TEXTS, LABELS, strict=True))
+    (tmp_path / "a.tsv").write_text(rows, encoding="utf-8")
+    argv = ["clean", "a.tsv", "--ablate", "--steps", "lower,lemmas", "--seeds", "2"]
+    assert run(argv) == 0
+    said = capsys.readouterr()
+    lines = said.out.splitlines()
+    assert lines[0] == "a.tsv: ngrams, 2 cuts with 8 validation texts"
+    assert [line[:14] for line in lines[2:6]] == [
+        "all steps     ",
+        "without lower ",
+        "without lemmas",
+        "no cleaning   ",
+    ]
+    assert max(map(len, lines)) <= 80
+    assert len(said.err.splitlines()) == 8
+    assert said.err.startswith("cut 0, all steps: accuracy ")
+    assert run([*argv, "--json", "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    found = json.loads(said.out)
+    assert (found["model"], found["seeds"], len(found["variants"])) == ("ngrams", 2, 4)
+    assert run([*argv, "--model", "network", "--out", "b.csv"]) == 2
+    assert "--ablate writes no texts; leave out --out" in capsys.readouterr().err

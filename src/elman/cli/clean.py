@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from elman import api
 from elman.cli import options
@@ -22,7 +22,7 @@ from elman.training.options import ReadOptions
 from elman.training.task import Task
 
 if TYPE_CHECKING:
-    from elman.lab.cleaning import Cleaning
+    from elman.lab.cleaning import Cleaning, Model
 
 WIDEST = 160  # columns of a line of a pipe, which has no end
 
@@ -79,6 +79,13 @@ _OPTIONS = [
         panel="training",
         flag=True,
     ),
+    option(
+        "model",
+        Literal["ngrams", "network"],
+        "ngrams",
+        "With --ablate: what is trained; ngrams takes seconds.",
+        panel="training",
+    ),
     option("seeds", int, 3, "With --ablate: how many cuts of DATA.", panel="training"),
 ]
 
@@ -90,6 +97,7 @@ def _clean(
     steps: str,
     rows: int,
     ablate: bool,
+    model: Model,
     seeds: int,
     out: Path | None,
     force: bool,
@@ -105,7 +113,8 @@ def _clean(
     if ablate:
         if out is not None:
             raise ConfigError("--ablate writes no texts; leave out --out")
-        _ablate(task, data, asked, columns, reading.form(), seeds=seeds, json=json, quiet=quiet)
+        how: dict[str, Any] = {"model": model, "seeds": seeds, "json": json, "quiet": quiet}
+        _ablate(task, data, asked, columns, reading.form(), **how)
         return
     _show(task, data, asked, columns, reading.form(), rows=rows, out=out, force=force, json=json)
 
@@ -204,6 +213,7 @@ def _ablate(
     columns: Mapping[str, str | None],
     form: Form,
     *,
+    model: Model,
     seeds: int,
     json: bool,
     quiet: bool,
@@ -220,10 +230,10 @@ def _ablate(
         data,
         steps,
         columns=columns,
-        settings={},
+        model=model,
         form=form,
         seeds=seeds,
-        **({} if quiet else {"watch": watch}),
+        watch=None if quiet else watch,
     )
     if json:
         screen.print_json(found)

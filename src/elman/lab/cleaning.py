@@ -5,21 +5,27 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import msgspec
 
 from elman import api
+from elman.data.columns import NOTHING
 from elman.data.examples import Inputs
 from elman.data.form import AS_TOLD, Facts, Form
 from elman.data.source import builtin
+from elman.data.splits import Split
 from elman.errors import DataError
 from elman.text.cleaning import Cleaner, Steps
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 from elman.training import machine
+from elman.training.options import RunOptions
 from elman.training.run import fit
 from elman.training.task import Task
+
+Model = Literal["ngrams", "network"]
 
 ALL, NONE = "all steps", "no cleaning"
 
@@ -157,10 +163,11 @@ def ablate(
     steps: Steps,
     *,
     columns: Mapping[str, str | None],
-    settings: Mapping[str, Any],
+    model: Model = "ngrams",
+    settings: Mapping[str, Any] = NOTHING,
     form: Form = AS_TOLD,
     seeds: int = 3,
-    watch: Callable[[str, int, dict[str, float]], object] = lambda name, seed, metrics: None,
+    watch: Callable[[str, int, dict[str, float]], object] | None = None,
 ) -> Ablation:
     """Train with all steps, without each of them and with none, and judge on a validation part.
 
@@ -173,6 +180,7 @@ def ablate(
         data: what to train on.
         steps: those that are judged.
         columns: the columns that were given.
+        model: ``ngrams``, the task's simple model (seconds), or its ``network``.
         settings: the task's options beside ``clean`` and ``seed``.
         form: what was said about the form of the files.
         seeds: how many cuts.
@@ -193,22 +201,36 @@ def ablate(
         for name, _, asked in _variants(steps):
             given = {**settings, "seed": seed, "clean": None if asked is None else str(asked)}
             options = api.make_options(task, given)
-            learner = task.prepare(cut, options)
-            with machine.threads(options.threads):
-                fitted = fit(learner)
-            if fitted.interrupt is not None:
-                raise fitted.interrupt
-            runs[name].append(task.predictor(learner).evaluate(cut.valid).metrics)
-            watch(name, seed, runs[name][-1])
+            judge = _of_network if model == "network" else _of_ngrams
+            runs[name].append(judge(task, cut, options))
+            if watch is not None:
+                watch(name, seed, runs[name][-1])
     return Ablation(
         task=task.name,
         data=whole.train.source,
-        model=str(settings.get("model", task.name)),
+        model=model,
         steps=str(steps),
         seeds=seeds,
         valid_count=count,
         variants=[_judged(name, left, runs[name], runs[ALL]) for name, left, _ in _variants(steps)],
     )
+
+
+def _of_network(task: Task, cut: Split[Any], options: RunOptions) -> dict[str, float]:
+    """Return the scores on the validation part of a network."""
+    learner = task.prepare(cut, options)
+    with machine.threads(options.threads):
+        fitted = fit(learner)
+    if fitted.interrupt is not None:
+        raise fitted.interrupt
+    return task.predictor(learner).evaluate(cut.valid).metrics
+
+
+def _of_ngrams(task: Task, cut: Split[Any], options: RunOptions) -> dict[str, float]:
+    """Return the same of the task's simple model that is no constant answer."""
+    nothing = cut.valid.take([])
+    found = task.baselines(replace(cut, valid=nothing, test=cut.valid), options)
+    return next(one for one in found if not one.constant).test.metrics
 
 
 def _variants(steps: Steps) -> list[tuple[str, str | None, Steps | None]]:
