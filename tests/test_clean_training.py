@@ -141,7 +141,7 @@ def test_ablation_pairs_its_cuts(tmp_path):
     whole, *_, none = found.variants
     gain = whole.mean["accuracy"] - none.mean["accuracy"]
     assert none.worth["accuracy"] == pytest.approx(gain)
-    assert found.valid_count == 8
+    assert found.judged_count == 8
     assert "2 cuts" in repr(found)
     said = " ".join(found.verdict("accuracy", higher_is_better=True))
     assert "no more than chance" in said
@@ -178,7 +178,7 @@ def test_the_test_part_is_not_looked_at(monkeypatch, names_file):
     assert len(seen) == 4
     for split in seen:
         assert not test & {*split.train.texts, *split.valid.texts, *split.test.texts}
-    assert set(seen[0].valid.texts) != set(seen[2].valid.texts)
+    assert set(seen[0].test.texts) != set(seen[2].test.texts)
 
 
 def test_elman_clean_ablate(capsys, tmp_path, monkeypatch):
@@ -190,7 +190,7 @@ def test_elman_clean_ablate(capsys, tmp_path, monkeypatch):
     assert run(argv) == 0
     said = capsys.readouterr()
     lines = said.out.splitlines()
-    assert lines[0] == "a.tsv: ngrams, 2 cuts with 8 validation texts"
+    assert lines[0] == "a.tsv: ngrams, 2 cuts with 8 texts kept apart"
     assert [line[:14] for line in lines[2:6]] == [
         "all steps     ",
         "without lower ",

@@ -74,8 +74,7 @@ _OPTIONS = [
         "ablate",
         bool,
         False,
-        "Train with all steps, without each and with none, and say what each was worth on the "
-        "validation part.",
+        "Train with all steps, without each and with none, and say what each was worth.",
         panel="training",
         flag=True,
     ),
@@ -83,7 +82,7 @@ _OPTIONS = [
         "model",
         Literal["ngrams", "network"],
         "ngrams",
-        "With --ablate: what is trained; ngrams takes seconds.",
+        "With --ablate: what is trained; ngrams are quick.",
         panel="training",
     ),
     option("seeds", int, 3, "With --ablate: how many cuts of DATA.", panel="training"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
@@ -15,19 +14,19 @@ from elman.data.columns import NOTHING
 from elman.data.examples import Inputs
 from elman.data.form import AS_TOLD, Facts, Form
 from elman.data.source import builtin
-from elman.data.splits import Split
 from elman.errors import DataError
 from elman.text.cleaning import Cleaner, Steps
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 from elman.training import machine
-from elman.training.options import RunOptions
 from elman.training.run import fit
 from elman.training.task import Task
 
 Model = Literal["ngrams", "network"]
 
 ALL, NONE = "all steps", "no cleaning"
+CUT = (0.7, 0.1, 0.2)
+"""What is trained on, what that validates on, and what is judged on."""
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -122,15 +121,15 @@ class Ablation(Summary, msgspec.Struct, frozen=True):
     model: str
     steps: str
     seeds: int
-    valid_count: int
-    """Texts that each score is of."""
+    judged_count: int
+    """Texts that each score is of, kept apart from training."""
     variants: list[Variant]
 
     def summary(self) -> Iterator[str | Table]:
         """Say how good each way of cleaning is, and what it lacks to all steps."""
         metrics = self.variants[0].mean
         yield (
-            f"{self.data}: {self.model}, {counted(self.valid_count, 'validation text')}, "
+            f"{self.data}: {self.model}, {counted(self.judged_count, 'text')}, "
             f"{counted(self.seeds, 'cut')}; mean ± standard deviation"
         )
         yield Table(
@@ -169,18 +168,19 @@ def ablate(
     seeds: int = 3,
     watch: Callable[[str, int, dict[str, float]], object] | None = None,
 ) -> Ablation:
-    """Train with all steps, without each of them and with none, and judge on a validation part.
+    """Train with all steps, without each of them and with none, and judge on a part kept apart.
 
     The test part that ``elman train`` would cut is put aside first and never looked at. The rest is
-    cut anew from each seed, four fifths to train on; all variants of a seed have the same cut, so
-    that what a step is worth is a difference within a seed.
+    cut anew from each seed: what is judged on has been seen by neither the training nor what it
+    validates on. All variants of a seed have the same cut, so that what a step is worth is a
+    difference within a seed.
 
     Args:
         task: what is trained.
         data: what to train on.
         steps: those that are judged.
         columns: the columns that were given.
-        model: ``ngrams``, the task's simple model (seconds), or its ``network``.
+        model: ``ngrams``, which takes seconds, or the whole model with its ``network``.
         settings: the task's options beside ``clean`` and ``seed``.
         form: what was said about the form of the files.
         seeds: how many cuts.
@@ -190,19 +190,24 @@ def ablate(
         ConfigError, DataError: the request cannot work.
     """
     whole = api.read_split(task, data, columns, form=form)
-    rest = task.join([whole.train, whole.valid]) if len(whole.valid) else whole.train
+    rest = task.join([part for part in (whole.train, whole.valid) if len(part)])
     runs: dict[str, list[dict[str, float]]] = {name: [] for name, _, _ in _variants(steps)}
     count = 0
     for seed in range(seeds):
-        cut = task.split(rest, fractions=(0.8, 0.2, 0.0), seed=seed, valid=None, test=None)
-        count = len(cut.valid)
+        cut = task.split(rest, fractions=CUT, seed=seed, valid=None, test=None)
+        count = len(cut.test)
         if not count:
             raise DataError(f"{rest.source} has too few texts to judge on; give more of them")
         for name, _, asked in _variants(steps):
-            given = {**settings, "seed": seed, "clean": None if asked is None else str(asked)}
+            clean = None if asked is None else str(asked)
+            given = {**settings, "model": model, "seed": seed, "clean": clean}
             options = api.make_options(task, given)
-            judge = _of_network if model == "network" else _of_ngrams
-            runs[name].append(judge(task, cut, options))
+            learner = task.prepare(cut, options)
+            with machine.threads(options.threads):
+                fitted = fit(learner)
+            if fitted.interrupt is not None:
+                raise fitted.interrupt
+            runs[name].append(task.predictor(learner).evaluate(cut.test).metrics)
             if watch is not None:
                 watch(name, seed, runs[name][-1])
     return Ablation(
@@ -211,26 +216,9 @@ def ablate(
         model=model,
         steps=str(steps),
         seeds=seeds,
-        valid_count=count,
+        judged_count=count,
         variants=[_judged(name, left, runs[name], runs[ALL]) for name, left, _ in _variants(steps)],
     )
-
-
-def _of_network(task: Task, cut: Split[Any], options: RunOptions) -> dict[str, float]:
-    """Return the scores on the validation part of a network."""
-    learner = task.prepare(cut, options)
-    with machine.threads(options.threads):
-        fitted = fit(learner)
-    if fitted.interrupt is not None:
-        raise fitted.interrupt
-    return task.predictor(learner).evaluate(cut.valid).metrics
-
-
-def _of_ngrams(task: Task, cut: Split[Any], options: RunOptions) -> dict[str, float]:
-    """Return the same of the task's simple model that is no constant answer."""
-    nothing = cut.valid.take([])
-    found = task.baselines(replace(cut, valid=nothing, test=cut.valid), options)
-    return next(one for one in found if not one.constant).test.metrics
 
 
 def _variants(steps: Steps) -> list[tuple[str, str | None, Steps | None]]:

@@ -12,8 +12,6 @@ from elman.tasks.classify.options import ClassifyOptions
 from elman.text.cleaning import Cleaner, Steps
 from elman.text.terminal import counted
 
-FILE = "cleaning.json"
-
 
 def fit_cleaner(train: Sequence[str], options: ClassifyOptions) -> Cleaner | None:
     """Return the cleaner that ``--clean`` asks for; None where it asks for none.
