@@ -13,6 +13,7 @@ from elman import tasks
 from elman.cli.app import run
 from elman.errors import BundleError, ConfigError
 from elman.lab.cleaning import ablate
+from elman.tasks.classify import pages
 from elman.tasks.classify.options import ClassifyOptions
 from elman.text.cleaning import Steps
 from elman.training import bundle
@@ -47,6 +48,10 @@ def test_a_loaded_model_cleans_as_in_training(trained):
     rows = model.answer(asked)
     assert [row["text"] for row in rows] == asked
     assert ["empty" in row for row in rows] == [False, False, True, True]
+    assert ["cleaned" in row for row in rows] == [False, False, True, False]
+    shown = [*pages.answer(rows[2], model, width=80)]
+    assert shown[0].startswith("(nothing is left of '@bob'): ")
+    assert pages.fields(rows[2], inputs=True)["note"] == "nothing is left after cleaning: prior"
 
 
 def test_it_is_a_file_under_its_checksum(trained, tmp_path):
@@ -75,6 +80,7 @@ def test_a_text_that_cleaning_empties_is_answered_and_judged():
     run = elman.train(data, **options)
     said = re.compile(r"nothing is left of \d\d of 72 texts to train and validate on")
     assert any(map(said.match, run.report.notes))
+    assert any("test texts, whose answers are judged all the same" in n for n in run.report.notes)
     assert run.report.test.count == len(run.split.test) == 8
     assert {one.test.count for one in run.report.baselines} == {8}
     assert all(row["predicted"] for row in run.model.predictions(run.split.test))

@@ -49,6 +49,12 @@ def cleaned(split: Split[Examples], cleaner: Cleaner | None) -> Split[Examples]:
             f"nothing is left of {empty:,} of {counted(count, 'text')} to train and validate on, "
             "which are left out; such a text is answered by the shares of the classes"
         )
+    empty = len(test) - len(_without_empty(test))
+    if empty:
+        notes.append(
+            f"nothing is left of {empty:,} of {counted(len(test), 'test text')}, whose answers are "
+            "judged all the same"
+        )
     known = set(keys_of(train.texts))
     same = sum(key in known for key in keys_of(valid.texts))
     if same:

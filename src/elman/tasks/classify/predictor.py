@@ -234,13 +234,14 @@ class TextClassifierModel:
 
         A row has the ``text``, its most probable ``label`` and the ``top`` classes with their
         probabilities (1 of them, with ``steps`` 3); with ``steps`` also the same after each token.
-        ``empty`` marks a text without a token, ``truncated`` one that is longer than the model
-        reads.
+        ``empty`` marks a text without a token, ``cleaned`` one of these that cleaning emptied,
+        ``truncated`` one that is longer than the model reads.
         """
         texts = texts_of(inputs)
         ClassifyAnswers(top=top, steps=steps)  # refuses what cannot be
         count = min(top or (3 if steps else 1), len(self.classes))
         judged, encoded = self._judged(self._cleaned(texts))
+        has_text = self._has_text(texts, encoded)
         truncated = set(encoded.truncated_rows)
         rows = []
         for i, probabilities in enumerate(judged):
@@ -252,6 +253,8 @@ class TextClassifierModel:
             }
             if not encoded.lengths[i]:
                 row["empty"] = True
+                if has_text[i]:
+                    row["cleaned"] = True
             if i in truncated:
                 row["truncated"] = True
             if steps:
