@@ -74,6 +74,7 @@ def test_a_bundle_holds_what_the_design_says(bundle_made_once):
         bundle.SUMS,
         "train.toml",
         "metrics.json",
+        "test-predictions.csv",
         "history.jsonl",
         "README.md",
         "confusion.png",

@@ -108,7 +108,23 @@ def test_the_estimator_cleans(trained):
     assert again.predict_proba(TEXTS).tobytes() == model.predict_proba(TEXTS).tobytes()
 
 
+def test_seeds_and_going_on_clean_alike(trained, tmp_path):
+    _, folder = trained
+    data = [*zip(TEXTS, LABELS, strict=True)]
+    same = ["@x ЛЮБИЛ дожди!! 5", "люблю дождь"]
+    options = {**tiny.OPTIONS, "epochs": 1, "tokens": "words", "progress": False}
+    several = elman.train(data, clean=STEPS, seeds=2, out=tmp_path / "several", **options)
+    del options["min_count"]  # as the vocabulary is there
+    gone_on = elman.train(data, init=folder, clean=STEPS, **options)
+    for model in (several.model, elman.load(tmp_path / "several"), gone_on.model):
+        first, second = model.predict_proba(same)
+        assert first.tobytes() == second.tobytes()
+    with pytest.raises(ConfigError, match=rf"--init is a model with clean {STEPS}, not lower"):
+        elman.train(data, init=folder, clean="lower", **options)
+
+
 def test_an_unknown_step_is_refused_before_any_work(capsys, names_file, tmp_path):
+    assert ClassifyOptions(clean="urls,LOWER,html").clean == "html,urls,lower"
     with pytest.raises(ConfigError, match=r"no step of cleaning 'lowr'; did you mean lower\?"):
         ClassifyOptions(clean="lowr")
     assert run(["train", str(names_file), "--clean", "lecturre", "--out", str(tmp_path / "m")]) == 2

@@ -1,5 +1,6 @@
 """Scores are scikit-learn's, and the quick ones are those of the report."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +15,7 @@ from elman.tasks.classify.metrics import (
     quick_scores,
     true_class_score,
 )
+from elman.tasks.classify.resampling import pooled
 
 CLASSES = ["a", "b", "c", "d"]
 
@@ -136,3 +138,29 @@ def test_true_class_score_by_hand():
     sure = np.array([0.9, 0.7, 0.2], dtype=np.float32)
     # All texts: 0.6; class 0: 0.8, class 2: 0.2, so 0.5 over the classes that occur.
     assert true_class_score(sure, np.array([0, 0, 2]), 3) == pytest.approx((0.6 + 0.5) / 2)
+
+
+@pytest.mark.parametrize("strange", [False, True])
+def test_scores_of_parts_are_those_of_the_whole(strange):
+    rng = np.random.default_rng(1)
+    labels = [CLASSES[i] for i in rng.integers(0, 3, 60)]
+    if strange:  # known to no model, and in one part alone
+        labels[50] = "ж"
+    predicted = probabilities(60)
+    whole = evaluate(predicted, labels, CLASSES, labels, skipped=3, truncated=1)
+    cuts = [slice(0, 10), slice(10, 40), slice(40, 60)]
+    parts = [evaluate(predicted[c], labels[c], CLASSES, labels[c]) for c in cuts]
+    parts[0] = msgspec.structs.replace(parts[0], skipped=3, truncated=1)
+    found = pooled(parts)
+    for name in {*found.metrics} - {"calibration_error"}:
+        assert found.metrics[name] == pytest.approx(whole.metrics[name]), name
+    assert found.confusion == whole.confusion
+    for one, other in zip(found.classes, whole.classes, strict=True):
+        assert msgspec.structs.astuple(one)[1:] == pytest.approx(msgspec.structs.astuple(other)[1:])
+    assert (found.count, found.skipped, found.truncated) == (60, 3, 1)
+    assert [one.confidence for one in found.mistakes] == pytest.approx(
+        [one.confidence for one in whole.mistakes]
+    )
+    weights = [part.count for part in parts]
+    errors = [part.calibration_error for part in parts]
+    assert found.calibration_error == pytest.approx(np.average(errors, weights=weights))

@@ -138,7 +138,7 @@ def test_the_tab_key_lists_what_people_call_and_no_more():
     names = [name for name in ran.stdout.split() if not name.startswith("_")]
     assert names == [
         *("Recurrent", "TextClassifier", "TextCleaner", "callbacks", "cell", "cells", "compare"),
-        *("errors", "evaluate", "load", "nn", "train"),
+        *("compare_models", "errors", "evaluate", "load", "nn", "train"),
     ]
 
 

@@ -19,7 +19,7 @@ from elman.text.cleaning import Cleaner, Steps
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 from elman.training import machine
-from elman.training.run import fit
+from elman.training.fitting import fit
 from elman.training.task import Task
 
 Model = Literal["ngrams", "network"]

@@ -15,11 +15,14 @@ from elman.tasks.classify.model import Ensemble
 from elman.tasks.classify.predictor import TextClassifierModel
 
 
-def assemble(learner: ClassifierLearner | NGramLearner) -> TextClassifierModel:
+def assemble(
+    learner: ClassifierLearner | NGramLearner, *, tuned: Sequence[TextClassifierModel] = ()
+) -> TextClassifierModel:
     """Return the learner's model with all that belongs to it.
 
     The weights of the models are chosen on the validation part, where the linear ones have seen the
-    training part alone; then these are fitted again, to both parts.
+    training part alone; then these are fitted again, to both parts. Without such a part they are
+    those of the models ``tuned``, in the mean.
     """
     start = time.perf_counter()
     prepared = learner.prepared
@@ -31,7 +34,10 @@ def assemble(learner: ClassifierLearner | NGramLearner) -> TextClassifierModel:
         Ensemble(networks, linear), prepared.tokenizer, prepared.classes, prepared.prior, []
     )
     model.module.to(prepared.options.device)
-    weights = _weights(model, prepared)
+    if tuned and not len(prepared.valid.targets):
+        weights = _mean_weights(tuned)
+    else:
+        weights = _weights(model, prepared)
     if linear and len(prepared.valid.targets):
         linear = fit_linear(prepared, [prepared.split.train, prepared.split.valid])
         model.module = Ensemble(networks, linear).to(prepared.options.device).eval()
@@ -48,7 +54,7 @@ def fit_linear(prepared: Prepared, parts: Sequence[Examples]) -> list[LinearMode
         (text, index[label])
         for part in parts
         for text, label in zip(part.texts, part.labels, strict=True)
-        if label in index
+        if label in index and text.strip()
     ]
     return fit_both(
         [text for text, _ in rows],
@@ -66,3 +72,28 @@ def _weights(model: TextClassifierModel, prepared: Prepared) -> list[float]:
     opinions = model.opinions([valid.texts[i] for i in rows])
     truth = np.asarray([index[valid.labels[i]] for i in rows], dtype=np.int64)
     return fit_weights(list(opinions), list(opinions.values()), truth)
+
+
+def combine(models: Sequence[TextClassifierModel]) -> TextClassifierModel:
+    """Return one model whose networks are those of all: their answer is the mean of these.
+
+    The models were trained on the same parts, so that tokenizer, classes and linear models are the
+    same; how much the networks count beside the linear models is the mean of what was chosen.
+    """
+    first = models[0]
+    networks = [network for one in models for network in one.module.networks]
+    module = Ensemble(networks, list(first.module.linear))
+    result = TextClassifierModel(
+        module,
+        first.tokenizer,
+        first.classes,
+        first.prior,
+        _mean_weights(models),
+        first.cleaner,
+    )
+    result.linear_seconds = sum(one.linear_seconds for one in models)
+    return result
+
+
+def _mean_weights(models: Sequence[TextClassifierModel]) -> list[float]:
+    return [float(weight) for weight in np.mean([one.weights for one in models], axis=0)]

@@ -22,8 +22,8 @@ from elman.errors import ConfigError, InputError, TrainingError
 from elman.tasks.classify import task
 from elman.tasks.classify.options import ClassifyOptions
 from elman.training import machine
+from elman.training.fitting import fit
 from elman.training.history import History
-from elman.training.run import fit
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):

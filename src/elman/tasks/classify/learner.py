@@ -17,12 +17,14 @@ from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
+from elman.tasks.classify import continuing
 from elman.tasks.classify.cleaning import cleaned, fit_cleaner
 from elman.tasks.classify.encoding import encode, spelling_of
 from elman.tasks.classify.metrics import quick_scores
 from elman.tasks.classify.mixture import cooled
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyOptions, settle
+from elman.tasks.classify.predictor import TextClassifierModel
 from elman.text.cleaning import Cleaner
 from elman.text.subwords import Spelling
 from elman.text.tokenizer import Encoded, Tokenizer, choose_level, fit_tokenizer
@@ -44,7 +46,7 @@ class Corpus:
 
     encoded: Encoded
     targets: Rows
-    spelling: Spelling | None
+    spelling: Spelling | None = None
 
 
 @dataclass(frozen=True)
@@ -196,21 +198,31 @@ def _disagreement(logits: Tensor, order: Rows) -> Tensor:
     return ((one.exp() - other.exp()) * (one - other)).sum(dim=1).mean() / 2
 
 
-def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner | NGramLearner:
+def prepare(
+    split: Split[Examples], options: ClassifyOptions, *, init: TextClassifierModel | None = None
+) -> ClassifierLearner | NGramLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
+
+    With ``init`` the cleaning, the vocabulary and the first weights are that model's.
 
     Raises:
         DataError: nothing is left to train on.
         ConfigError: an option does not suit the kind of the texts.
     """
-    cleaner = fit_cleaner(split.train.texts, options)
+    if init is not None:
+        continuing.check(init)
+    cleaner = fit_cleaner(split.train.texts, options) if init is None else init.cleaner
     split = cleaned(split, cleaner)
     train, valid = split.train, split.valid
     classes = sorted(set(train.labels))
     level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
     settled = settle(options, level=level, count=len(train))
-    tokenizer = fit_tokenizer(
-        train.texts, level=level, min_count=settled.min_count, max_length=settled.max_length
+    tokenizer = (
+        init.tokenizer
+        if init is not None
+        else fit_tokenizer(
+            train.texts, level=level, min_count=settled.min_count, max_length=settled.max_length
+        )
     )
     vectors = settled.subwords or 0
     encoded = encode(tokenizer, train.texts, vectors)
@@ -227,11 +239,16 @@ def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearn
         split=split,
         train=corpus,
         valid=make_corpus(encoded_valid, valid.labels, classes, tokenizer, vectors),
-        notes=tuple(_notes(split, settled, tokenizer, corpus, truncated)),
+        notes=(
+            *_notes(split, settled, tokenizer, corpus, truncated),
+            *([] if init is None else continuing.notes_on_classes(classes, init)),
+        ),
     )
     if settled.model == "ngrams":
         return NGramLearner(prepared)
     model = make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes))
+    if init is not None:
+        continuing.take_weights(model, classes, init)
     return ClassifierLearner(model, prepared)
 
 

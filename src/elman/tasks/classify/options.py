@@ -98,7 +98,8 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.clean is not None:
-            Steps.of(self.clean)  # refuses what is no step
+            # In their order, a preset by its steps: what is recorded never changes its meaning.
+            msgspec.structs.force_setattr(self, "clean", str(Steps.of(self.clean)))
 
 
 class ClassifyAnswers(Options, frozen=True, kw_only=True):

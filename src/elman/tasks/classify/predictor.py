@@ -34,6 +34,10 @@ TOKENIZER = "tokenizer.json"
 CELL = "cell.txt"
 NGRAMS = "ngrams.json"
 CLEANING = "cleaning.json"
+_SETTINGS = (
+    *("embedding_size", "hidden_size", "num_layers", "bidirectional", "pooling", "pairs"),
+    "subwords",
+)
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +132,20 @@ class TextClassifierModel:
     def num_parameters(self) -> int:
         """Number of trained values."""
         return sum(p.numel() for p in self.module.parameters())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options that the model has decided: sizes, and how it reads."""
+        reads = {
+            "tokens": self.tokenizer.level,
+            "max_length": self.tokenizer.max_length,
+            "min_count": None,  # the vocabulary is there
+            "clean": None if self.cleaner is None else str(self.cleaner.steps),
+        }
+        if self.network is None:
+            return {**reads, "model": "ngrams"}
+        sizes = {name: getattr(self.network.config, name) for name in _SETTINGS}
+        return {**reads, "model": "network", "cell": self.network.recurrent.cell, **sizes}
 
     def predict(self, texts: Iterable[str]) -> list[str]:
         """Return the most probable label of each text.
@@ -330,9 +348,11 @@ class TextClassifierModel:
         A text of length 0 is not judged and so has no answer.
 
         Raises:
+            DataError: no label is among the classes.
             InputError: as ``evaluate``.
         """
         _check_labelled(examples)
+        refuse_unknown(examples, self.classes)
         probabilities, encoded = self._judged(self._cleaned(examples.texts))
         best, has_text = probabilities.argmax(axis=1), self._has_text(examples.texts, encoded)
         for i, (text, label) in enumerate(zip(examples.texts, examples.labels, strict=True)):
@@ -342,6 +362,7 @@ class TextClassifierModel:
                 "label": label,
                 "predicted": self.classes[best[i]] if judged else None,
                 "probability": round(float(probabilities[i, best[i]]), 6) if judged else None,
+                "correct": self.classes[best[i]] == label if judged else None,
             }
 
     def _has_text(self, texts: Sequence[str], encoded: Encoded) -> NDArray[np.bool_]:
