@@ -47,6 +47,7 @@ def assemble(
         model.weights = _mean_weights(tuned)
     else:
         model.weights = _weights(model, held_out)
+    model.cleaner = prepared.cleaner  # the prepared texts are cleaned
     model.linear_seconds = time.perf_counter() - start
     return model
 
@@ -108,6 +109,7 @@ def combine(models: Sequence[TextClassifierModel]) -> TextClassifierModel:
         first.classes,
         first.prior,
         _mean_weights(models),
+        first.cleaner,
     )
     result.held_out = first.held_out
     if first.held_out is not None and len(first.held_out.truth):
