@@ -260,3 +260,11 @@ def test_the_estimator_takes_them_too():
     )
     made.fit(TEXTS, LABELS)
     assert made.model_.module.networks[0].config.embedding_size == SIZE
+
+
+def test_unlabelled_texts_are_cleaned_as_the_others_are():
+    trained = train(
+        vectors=None, unlabelled="more.txt", clean="punctuation,negation", epochs=1, linear="off"
+    )
+    assert "," not in trained.model.tokenizer.entries
+    assert "очень" in trained.model.tokenizer.entries

@@ -167,7 +167,7 @@ def test_what_training_returns_can_be_drawn(names_file):
     trained = tiny.train(names_file)
     for figure in (trained.plot(), trained.history.plot(), trained.report.test.plot_confusion()):
         assert figure._repr_png_().startswith(b"\x89PNG")
-    assert "<lstm classifier, 2 classes" in repr(trained)
+    assert "<lstm classifier with n-grams, 2 classes" in repr(trained)
     model = trained.model._repr_html_()
     assert "lstm, 8 units, two directions" in model
     assert "de, ja" in model

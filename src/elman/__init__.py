@@ -10,6 +10,7 @@ What people call, each with a page of its own, as in ``help(elman.train)``:
     elman.embed(texts, ...)      train word vectors: word2vec or fastText
     elman.Vectors                word vectors of any file: load, similar, analogy
     elman.TextClassifier         the same as an estimator of scikit-learn: fit, predict, score
+    elman.TextCleaner            cleaning of texts for scikit-learn: fit, transform
     elman.callbacks              who is told of a run as it goes: a function, TensorBoard
     elman.nn                     layers that take the place of torch.nn's: LSTM, GRU, RNN
     elman.Recurrent              a layer of any cell, also of your own equations
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from elman.lab.models import compare_models as compare_models
     from elman.nn.recurrent import Recurrent as Recurrent
     from elman.tasks.classify.estimator import TextClassifier as TextClassifier
+    from elman.text.cleaning.transformer import TextCleaner as TextCleaner
     from elman.text.vectors.table import Vectors as Vectors
     from elman.training.embed import embed as embed
 
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 _LAZY = {
     "Recurrent": "elman.nn.recurrent",
     "TextClassifier": "elman.tasks.classify.estimator",
+    "TextCleaner": "elman.text.cleaning.transformer",
     "Vectors": "elman.text.vectors.table",
     "compare": "elman.lab.compare",
     "compare_models": "elman.lab.models",

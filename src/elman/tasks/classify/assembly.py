@@ -12,38 +12,60 @@ from elman.tasks.classify.learner import ClassifierLearner, NGramLearner, Prepar
 from elman.tasks.classify.linear import LinearModel, fit_both
 from elman.tasks.classify.mixture import fit_weights
 from elman.tasks.classify.model import Ensemble
-from elman.tasks.classify.predictor import TextClassifierModel
+from elman.tasks.classify.predictor import HeldOut, TextClassifierModel
 
 
 def assemble(
-    learner: ClassifierLearner | NGramLearner, *, tuned: Sequence[TextClassifierModel] = ()
+    learner: ClassifierLearner | NGramLearner,
+    *,
+    tuned: Sequence[TextClassifierModel] = (),
+    twin: TextClassifierModel | None = None,
 ) -> TextClassifierModel:
     """Return the learner's model with all that belongs to it.
 
     The weights of the models are chosen on the validation part, where the linear ones have seen the
     training part alone; then these are fitted again, to both parts. Without such a part they are
-    those of the models ``tuned``, in the mean.
+    those of the models ``tuned``, in the mean. The linear models of a ``twin``, of another seed on
+    the same parts, are taken as they are.
     """
     start = time.perf_counter()
     prepared = learner.prepared
     networks = [learner.model] if isinstance(learner, ClassifierLearner) else []
+    if twin is not None and twin.held_out is not None:
+        linear, held_out = list(twin.module.linear), twin.held_out
+    else:
+        linear, held_out = _linear(prepared)
+    model = TextClassifierModel(
+        Ensemble(networks, linear).to(prepared.options.device),
+        prepared.tokenizer,
+        prepared.classes,
+        prepared.prior,
+        [],
+    )
+    model.held_out = held_out
+    if tuned and not len(held_out.truth):
+        model.weights = _mean_weights(tuned)
+    else:
+        model.weights = _weights(model, held_out)
+    model.cleaner = prepared.cleaner  # the prepared texts are cleaned
+    model.linear_seconds = time.perf_counter() - start
+    return model
+
+
+def _linear(prepared: Prepared) -> tuple[list[LinearModel], HeldOut]:
+    """Return the linear models, and what they said of the validation part before they saw it."""
+    valid = prepared.split.valid
+    index = {label: i for i, label in enumerate(prepared.classes)}
+    rows = [i for i, label in enumerate(valid.labels) if label in index and valid.texts[i].strip()]
+    texts = [valid.texts[i] for i in rows]
+    truth = np.asarray([index[valid.labels[i]] for i in rows], dtype=np.int64)
     linear: list[LinearModel] = []
     if prepared.options.model == "ngrams" or prepared.options.linear == "on":
         linear = fit_linear(prepared, [prepared.split.train])
-    model = TextClassifierModel(
-        Ensemble(networks, linear), prepared.tokenizer, prepared.classes, prepared.prior, []
-    )
-    model.module.to(prepared.options.device)
-    if tuned and not len(prepared.valid.targets):
-        weights = _mean_weights(tuned)
-    else:
-        weights = _weights(model, prepared)
+    held_out = HeldOut(texts, truth, {one.kind: one.log_probabilities(texts) for one in linear})
     if linear and len(prepared.valid.targets):
-        linear = fit_linear(prepared, [prepared.split.train, prepared.split.valid])
-        model.module = Ensemble(networks, linear).to(prepared.options.device).eval()
-    model.weights = tuple(weights)
-    model.linear_seconds = time.perf_counter() - start
-    return model
+        linear = fit_linear(prepared, [prepared.split.train, valid])
+    return linear, held_out
 
 
 def fit_linear(prepared: Prepared, parts: Sequence[Examples]) -> list[LinearModel]:
@@ -64,30 +86,37 @@ def fit_linear(prepared: Prepared, parts: Sequence[Examples]) -> list[LinearMode
     )
 
 
-def _weights(model: TextClassifierModel, prepared: Prepared) -> list[float]:
-    valid = prepared.split.valid
-    index = {label: i for i, label in enumerate(prepared.classes)}
-    rows = [i for i, label in enumerate(valid.labels) if label in index and valid.texts[i].strip()]
-    opinions = model.opinions([valid.texts[i] for i in rows])
-    truth = np.asarray([index[valid.labels[i]] for i in rows], dtype=np.int64)
-    return fit_weights(list(opinions), list(opinions.values()), truth)
+def _weights(model: TextClassifierModel, held_out: HeldOut) -> tuple[float, ...]:
+    """Return how much the networks and each linear model count."""
+    opinions = dict(held_out.linear)
+    if model.network is not None:
+        opinions = {"network": model.network_opinions(held_out.texts), **opinions}
+    return tuple(fit_weights(list(opinions), list(opinions.values()), held_out.truth))
 
 
 def combine(models: Sequence[TextClassifierModel]) -> TextClassifierModel:
     """Return one model whose networks are those of all: their answer is the mean of these.
 
     The models were trained on the same parts, so that tokenizer, classes and linear models are the
-    same; how much the networks count beside the linear models is the mean of what was chosen.
+    same. How much the networks count beside the linear models is chosen anew, as they are less sure
+    of themselves together; without a validation part it is the mean of what was chosen.
     """
     first = models[0]
     networks = [network for one in models for network in one.module.networks]
-    module = Ensemble(networks, list(first.module.linear))
     result = TextClassifierModel(
-        module, first.tokenizer, first.classes, first.prior, _mean_weights(models)
+        Ensemble(networks, list(first.module.linear)),
+        first.tokenizer,
+        first.classes,
+        first.prior,
+        _mean_weights(models),
+        first.cleaner,
     )
+    result.held_out = first.held_out
+    if first.held_out is not None and len(first.held_out.truth):
+        result.weights = _weights(result, first.held_out)
     result.linear_seconds = sum(one.linear_seconds for one in models)
     return result
 
 
-def _mean_weights(models: Sequence[TextClassifierModel]) -> list[float]:
-    return [float(weight) for weight in np.mean([one.weights for one in models], axis=0)]
+def _mean_weights(models: Sequence[TextClassifierModel]) -> tuple[float, ...]:
+    return tuple(float(weight) for weight in np.mean([one.weights for one in models], axis=0))

@@ -41,6 +41,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         unlabelled: file of texts without labels of which word vectors are learnt first.
         validation_fraction: share of the training texts that early stopping looks at.
         random_state: seed; None is 0, as everywhere in Elman.
+        clean: steps of cleaning, as ``"lecture"``; None for none.
         min_count, max_length, embedding_size, hidden_size, num_layers, model, linear,
             bidirectional, pooling, pairs, subwords, dropout, embedding_dropout, token_dropout,
             label_smoothing, r_drop, logit_adjustment, batch_size, epochs, patience, learning_rate,
@@ -58,6 +59,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         cell: str | Cell = "lstm",
         *,
         tokens: str = "auto",
+        clean: str | None = None,
         vectors: str | None = None,
         vectors_mode: str = "tuned",
         unlabelled: str | None = None,
@@ -92,6 +94,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     ):
         self.cell = cell
         self.tokens = tokens
+        self.clean = clean
         self.vectors = vectors
         self.vectors_mode = vectors_mode
         self.unlabelled = unlabelled

@@ -20,12 +20,14 @@ from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
 from elman.nn.embedding import Standing
 from elman.tasks.classify import continuing, pretrained
+from elman.tasks.classify.cleaning import cleaned, fit_cleaner
 from elman.tasks.classify.encoding import encode, spelling_of
 from elman.tasks.classify.metrics import quick_scores
 from elman.tasks.classify.mixture import cooled
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyOptions, settle
 from elman.tasks.classify.predictor import TextClassifierModel
+from elman.text.cleaning import Cleaner
 from elman.text.subwords import Spelling
 from elman.text.tokenizer import Encoded, Tokenizer, WordTokenizer, choose_level, fit_tokenizer
 from elman.training.options import Schedule
@@ -55,15 +57,17 @@ class Prepared:
 
     Attributes:
         options: as asked for, settled.
-        tokenizer: text to token ids.
+        cleaner: what cleans the texts; None for nothing.
+        tokenizer: text, cleaned, to token ids.
         classes: the C labels of the training part, sorted.
-        split: the texts themselves.
+        split: the texts themselves, cleaned.
         train: what is learned from.
         valid: what is judged after each epoch.
         notes: what there is to say of the data, one sentence each.
     """
 
     options: ClassifyOptions
+    cleaner: Cleaner | None
     tokenizer: Tokenizer
     classes: list[str]
     split: Split[Examples]
@@ -215,7 +219,7 @@ def prepare(
 ) -> ClassifierLearner | NGramLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
 
-    With ``init`` the vocabulary and the first weights are that model's.
+    With ``init`` the cleaning, the vocabulary and the first weights are that model's.
 
     Raises:
         DataError: nothing is left to train on.
@@ -224,11 +228,19 @@ def prepare(
     if init is not None:
         continuing.check(init)
         pretrained.check_alone(options)
+    cleaner = fit_cleaner(split.train.texts, options) if init is None else init.cleaner
+    split = cleaned(split, cleaner)
     train, valid = split.train, split.valid
     classes = sorted(set(train.labels))
     level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
     settled = settle(options, level=level, count=len(train))
-    start = pretrained.find(split, options, level=level, size=settled.embedding_size or 1)
+    start = pretrained.find(
+        split,
+        options,
+        level=level,
+        size=settled.embedding_size or 1,
+        clean=None if cleaner is None else cleaner.clean,
+    )
     if start is not None:
         settled = msgspec.structs.replace(settled, embedding_size=start.vectors.size)
     tokenizer = (
@@ -251,6 +263,7 @@ def prepare(
     truncated = encoded.truncated + encoded_valid.truncated
     prepared = Prepared(
         options=settled,
+        cleaner=cleaner,
         tokenizer=tokenizer,
         classes=classes,
         split=split,

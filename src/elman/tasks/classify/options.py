@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 import msgspec
 
 from elman.errors import ConfigError
+from elman.text.cleaning import Steps
 from elman.text.tokenizer import MAX_LENGTH, Level
 from elman.training.options import Option, Options, TextOptions
 
@@ -25,6 +26,7 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
     """The options of a run. ``None`` means: settled from the data by ``settle``."""
 
     rules: ClassVar[Mapping[str, str]] = {
+        "clean": "none",
         "vectors": "none",
         "unlabelled": "none",
         "min_count": "2",
@@ -46,6 +48,13 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "learning_rate": "0.008 by character, 0.004 by word, times the root of --batch-size / 128",
     }
 
+    clean: Annotated[
+        str | None,
+        Option(
+            "Steps of cleaning with commas between them, as of elman clean: lecture, urls,lower.",
+            panel="text",
+        ),
+    ] = None
     model: Annotated[
         Trains,
         Option("A recurrent network, or n-grams with logistic regression alone.", panel="network"),
@@ -112,6 +121,9 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.clean is not None:
+            # In their order, a preset by its steps: what is recorded never changes its meaning.
+            msgspec.structs.force_setattr(self, "clean", str(Steps.of(self.clean)))
         if self.vectors and self.unlabelled:
             raise ConfigError(
                 "vectors and unlabelled both say which vectors to start from; leave one of the two "

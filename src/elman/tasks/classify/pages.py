@@ -299,10 +299,16 @@ def answer(
         return
     ranked = ", ".join(f"{top['label']} {top['probability']:.0%}" for top in row["top"])
     if row.get("empty"):
-        yield visible(f"(empty text): {ranked} (the prior)")
+        yield visible(f"{_empty(row)}: {ranked} (the prior)")
         return
     text = row["text"]
     yield visible(f"{text if len(text) <= 200 else text[:199] + '…'}: {ranked}")
+
+
+def _empty(row: Mapping[str, Any]) -> str:
+    """Return what stands for a text without a token; one that cleaning emptied is shown."""
+    text = " ".join(row["text"].split())
+    return f"(nothing is left of {shortened(text, 40)!r})" if row.get("cleaned") else "(empty text)"
 
 
 def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
@@ -318,7 +324,8 @@ def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
         number = "" if i == 1 else f"_{i}"
         columns[f"predicted{number}"] = top["label"]
         columns[f"probability{number}"] = top["probability"]
-    columns["note"] = "empty text: prior" if row.get("empty") else ""
+    said = "nothing is left after cleaning: prior" if row.get("cleaned") else "empty text: prior"
+    columns["note"] = said if row.get("empty") else ""
     return columns
 
 
@@ -332,7 +339,7 @@ def _steps(row: Mapping[str, Any], classes: Sequence[str], width: int) -> Iterat
     """Draw how the opinion changed: for each token its most probable classes with bars."""
     steps = row["steps"]
     if not steps:
-        yield "[bold](empty text)[/] no step to show; the answer is the prior"
+        yield f"[bold]{plain(_empty(row))}[/] no step to show; the answer is the prior"
         return
     top = len(row["top"])
     token = min(max(columns(visible_token(step["token"])) for step in steps), 20)

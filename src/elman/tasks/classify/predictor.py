@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ from elman.tasks.classify.metrics import Classification, evaluate
 from elman.tasks.classify.mixture import mixed, shares
 from elman.tasks.classify.model import Classifier, ClassifierConfig, Ensemble
 from elman.tasks.classify.options import ClassifyAnswers
-from elman.text.cleaning import normalise
+from elman.text.cleaning import Cleaner, load_cleaner, normalise
 from elman.text.ngrams import NGramVectoriser
 from elman.text.summary import Table
 from elman.text.tokenizer import Encoded, Tokenizer, load_tokenizer
@@ -33,6 +34,7 @@ from elman.training import bundle
 TOKENIZER = "tokenizer.json"
 CELL = "cell.txt"
 NGRAMS = "ngrams.json"
+CLEANING = "cleaning.json"
 _SETTINGS = (
     *("embedding_size", "hidden_size", "num_layers", "bidirectional", "pooling", "pairs"),
     "subwords",
@@ -51,6 +53,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     classes: list[str]
     prior: list[float]
     """Share of each class in the training part."""
+    clean: str | None = None
+    """The steps of cleaning; what they need is in a file of its own."""
 
 
 class Step(NamedTuple):
@@ -59,6 +63,21 @@ class Step(NamedTuple):
     token: str
     probabilities: NDArray[np.float32]
     """(C,)"""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The validation part, on which was chosen how much each model counts.
+
+    Attributes:
+        texts: those with a token and a known label.
+        truth: (texts,) their classes.
+        linear: what each linear model said of them before it saw them, as logarithms (texts, C).
+    """
+
+    texts: list[str]
+    truth: NDArray[np.int64]
+    linear: dict[str, NDArray[np.float32]]
 
 
 class TextClassifierModel:
@@ -71,7 +90,9 @@ class TextClassifierModel:
         prior: (C,) share of each class in the training part; the answer to an empty text.
         weights: how much the networks and each linear model count; chosen on the validation part,
             they make the probabilities calibrated ones.
+        cleaner: what cleans texts before they are read, as in training; None for nothing.
         linear_seconds: how long the linear models and the weights took; 0 of a loaded model.
+        held_out: what the weights were chosen on; None of a loaded model.
     """
 
     task = "classify"
@@ -83,13 +104,16 @@ class TextClassifierModel:
         classes: Sequence[str],
         prior: NDArray[np.float32],
         weights: Sequence[float],
+        cleaner: Cleaner | None = None,
     ):
         self.module = module.eval()
         self.tokenizer = tokenizer
         self.classes = tuple(classes)
         self.prior = prior
         self.weights = tuple(weights)
+        self.cleaner = cleaner
         self.linear_seconds = 0.0
+        self.held_out: HeldOut | None = None
 
     def __repr__(self) -> str:
         return f"<{self.kind}, {len(self.classes)} classes, {self.num_parameters:,} parameters>"
@@ -134,6 +158,7 @@ class TextClassifierModel:
             "tokens": self.tokenizer.level,
             "max_length": self.tokenizer.max_length,
             "min_count": None,  # the vocabulary is there
+            "clean": None if self.cleaner is None else str(self.cleaner.steps),
         }
         if self.network is None:
             return {**reads, "model": "ngrams"}
@@ -159,7 +184,7 @@ class TextClassifierModel:
             InputError: ``texts`` is one string or a table of several columns, or holds something
                 that is missing or no string.
         """
-        return self._judged(texts_of(texts))[0]
+        return self._judged(self._cleaned(texts_of(texts)))[0]
 
     def opinions(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return what each kind of model thinks by itself: logarithms of probabilities (texts, C).
@@ -168,7 +193,15 @@ class TextClassifierModel:
         order ``weights`` says how much each counts. What a network thinks of a text without a token
         is the prior.
         """
+        texts = self._cleaned(texts)
         return self._opinions(texts, self._encode(texts))
+
+    def network_opinions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return what the networks think of cleaned texts, as ``opinions`` has it."""
+        return self._networks(self._encode(texts))
+
+    def _cleaned(self, texts: Sequence[str]) -> Sequence[str]:
+        return texts if self.cleaner is None else self.cleaner.clean(texts)
 
     def _opinions(self, texts: Sequence[str], encoded: Encoded) -> dict[str, NDArray[np.float32]]:
         found = {}
@@ -206,7 +239,7 @@ class TextClassifierModel:
         The opinion after k tokens is the answer to the text as far as the end of token k, whatever
         the pooling and the directions; the last one is the answer to the whole text.
         """
-        [text] = texts_of([text])
+        [text] = self._cleaned(texts_of([text]))
         pieces = self.tokenizer.split(text)
         whole = normalise(text) if self.tokenizer.level == "characters" else text
         ends, end = [], 0
@@ -226,7 +259,7 @@ class TextClassifierModel:
         """
         if self.network is None:
             raise InputError("a model of n-grams has no vectors; train one with a network")
-        encoded = self._encode(texts_of(texts))
+        encoded = self._encode(self._cleaned(texts_of(texts)))
         spelling = spelling_of(encoded, self.tokenizer, self.network.config.subwords)
         result = np.zeros((len(encoded), self.network.output.in_features), dtype=np.float32)
         for rows, tokens in batches(encoded, device_of(self.module)):
@@ -241,13 +274,14 @@ class TextClassifierModel:
 
         A row has the ``text``, its most probable ``label`` and the ``top`` classes with their
         probabilities (1 of them, with ``steps`` 3); with ``steps`` also the same after each token.
-        ``empty`` marks a text without a token, ``truncated`` one that is longer than the model
-        reads.
+        ``empty`` marks a text without a token, ``cleaned`` one of these that cleaning emptied,
+        ``truncated`` one that is longer than the model reads.
         """
         texts = texts_of(inputs)
         ClassifyAnswers(top=top, steps=steps)  # refuses what cannot be
         count = min(top or (3 if steps else 1), len(self.classes))
-        judged, encoded = self._judged(texts)
+        judged, encoded = self._judged(self._cleaned(texts))
+        has_text = self._has_text(texts, encoded)
         truncated = set(encoded.truncated_rows)
         rows = []
         for i, probabilities in enumerate(judged):
@@ -259,6 +293,8 @@ class TextClassifierModel:
             }
             if not encoded.lengths[i]:
                 row["empty"] = True
+                if has_text[i]:
+                    row["cleaned"] = True
             if i in truncated:
                 row["truncated"] = True
             if steps:
@@ -278,6 +314,8 @@ class TextClassifierModel:
 
     def evaluate(self, examples: Examples) -> Classification:
         """Score labelled texts; texts of length 0 are left out and counted.
+
+        Of a text that cleaning emptied the answer, the prior, is judged like any other.
 
         Raises:
             DataError: there is no text to judge on.
@@ -299,18 +337,21 @@ class TextClassifierModel:
 
     def _scores(self, examples: Examples, *, parts: bool) -> dict[str, Classification]:
         _check_labelled(examples)
-        encoded = self._encode(examples.texts)
-        rows = np.flatnonzero(encoded.lengths)
+        texts = self._cleaned(examples.texts)
+        encoded = self._encode(texts)
+        rows = np.flatnonzero(self._has_text(examples.texts, encoded))
         if not len(rows):
             raise DataError(f"{examples.source}: there is no text to judge on")
         kept = examples.take(rows)
         refuse_unknown(kept, self.classes)
-        opinions = self._opinions(examples.texts, encoded)
+        opinions = self._opinions(texts, encoded)
         probabilities = {"": mixed(self.weights, list(opinions.values()))}
         if parts and self.network is not None and len(opinions) > 1:
             first, *others = opinions.values()
             probabilities["network"] = np.exp(first)
             probabilities["ngrams"] = mixed(shares(self.weights[1:]), others)
+        for one in probabilities.values():
+            one[encoded.lengths == 0] = self.prior
         return {
             name: evaluate(
                 one[rows],
@@ -334,10 +375,10 @@ class TextClassifierModel:
         """
         _check_labelled(examples)
         refuse_unknown(examples, self.classes)
-        probabilities, encoded = self._judged(examples.texts)
-        best = probabilities.argmax(axis=1)
+        probabilities, encoded = self._judged(self._cleaned(examples.texts))
+        best, has_text = probabilities.argmax(axis=1), self._has_text(examples.texts, encoded)
         for i, (text, label) in enumerate(zip(examples.texts, examples.labels, strict=True)):
-            judged = bool(encoded.lengths[i])
+            judged = bool(has_text[i])
             yield {
                 "text": text,
                 "label": label,
@@ -345,6 +386,12 @@ class TextClassifierModel:
                 "probability": round(float(probabilities[i, best[i]]), 6) if judged else None,
                 "correct": self.classes[best[i]] == label if judged else None,
             }
+
+    def _has_text(self, texts: Sequence[str], encoded: Encoded) -> NDArray[np.bool_]:
+        """Return which texts are judged: those with a token, and those that cleaning emptied."""
+        if self.cleaner is None:
+            return encoded.lengths > 0
+        return np.array([bool(text) and not text.isspace() for text in texts], dtype=bool)
 
     def parts(self) -> tuple[ModelConfig, dict[str, bytes]]:
         """Return what ``load`` makes a classifier of, but the weights."""
@@ -354,12 +401,15 @@ class TextClassifierModel:
             weights=list(self.weights),
             classes=list(self.classes),
             prior=[float(p) for p in self.prior],
+            clean=None if self.cleaner is None else str(self.cleaner.steps),
         )
         files = {TOKENIZER: self.tokenizer.to_json()}
         if self.network is not None:
             files[CELL] = ir_text.write(self.network.recurrent.cell.graph).encode()
         if len(self.module.linear):
             files[NGRAMS] = msgspec.json.encode([one.saved() for one in self.module.linear])
+        if self.cleaner is not None:
+            files[CLEANING] = self.cleaner.to_json()
         return config, files
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
@@ -404,7 +454,8 @@ def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
 
     layers = 0 if config.network is None else config.network.num_layers * config.networks
     module = bundle.restore_module(stored, make, backend=backend, num_layers=layers)
-    return TextClassifierModel(module, tokenizer, config.classes, prior, config.weights)
+    cleaner = None if config.clean is None else stored.parse(CLEANING, load_cleaner)
+    return TextClassifierModel(module, tokenizer, config.classes, prior, config.weights, cleaner)
 
 
 def _vectorisers(stored: bundle.Stored) -> list[tuple[Kind, list[NGramVectoriser]]]:
