@@ -16,6 +16,7 @@ from elman import tasks
 from elman.cli.process import machine_writer
 from elman.text.terminal import UNBOUNDED, counted, plain, width_of
 from elman.training.history import Epoch, kept_line
+from elman.training.task import headline, shown_as
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -144,7 +145,7 @@ class TrainingScreen:
         if self.quiet:
             return
         assert self._task is not None
-        metrics = [(name, self._task.metrics[name]) for name in epoch.metrics]
+        metrics = [(name, shown_as(name, self._task.metrics)) for name in epoch.metrics]
         if self._columns is None:
             if epoch.epoch > 1:  # resumed: what stood before is not known here
                 self._highest = math.inf
@@ -186,18 +187,18 @@ def print_report(report: Report[Any], *, out: Path) -> None:
     from rich.table import Table
 
     task = tasks.find(report.task)
-    pages, headline = tasks.pages(task), _headline(task)
+    pages, shown = tasks.pages(task), headline(report.test.metrics, task.metrics)
     screen = console()
     table = Table(box=None)
     table.add_column("", overflow="ellipsis", no_wrap=True)
-    for title in (*(metric.title for metric in headline.values()), "seconds"):
+    for title in (*(metric.title for metric in shown.values()), "seconds"):
         table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
     rows = [("this network", report.test.metrics, report.seconds)]
     rows += [(one.name, one.test.metrics, one.seconds) for one in report.baselines]
-    best = _best(headline, (metrics for _, metrics, _ in rows))
+    best = _best(shown, (metrics for _, metrics, _ in rows))
     for name, metrics, seconds in rows:
-        style = "bold" if metrics[next(iter(headline))] == best else ""
-        table.add_row(plain(name), *_shown(headline, metrics), f"{seconds:.1f}", style=style)
+        style = "bold" if metrics[next(iter(shown))] == best else ""
+        table.add_row(plain(name), *_shown(shown, metrics), f"{seconds:.1f}", style=style)
     screen.print(f"\n[bold]Test: {counted(report.test.count, pages.NOUN)}[/]")
     screen.print(table)
     for note in report.test_notes:
@@ -223,18 +224,14 @@ def print_all(renderables: Iterable[Any], screen: Console) -> None:
         screen.print(renderable)
 
 
-def _headline(task: Task) -> dict[str, Metric]:
-    """Return the metrics of the short tables; the first decides who won."""
-    return {name: metric for name, metric in task.metrics.items() if metric.headline}
-
-
-def _best(headline: Mapping[str, Metric], rows: Iterable[Mapping[str, float]]) -> float:
-    name, metric = next(iter(headline.items()))
+def _best(shown: Mapping[str, Metric], rows: Iterable[Mapping[str, float]]) -> float:
+    """Return the best of what decides who won: the first of the metrics."""
+    name, metric = next(iter(shown.items()))
     return (max if metric.higher_is_better else min)(row[name] for row in rows)
 
 
-def _shown(headline: Mapping[str, Metric], metrics: Mapping[str, float]) -> list[str]:
-    return [f"{metrics[name]:.{metric.digits}f}" for name, metric in headline.items()]
+def _shown(shown: Mapping[str, Metric], metrics: Mapping[str, float]) -> list[str]:
+    return [f"{metrics[name]:.{metric.digits}f}" for name, metric in shown.items()]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -244,10 +241,10 @@ def _shown(headline: Mapping[str, Metric], metrics: Mapping[str, float]) -> list
 def print_run(task: Task, run: Run) -> None:
     """Print one line on stderr when a run of `compare` has ended."""
     failed = f"; {run.failed}" if run.failed else ""
-    headline = _headline(task)
+    shown = headline(run.metrics, task.metrics)
     scores = ", ".join(
         f"{metric.title} {value}"
-        for metric, value in zip(headline.values(), _shown(headline, run.metrics), strict=True)
+        for metric, value in zip(shown.values(), _shown(shown, run.metrics), strict=True)
     )
     epochs = counted(run.epochs, "epoch")
     print(
@@ -261,31 +258,32 @@ def print_comparison(comparison: Comparison) -> None:
     from rich.table import Table
 
     task = tasks.find(comparison.task)
-    headline, noun = _headline(task), tasks.pages(task).NOUN
+    noun, rows = tasks.pages(task).NOUN, comparison.rows
+    shown = headline(rows[0].mean, task.metrics)
     count = counted(comparison.test_count, f"test {noun}")
     table = Table(title=f"{plain(comparison.data)}: {count}", box=None)
     table.add_column("cell", no_wrap=True, min_width=22)
-    for title in (*(metric.title for metric in headline.values()), "parameters", "seconds"):
+    for title in (*(metric.title for metric in shown.values()), "parameters", "seconds"):
         table.add_column(title, justify="right", no_wrap=True)
-    best = _best(headline, (row.mean for row in comparison.rows))
-    runs = len(comparison.runs) // len(comparison.rows)
-    for row in comparison.rows:
+    best = _best(shown, (row.mean for row in rows))
+    runs = len(comparison.runs) // len(rows)
+    for row in rows:
         failed = sum(bool(run.failed) for run in comparison.runs if run.cell == row.cell)
         name = f"{row.cell} ({failed} of {runs} runs failed)" if failed else row.cell
         table.add_row(
             plain(name),
             *(
                 _spread(row.mean[name], row.spread[name], runs, metric.digits)
-                for name, metric in headline.items()
+                for name, metric in shown.items()
             ),
             f"{row.parameters:,}",
             _spread(row.seconds, row.seconds_spread, runs, 0),
-            style="bold" if row.mean[next(iter(headline))] == best else "",
+            style="bold" if row.mean[next(iter(shown))] == best else "",
         )
     for one in comparison.baselines:
         table.add_row(
             plain(one.name),
-            *_shown(headline, one.test.metrics),
+            *_shown(shown, one.test.metrics),
             "",
             f"{one.seconds:.1f}",
             style="dim",

@@ -18,7 +18,7 @@ from elman.training import bundle, history, machine, provenance
 from elman.training.checkpoint import Checkpoint
 from elman.training.history import Epoch, History
 from elman.training.options import RunOptions
-from elman.training.task import Baseline, Evaluation, Learner, Predictor, Report, Task
+from elman.training.task import Baseline, Evaluation, Learner, Predictor, Report, Task, headline
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -341,6 +341,5 @@ def _is_better(task: Task, scores: Evaluation, others: Evaluation) -> bool:
     """Whether any metric of the short tables is better."""
     return any(
         (scores.metrics[name] - others.metrics[name]) * (1 if metric.higher_is_better else -1) > 0
-        for name, metric in task.metrics.items()
-        if metric.headline
+        for name, metric in headline(scores.metrics, task.metrics).items()
     )

@@ -54,7 +54,7 @@ class Metric(msgspec.Struct, frozen=True):
     digits: int = 4
     higher_is_better: bool = True
     headline: bool = False
-    """Whether it stands in the short tables; the first such decides who won."""
+    """Whether it stands in the short tables beside that by which a model is judged."""
 
 
 class Evaluation(Summary, msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Evaluation(Summary, msgspec.Struct, frozen=True):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Every field that is declared a float, by name."""
+        """Every field that is declared a float, by name; the first decides who won."""
         names = (field.name for field in msgspec.structs.fields(self) if field.type is float)
         return {name: float(getattr(self, name)) for name in names}
 
@@ -155,13 +155,26 @@ class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
             yield f"{counted(len(self.notes), 'note')} about the data in .notes"
 
 
+def shown_as(name: str, metrics: Mapping[str, Metric]) -> Metric:
+    """Return how a number is shown: a row of the task's, also of one class, as in ``f1:spam``."""
+    kind, _, label = name.partition(":")
+    metric = metrics.get(kind, Metric(kind))
+    return msgspec.structs.replace(metric, title=f"{metric.title} of {label}") if label else metric
+
+
+def headline(scores: Mapping[str, float], metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Return what the short tables show of ``scores``: first that which decides who won."""
+    first = next(iter(scores))
+    others = (name for name, metric in metrics.items() if metric.headline and name in scores)
+    return {name: shown_as(name, metrics) for name in (first, *others)}
+
+
 def outdone(report: Report[Any], metrics: Mapping[str, Metric]) -> Iterator[str]:
     """Say of each baseline that does better than the network by how much it does."""
     own = report.test.metrics
-    headline = {name: metric for name, metric in metrics.items() if metric.headline}
     for one in report.baselines:
         theirs, better = one.test.metrics, []
-        for name, metric in headline.items():
+        for name, metric in headline(own, metrics).items():
             ahead = theirs[name] - own[name]
             if (ahead if metric.higher_is_better else -ahead) > 0:
                 values = (f"{value[name]:.{metric.digits}f}" for value in (theirs, own))
@@ -404,5 +417,7 @@ __all__ = [
     "Scores",
     "Split",
     "Task",
+    "headline",
     "outdone",
+    "shown_as",
 ]
