@@ -11,12 +11,12 @@ from elman.tasks.classify.labels import AnyOf, OneOf
 from elman.tasks.classify.metrics import (
     FEW,
     MISTAKES,
-    are_ratings,
     evaluate,
     evaluate_several,
     quick_scores,
     true_class_score,
 )
+from elman.tasks.classify.objective import are_ratings
 
 CLASSES = ["a", "b", "c", "d"]
 

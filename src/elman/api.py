@@ -232,7 +232,8 @@ def evaluate(
         task, predictor = task_of(model), None
         trained = recorded(task, model)
     elif isinstance(getattr(model, "task", None), str):
-        task, predictor, trained = tasks.find(model.task), model, Recorded()
+        several = bool(getattr(model, "several", False))
+        task, predictor, trained = tasks.find(model.task), model, Recorded(multilabel=several)
     else:
         raise ConfigError(
             f"model is {model!r:.80}; give a model, what elman.train returned, or a folder"
@@ -267,13 +268,16 @@ class Recorded:
 
     columns: Mapping[str, str] = field(default_factory=dict)
     header: bool | None = None
+    multilabel: bool = False
+    label_separator: str | None = None
 
 
 def recorded(task: Task, path: str | Path) -> Recorded:
     """Return how the data of a saved model's training were read."""
     options = bundle.train_options(Path(expanded(path)))
     columns = {name: str(options[name]) for name in task.columns if name in options}
-    return Recorded(columns, options.get("header"))
+    names = ("header", "multilabel", "label_separator")
+    return Recorded(columns, **{name: options[name] for name in names if name in options})
 
 
 def read_as_trained(
@@ -291,6 +295,11 @@ def read_as_trained(
     Raises:
         DataError: it cannot be read.
     """
+    form = replace(
+        form,
+        multilabel=form.multilabel or trained.multilabel,
+        label_separator=form.label_separator or trained.label_separator,
+    )
     try:
         return read(data, form=form, likely=trained.columns, **columns)
     except DataError:

@@ -23,6 +23,10 @@ class DataOptions(TypedDict, total=False):
     """Whether the first row of a table names the columns."""
     label: str | int | None
     """Column that holds the class, by name or by number from 1."""
+    label_separator: str | None
+    """What stands between the labels of --multilabel: a sign, or space."""
+    multilabel: bool
+    """Read several labels a text, or none: lists in the label column."""
     text: str | int | None
     """Column that holds the text, by name or by number from 1."""
 

@@ -193,6 +193,7 @@ class ReadOptions(Options, frozen=True, kw_only=True):
         "encoding": "UTF-8, else told from the bytes",
         "delimiter": "told from the rows",
         "header": "told from the rows",
+        "label_separator": "told from the labels: lists in brackets, or ; | , or blanks",
     }
 
     encoding: Annotated[
@@ -210,12 +211,20 @@ class ReadOptions(Options, frozen=True, kw_only=True):
     drop_unlabelled: Annotated[
         bool, Option("Leave out examples without a label, refused otherwise.", panel="data")
     ] = False
+    multilabel: Annotated[
+        bool,
+        Option("Read several labels a text, or none: lists in the label column.", panel="data"),
+    ] = False
+    label_separator: Annotated[
+        str | None,
+        Option("What stands between the labels of --multilabel: a sign, or space.", panel="data"),
+    ] = None
 
     def form(self) -> Form:
         """Return what the readers take.
 
         Raises:
-            ConfigError: the delimiter is no single character.
+            ConfigError: the delimiter or the separator cannot be one.
         """
         return Form(**self.to_dict())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from elman.tasks.classify.curves import Calibration, Curve, calibration, precision_recall
 from elman.tasks.classify.labels import AnyOf, OneOf
-from elman.tasks.classify.objective import MEASURES, OF_CLASS, Floats, Judged
+from elman.tasks.classify.objective import MEASURES, OF_CLASS, Floats, Judged, are_ratings
 from elman.tasks.classify.thresholds import EVEN
 from elman.text.summary import Summary, Table
 from elman.text.terminal import shortened
@@ -433,14 +432,6 @@ def _widened(matrix: Any, columns: int) -> Any:
 def _confusion(truth: NDArray[np.intp], predicted: NDArray[np.intp], classes: int) -> Any:
     pairs = np.bincount(truth * classes + predicted, minlength=classes * classes)
     return pairs.reshape(classes, classes)
-
-
-def are_ratings(classes: Sequence[str]) -> bool:
-    """Whether classes are at least three whole numbers that follow each other, as stars do."""
-    if len(classes) < 3 or not all(re.fullmatch(r"-?\d{1,4}", name) for name in classes):
-        return False
-    numbers = sorted(int(name) for name in classes)
-    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 def _of_ratings(names: Sequence[str], confusion: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ for several. The definitions are scikit-learn's, whose functions are the oracle 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -400,3 +401,11 @@ def settled(
 def rarer(sizes: Sequence[int]) -> int:
     """Return which of two classes has fewer texts; the second where they are equal."""
     return 0 if sizes[0] < sizes[1] else 1
+
+
+def are_ratings(classes: Sequence[str]) -> bool:
+    """Whether classes are at least three whole numbers that follow each other, as stars do."""
+    if len(classes) < 3 or not all(re.fullmatch(r"-?\d{1,4}", name) for name in classes):
+        return False
+    numbers = sorted(int(name) for name in classes)
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))

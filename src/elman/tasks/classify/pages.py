@@ -77,11 +77,14 @@ def findings(found: ClassifyFindings, *, width: int) -> Iterator[RenderableType]
     if found.duplicates or found.conflicts:
         yield (
             f"{counted(found.duplicates, 'exact duplicate')}; "
-            f"{counted(found.conflicts, 'text')} with several labels"
+            f"{counted(found.conflicts, 'text')} that come again with another label"
         )
+    if found.labels_a_text:
+        said = (f"{number or 'none'} ({n:,} texts)" for number, n in found.labels_a_text.items())
+        yield f"labels a text: {', '.join(said)}"
     shown = list(found.classes.items())[:MOST_CLASSES]
     left = max(columns(_name(name, width)) for name, _ in shown)
-    most = max(found.classes.values())
+    most = max(found.classes.values(), default=1)
     for name, count in shown:
         share = count / found.rows
         drawn = bar(count / most, 20)

@@ -45,6 +45,7 @@ metrics: Mapping[str, Metric] = METRICS
 # From here on a fiftieth of a file is enough to validate on.
 LARGE = 5_000
 _SHOWN = 10
+_FREQUENT = 10  # texts with the same labels
 
 
 def claims(data: Any) -> bool:
@@ -107,12 +108,13 @@ def split(
         ConfigError: the fractions do not sum to 1.
         DataError: there is one class only, or there are too few different texts.
     """
-    labels = set(examples.labels)
-    if len(labels) == 1:
+    labels = set(examples.sizes())
+    if len(labels) == 1 and not examples.several:
         raise DataError(
             f"{examples.source} has one class only, {next(iter(labels))!r}; add texts of another "
             "class, or check which column is the label (--label)"
         )
+    inspection.refuse_no_lists(examples)
     inspection.refuse_no_classes(examples)
     for part in (valid, test):
         if part is not None:
@@ -121,7 +123,7 @@ def split(
     parts = splits.split(
         examples,
         keys=lambda part: splits.keys_of(part.texts),
-        strata=lambda part: part.labels,
+        strata=_strata,
         fractions=shares,
         seed=seed,
         valid=valid,
@@ -136,6 +138,23 @@ def split(
         *unseen,
     )
     return Split(parts.train, parts.valid, parts.test, notes, (*parts.test_notes, *unseen))
+
+
+def _strata(part: Examples) -> list[str]:
+    """Return for each text what every part is to have its share of: its class.
+
+    Of several labels that is their whole set, where it is frequent enough to be cut, else the
+    rarest of them.
+    """
+    if not part.several:
+        return part.labels
+    sets, sizes = Counter(part.labels), part.sizes()
+    return [
+        str(row if sets[row] >= _FREQUENT else (min(row, key=lambda label: sizes[label]),))
+        if row
+        else ""
+        for row in part.labels
+    ]
 
 
 def default_fractions(count: int, *, test_given: bool) -> tuple[float, float, float]:
@@ -170,7 +189,7 @@ def predictor(learner: ClassifierLearner) -> TextClassifierModel:
 def sizes(split: Split[Examples]) -> dict[str, dict[str, int]]:
     """Return how many texts of each class stand in each part."""
     parts = {"train": split.train, "valid": split.valid, "test": split.test}
-    counts = {name: Counter(part.labels) for name, part in parts.items()}
+    counts = {name: part.sizes() for name, part in parts.items()}
     labels = sorted(set().union(*counts.values()))
     return {label: {name: counts[name][label] for name in parts} for label in labels}
 
@@ -213,8 +232,8 @@ def load(stored: Stored, *, backend: str = "auto") -> TextClassifierModel:
 
 
 def _notes_on_small(examples: Examples) -> tuple[str, ...]:
-    pairs = set(zip(splits.keys_of(examples.texts), examples.labels, strict=True))
-    counts = Counter(label for _, label in pairs)
+    pairs = set(zip(splits.keys_of(examples.texts), examples.label_sets, strict=True))
+    counts = Counter(label for _, row in pairs for label in row)
     small = {label: size for label, size in sorted(counts.items()) if size < 3}
     if not small:
         return ()
@@ -222,8 +241,8 @@ def _notes_on_small(examples: Examples) -> tuple[str, ...]:
 
 
 def _notes_on_unseen(train: Examples, part: Examples, name: str) -> tuple[str, ...]:
-    known = set(train.labels)
-    unseen = {c: n for c, n in sorted(Counter(part.labels).items()) if c not in known}
+    known = train.sizes()
+    unseen = {c: n for c, n in sorted(part.sizes().items()) if c not in known}
     if not unseen:
         return ()
     return (f"in the {name} part but not in the training part: {_listed(unseen)}",)
