@@ -320,6 +320,7 @@ def judge(
         ended=fitted.ended,
         test_notes=provenance.told_by_name(split.test_notes, split),
         digest=split.digest(),
+        parts=split.counts(),
         warnings=_warnings(task, test, baselines, fitted),
     )
 

@@ -128,6 +128,8 @@ class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
     """Those of the notes without which the scores would be misread."""
     digest: str = ""
     """A hash of all examples of the three parts."""
+    parts: dict[str, int] = {}
+    """Examples of each part of the split."""
     warnings: list[str] = []
     """What is wrong with the model, one sentence each."""
 

@@ -171,7 +171,7 @@ class Classification(Judgement, frozen=True, kw_only=True):
             if value is not None:
                 scores[name] = value
         first = self.metric or "accuracy"
-        return {first: scores[first], **scores}
+        return {name: scores[name] for name in (first, "accuracy", *scores)}
 
     def plot_confusion(self) -> Figure:
         """Draw the confusion matrix; returns a figure of matplotlib, which notebooks show."""

@@ -208,15 +208,16 @@ def baselines(split: Split[Examples], options: ClassifyOptions) -> list[Baseline
 
 
 def files(name: str, learner: ClassifierLearner, report: Report[Any]) -> dict[str, bytes]:
-    """Return the model card and the pictures of the confusion matrix."""
+    """Return the model card and the pictures of the scores."""
     from elman.tasks.classify.card import model_card
-    from elman.tasks.classify.figures import confusion_pictures
+    from elman.tasks.classify.figures import confusion_pictures, pictures
     from elman.tasks.classify.metrics import Classification
 
-    assert isinstance(report.test, Classification)
+    of_classes = isinstance(report.test, Classification)
     return {
         "README.md": model_card(name, learner, report).encode("utf-8", "replace"),
-        **confusion_pictures(report.test),
+        **(confusion_pictures(report.test) if of_classes else {}),
+        **pictures(report.test),
     }
 
 
