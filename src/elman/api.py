@@ -18,7 +18,7 @@ from elman.data.source import items_of
 from elman.data.splits import Split
 from elman.data.typed import is_table
 from elman.errors import BundleError, ConfigError, DataError
-from elman.keywords import DataOptions, TrainOptions
+from elman.keywords import EvaluateOptions, TrainOptions
 from elman.training import bundle, machine
 from elman.training.checkpoint import is_unfinished, training_folder
 from elman.training.lock import locked
@@ -211,17 +211,19 @@ def load(path: str | Path, *, backend: str = "auto", device: Device = "cpu") -> 
     return cast("Model", predictor)
 
 
-@shows(DataOptions)
+@shows(EvaluateOptions)
 def evaluate(
-    model: Predictor | Trained[Any, Any] | str | Path, data: Any, **options: Unpack[DataOptions]
+    model: Predictor | Trained[Any, Any] | str | Path,
+    data: Any,
+    **options: Unpack[EvaluateOptions],
 ) -> Scores:
     """Judge a model on all examples of ``data``, as they are.
 
     Args:
         model: a model, what ``train`` returned, or a folder.
         data: as ``train`` takes it.
-        **options: the task's columns, such as ``text="review"``, and how files are read, such as
-            ``encoding="cp1251"``.
+        **options: the task's columns, such as ``text="review"``, how files are read, such as
+            ``encoding="cp1251"``, and how the model answers, such as ``threshold=0.3``.
 
     Raises:
         BundleError, ConfigError, DataError: the request cannot work.
@@ -240,10 +242,13 @@ def evaluate(
         )
     check_data(data=data)
     columns, reading, others = sorted_out(task, options)
-    if others:
-        raise _unknown(next(iter(others)), [*task.columns, *reading.__struct_fields__])
+    known = [one.name for one in declared(task.scoring)]
+    for name in others:
+        if name not in known:
+            raise _unknown(name, [*task.columns, *reading.__struct_fields__, *known])
+    asked = task.scoring(**others).to_dict()
     examples = read_all(task, data, columns, reading.form(), trained)
-    judged = (predictor or load(cast("str | Path", model))).evaluate(examples)
+    judged = (predictor or load(cast("str | Path", model))).evaluate(examples, **asked)
     return cast("Scores", judged)
 
 

@@ -31,6 +31,13 @@ class DataOptions(TypedDict, total=False):
     """Column that holds the text, by name or by number from 1."""
 
 
+class EvaluateOptions(DataOptions, total=False):
+    """Of a judgement."""
+
+    threshold: float | None
+    """From which probability on the rarer of two classes, or a label, is answered."""
+
+
 class CompareOptions(DataOptions, total=False):
     """Of all runs of a comparison."""
 
@@ -60,6 +67,9 @@ class CompareOptions(DataOptions, total=False):
     """How much training leans against the class sizes."""
     max_length: int | None
     """Longer texts are truncated."""
+    metric: str | None
+    """What early stopping, the threshold and the verdict look at: accuracy, macro_f1, f1:CLASS,
+    average_precision, log_loss ..."""
     min_count: int | None
     """Tokens seen less often share the unknown entry."""
     num_layers: int
@@ -72,6 +82,9 @@ class CompareOptions(DataOptions, total=False):
     """How the steps become one vector."""
     threads: int | None
     """Threads to compute in, at most; their number changes roundings."""
+    threshold: float | Literal["auto"] | None
+    """From which probability on the rarer of two classes, or a label, is answered; auto chooses it
+    on the validation part."""
     token_dropout: float | None
     """Share of training tokens read as unknown."""
     tokens: Literal["auto", "characters", "words"]

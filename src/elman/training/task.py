@@ -243,17 +243,17 @@ class Predictor(Protocol):
         model reads no more than its beginning.
         """
 
-    def evaluate(self, examples: Any) -> Evaluation:
-        """Judge the model on labelled examples.
+    def evaluate(self, examples: Any, **options: Any) -> Evaluation:
+        """Judge the model on labelled examples; takes the task's ``scoring`` by name.
 
         Raises:
             DataError: there is nothing to judge on.
         """
 
-    def predictions(self, examples: Any) -> Iterable[dict[str, Any]]:
+    def predictions(self, examples: Any, **options: Any) -> Iterable[dict[str, Any]]:
         """Return a row for each labelled example, in order: what is read, what is true, the answer.
 
-        All rows have the same keys, and values that a cell of a table can hold.
+        It takes what ``evaluate`` takes. All rows have the same keys, and values that a cell of a table can hold.
         """
 
     def parts(self) -> tuple[msgspec.Struct, dict[str, bytes]]:
@@ -271,6 +271,8 @@ class Task(Protocol):
     options: type[RunOptions]
     answers: type[Options]
     """The options of ``Predictor.answer``."""
+    scoring: type[Options]
+    """The options of ``Predictor.evaluate`` and ``Predictor.predictions``."""
     columns: Mapping[str, str]
     """The columns that ``read`` can be told, each with a sentence for ``--help``."""
     input_columns: Sequence[str]

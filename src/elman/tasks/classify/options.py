@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import msgspec
 
+from elman.tasks.classify.objective import parse
 from elman.text.tokenizer import MAX_LENGTH, Level
 from elman.training.options import Option, Options, TextOptions
 
@@ -35,6 +36,8 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "for under 2,000 texts",
         "patience": "half of --epochs, at least 3",
         "learning_rate": "0.008 by character, 0.002 by word, times the root of --batch-size / 128",
+        "metric": "accuracy; with --multilabel macro_f1",
+        "threshold": "auto where --metric judges answers, else 0.5",
     }
 
     bidirectional: Annotated[
@@ -58,12 +61,36 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         float, Option("How much training leans against the class sizes.", ge=0, le=1)
     ] = 0.2
     balance: Annotated[bool, Option("Weigh classes by the inverse of their size.")] = False
+    metric: Annotated[
+        str | None,
+        Option(
+            "What early stopping, the threshold and the verdict look at: accuracy, macro_f1, "
+            "f1:CLASS, average_precision, log_loss ..."
+        ),
+    ] = None
+    threshold: Annotated[
+        float | Literal["auto"] | None,
+        Option(
+            "From which probability on the rarer of two classes, or a label, is answered; auto "
+            "chooses it on the validation part.",
+            gt=0,
+            lt=1,
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.metric is not None:
+            parse(self.metric)  # refuses what there is not
 
 
 class ClassifyAnswers(Options, frozen=True, kw_only=True):
     """The options of an answer."""
 
-    rules: ClassVar[Mapping[str, str]] = {"top": "1; with --steps 3"}
+    rules: ClassVar[Mapping[str, str]] = {
+        "top": "1; with --steps 3",
+        "threshold": "the model's own",
+    }
 
     top: Annotated[
         int | None, Option("How many classes to show for each text.", panel="output", ge=1)
@@ -71,6 +98,31 @@ class ClassifyAnswers(Options, frozen=True, kw_only=True):
     steps: Annotated[
         bool, Option("Show the opinion after each character or word.", panel="output")
     ] = False
+    threshold: Annotated[
+        float | None,
+        Option(
+            "From which probability on the rarer of two classes, or a label, is answered.",
+            panel="output",
+            gt=0,
+            lt=1,
+        ),
+    ] = None
+
+
+class ClassifyScoring(Options, frozen=True, kw_only=True):
+    """The options of a judgement."""
+
+    rules: ClassVar[Mapping[str, str]] = {"threshold": "the model's own"}
+
+    threshold: Annotated[
+        float | None,
+        Option(
+            "From which probability on the rarer of two classes, or a label, is answered.",
+            panel="output",
+            gt=0,
+            lt=1,
+        ),
+    ] = None
 
 
 # A network needs some thousand updates, which are many epochs of a small set and few of a large

@@ -17,7 +17,7 @@ from elman.errors import DataError
 from elman.tasks.classify import inspection
 from elman.tasks.classify.inspection import ClassifyFindings
 from elman.tasks.classify.metrics import METRICS
-from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions
+from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions, ClassifyScoring
 from elman.text.tokenizer import Level
 from elman.training.task import Baseline, Metric, Report
 
@@ -35,6 +35,7 @@ formats = (
 )
 options = ClassifyOptions
 answers = ClassifyAnswers
+scoring = ClassifyScoring
 columns: Mapping[str, str] = {
     "text": "Column that holds the text, by name or by number from 1.",
     "label": "Column that holds the class, by name or by number from 1.",
