@@ -243,17 +243,19 @@ class Predictor(Protocol):
         model reads no more than its beginning.
         """
 
-    def evaluate(self, examples: Any, **options: Any) -> Evaluation:
-        """Judge the model on labelled examples; takes the task's ``scoring`` by name.
+    @property
+    def evaluate(self) -> Callable[..., Evaluation]:
+        """A method: takes labelled examples and the task's ``scoring`` by name; judges the model.
 
-        Raises:
-            DataError: there is nothing to judge on.
+        It raises a DataError where there is nothing to judge on.
         """
 
-    def predictions(self, examples: Any, **options: Any) -> Iterable[dict[str, Any]]:
-        """Return a row for each labelled example, in order: what is read, what is true, the answer.
+    @property
+    def predictions(self) -> Callable[..., Iterable[dict[str, Any]]]:
+        """A method: takes what ``evaluate`` takes.
 
-        It takes what ``evaluate`` takes. All rows have the same keys, and values that a cell of a table can hold.
+        It returns a row for each example, in order: what is read, what is true, the answer. All
+        rows have the same keys, and values that a cell of a table can hold.
         """
 
     def parts(self) -> tuple[msgspec.Struct, dict[str, bytes]]:

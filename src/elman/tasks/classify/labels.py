@@ -7,17 +7,28 @@ when a class is answered. All of that stands here, so that nothing else need ask
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.tasks.classify.objective import Flags, Floats, Judged, Objective, rarer
+from elman.errors import ConfigError
+from elman.tasks.classify.objective import (
+    Flags,
+    Floats,
+    Judged,
+    Objective,
+    parse,
+    rarer,
+    settled,
+)
 from elman.tasks.classify.thresholds import EVEN, choose
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from elman.data.examples import Examples
 
 
 class OneOf(msgspec.Struct, frozen=True, kw_only=True, tag="one"):
@@ -90,9 +101,44 @@ class OneOf(msgspec.Struct, frozen=True, kw_only=True, tag="one"):
         )
         return msgspec.structs.replace(self, threshold=threshold)
 
+    def at(self, threshold: float | None, classes: Sequence[str]) -> OneOf:
+        """Return this with a threshold that was given; with none as it is.
+
+        Raises:
+            ConfigError: there are more than two classes.
+        """
+        if threshold is None:
+            return self
+        if len(classes) != 2:
+            raise ConfigError(
+                f"a threshold is for two classes; here there are {len(classes)}, of which the "
+                "most probable is answered: leave --threshold out"
+            )
+        return msgspec.structs.replace(self, threshold=threshold)
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return what the network's outputs (B, C) mean."""
         return logits.softmax(dim=1)
+
+    def loss(
+        self, logits: Tensor, truth: Tensor, *, weights: Tensor | None, smoothing: float
+    ) -> Tensor:
+        """Return the mean cross-entropy, in nats.
+
+        Args:
+            logits: (B, C).
+            truth: (B, C) which class is true.
+            weights: (C,) of the classes.
+            smoothing: the share of each target that is spread over all classes.
+        """
+        from torch.nn import functional
+
+        targets = truth.int().argmax(dim=1)
+        return functional.cross_entropy(logits, targets, weights, label_smoothing=smoothing)
+
+    def named(self, answered: Flags, classes: Sequence[str]) -> list[Any]:
+        """Return the label of each row of ``answered``."""
+        return [classes[i] for i in answered.argmax(axis=1)]
 
 
 class AnyOf(msgspec.Struct, frozen=True, kw_only=True, tag="any"):
@@ -145,12 +191,94 @@ class AnyOf(msgspec.Struct, frozen=True, kw_only=True, tag="any"):
         ]
         return msgspec.structs.replace(self, thresholds=thresholds)
 
+    def at(self, threshold: float | None, classes: Sequence[str]) -> AnyOf:
+        """Return this with one threshold for all labels; with none as it is."""
+        if threshold is None:
+            return self
+        return msgspec.structs.replace(self, thresholds=[threshold] * len(classes))
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return what the network's outputs (B, C) mean."""
         return logits.sigmoid()
 
+    def loss(
+        self, logits: Tensor, truth: Tensor, *, weights: Tensor | None, smoothing: float
+    ) -> Tensor:
+        """Return the mean binary cross-entropy, in nats; the arguments are those of ``OneOf``."""
+        from torch.nn import functional
+
+        targets = truth.float() * (1 - smoothing) + smoothing / 2
+        return functional.binary_cross_entropy_with_logits(logits, targets, weights)
+
+    def named(self, answered: Flags, classes: Sequence[str]) -> list[Any]:
+        """Return the labels of each row of ``answered``, a list each."""
+        return [[classes[i] for i in np.flatnonzero(row).tolist()] for row in answered]
+
 
 Labels: TypeAlias = OneOf | AnyOf
+
+
+def about(train: Examples, metric: str | None) -> Labels:
+    """Return what labels are in a training part, with what was asked for.
+
+    Raises:
+        ConfigError: there is no such metric or class.
+    """
+    kind: Labels = AnyOf() if train.several else OneOf()
+    classes = kind.classes(train.labels)
+    sizes = kind.truth(train.labels, classes).sum(axis=0)
+    return kind.about(asked_for(metric, classes, sizes, several=kind.several), sizes)
+
+
+def asked_for(
+    metric: str | None, classes: Sequence[str], sizes: Sequence[int], *, several: bool
+) -> Objective | None:
+    """Return what a run is asked to be good at; None where nothing was said.
+
+    Raises:
+        ConfigError: there is no such metric or class.
+    """
+    return None if metric is None else settled(parse(metric), classes, sizes, several=several)
+
+
+def decided(
+    kind: Labels,
+    threshold: float | Literal["auto"] | None,
+    probabilities: Floats,
+    truth: Flags,
+    classes: Sequence[str],
+) -> Labels:
+    """Return how a model is to answer.
+
+    Args:
+        kind: with what was asked for.
+        threshold: that is wished: a number, ``auto``, or None, which is auto where the metric
+            judges answers or there are several labels a text.
+        probabilities: (rows, C) of the model on the validation part.
+        truth: (rows, C).
+        classes: the C labels.
+    """
+    if isinstance(threshold, float | int):
+        return kind.at(threshold, classes)
+    sizes = truth.sum(axis=0)
+    objective = asked_for(kind.metric or None, classes, sizes, several=kind.several)
+    wished = threshold == "auto" or (objective is not None and objective.decides)
+    if not (kind.several or (wished and len(classes) == 2)):
+        return kind
+    usual = Objective("macro_f1" if kind.several else "accuracy")
+    return kind.chosen(
+        probabilities, truth, objective if objective is not None and objective.decides else usual
+    )
+
+
+def refuse_threshold(threshold: float | str | None, kind: Labels, classes: Sequence[str]) -> None:
+    """Refuse a threshold where there are more than two classes, of which a text has one.
+
+    Raises:
+        ConfigError: with how many there are.
+    """
+    if threshold is not None and not kind.several:
+        kind.at(EVEN, classes)
 
 
 def shares(truth: Flags) -> NDArray[np.float32]:

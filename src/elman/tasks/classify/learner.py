@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from elman.data.batching import offsets_of, padding_share, shuffled_batches
 from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
-from elman.tasks.classify.metrics import quick_scores, true_class_score
+from elman.tasks.classify.labels import (
+    Labels,
+    about,
+    asked_for,
+    decided,
+    refuse_threshold,
+    shares,
+)
 from elman.tasks.classify.model import Classifier, ClassifierConfig
+from elman.tasks.classify.objective import MEASURES, Flags, Objective
 from elman.tasks.classify.options import ClassifyOptions, settle
 from elman.text.tokenizer import Encoded, Tokenizer, choose_level, fit_tokenizer
 from elman.training.task import Loss, Scores
@@ -32,11 +39,14 @@ class Corpus:
 
     Attributes:
         encoded: token ids, ragged.
-        targets: (rows,) the class of each row.
+        truth: (rows, C) which classes are true of each row.
     """
 
     encoded: Encoded
-    targets: Rows
+    truth: Flags
+
+    def __len__(self) -> int:
+        return len(self.truth)
 
 
 class ClassifierLearner:
@@ -47,6 +57,7 @@ class ClassifierLearner:
         options: as asked for, settled.
         tokenizer: text to token ids.
         classes: the C labels of the training part, sorted.
+        kind: whether a text has one of them or any, and what was asked for.
         prior: (C,) the share of each in the training part.
         notes: what there is to say of the data, one sentence each.
         train: what is learned from.
@@ -60,6 +71,7 @@ class ClassifierLearner:
         *,
         tokenizer: Tokenizer,
         classes: Sequence[str],
+        kind: Labels,
         train: Corpus,
         valid: Corpus,
         notes: Sequence[str] = (),
@@ -68,6 +80,7 @@ class ClassifierLearner:
         self.options = options
         self.tokenizer = tokenizer
         self.classes = list(classes)
+        self.kind = kind
         self.train = train
         self.valid = valid
         self.notes = tuple(notes)
@@ -77,10 +90,13 @@ class ClassifierLearner:
         work = float(lengths.mean()) * options.batch_size * options.hidden_size
         self.schedule = options.schedule(unit="texts", batch_work=work)
         self._offsets = offsets_of(lengths)
-        sizes = np.bincount(train.targets, minlength=len(classes))
-        self.prior = (sizes / sizes.sum()).astype(np.float32)
+        sizes = train.truth.sum(axis=0)
+        self.prior = shares(train.truth)
+        self.objective = asked_for(kind.metric or None, classes, sizes, several=kind.several)
         self._class_weights = class_weights(sizes) if options.balance else None
-        self._adjustment = logit_adjustment(sizes, options.logit_adjustment)
+        # Of several labels each is a question of its own, which no other one's size bears on.
+        lean = 0.0 if kind.several else options.logit_adjustment
+        self._adjustment = logit_adjustment(sizes, lean)
 
     def batches(self, rng: np.random.Generator) -> Sequence[Rows]:
         """Return the rows of each batch of an epoch."""
@@ -92,35 +108,35 @@ class ClassifierLearner:
         device = device_of(self.model)
         order, tokens = packed_rows(self.train.encoded, self._offsets, batch, device)
         weights = self._class_weights
-        loss = functional.cross_entropy(
+        loss = self.kind.loss(
             self.model(tokens) + self._adjustment.to(device),
-            torch.from_numpy(self.train.targets[order]).to(device),
-            None if weights is None else weights.to(device),
-            label_smoothing=self.options.label_smoothing,
+            torch.from_numpy(self.train.truth[order]).to(device),
+            weights=None if weights is None else weights.to(device),
+            smoothing=self.options.label_smoothing,
         )
         return Loss(loss, len(batch))
 
     def validate(self) -> Scores | None:
-        """Return the scores of the validation part; the score is ``true_class_score``."""
-        truth, classes = self.valid.targets, len(self.classes)
-        if not len(truth):
+        """Return the scores of the validation part; the score is what was asked for."""
+        if not len(self.valid):
             return None
-        predicted = np.zeros(len(truth), dtype=np.int64)
-        probability = np.zeros(len(truth), dtype=np.float32)  # of the true class
+        truth = self.valid.truth
+        probabilities = np.zeros(truth.shape, dtype=np.float32)
         for rows, tokens in batches(self.valid.encoded, device_of(self.model)):
-            probabilities = self.model(tokens).softmax(dim=1).numpy(force=True)
-            predicted[rows] = probabilities.argmax(axis=1)
-            probability[rows] = probabilities[np.arange(len(rows)), truth[rows]]
-        accuracy, macro_f1 = quick_scores(predicted, truth, classes)
-        return Scores(
-            score=true_class_score(probability, truth, classes),
-            error=float(probability.std()) / math.sqrt(len(truth)),
-            metrics={
-                "loss": float(-np.log(np.maximum(probability, 1e-12)).mean()),
-                "accuracy": accuracy,
-                "macro_f1": macro_f1,
-            },
-        )
+            probabilities[rows] = self.kind.probabilities(self.model(tokens)).numpy(force=True)
+        kind = self.decided(probabilities)
+        judged, objective = kind.judge(probabilities, truth), self.objective
+        usual = ("macro_f1", "micro_f1") if kind.several else ("accuracy", "macro_f1")
+        metrics = {"loss": float(judged.losses.mean())}
+        metrics |= {} if objective is None else {str(objective): objective.of(judged)}
+        metrics |= {name: MEASURES[name].of(judged) for name in usual}
+        objective = objective or Objective("log_loss")
+        return Scores(objective.score(judged), objective.error(judged), metrics)
+
+    def decided(self, probabilities: NDArray[np.float32]) -> Labels:
+        """Return how to answer, from ``probabilities`` (rows, C) of the validation part."""
+        threshold, truth = self.options.threshold, self.valid.truth
+        return decided(self.kind, threshold, probabilities, truth, self.classes)
 
 
 def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner:
@@ -130,23 +146,26 @@ def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearn
         DataError: nothing is left to train on.
     """
     train, valid = split.train, split.valid
-    classes = sorted(set(train.labels))
+    kind = about(train, options.metric)
+    classes = kind.classes(train.labels)
+    refuse_threshold(options.threshold, kind, classes)
     level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
     settled = settle(options, level=level, count=len(train))
     tokenizer = fit_tokenizer(
         train.texts, level=level, min_count=settled.min_count, max_length=settled.max_length
     )
     encoded, encoded_valid = tokenizer.encode(train.texts), tokenizer.encode(valid.texts)
-    corpus = make_corpus(encoded, train.labels, classes)
-    if not len(corpus.targets):
+    corpus = make_corpus(encoded, train.labels, classes, kind)
+    if not len(corpus):
         raise DataError(f"{train.source}: no training text holds a single token; nothing to learn")
     return ClassifierLearner(
         make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes)),
         settled,
         tokenizer=tokenizer,
         classes=classes,
+        kind=kind,
         train=corpus,
-        valid=make_corpus(encoded_valid, valid.labels, classes),
+        valid=make_corpus(encoded_valid, valid.labels, classes, kind),
         notes=_notes(
             split, settled, tokenizer, corpus, encoded.truncated + encoded_valid.truncated
         ),
@@ -168,7 +187,10 @@ def _notes(
         f"ragged batches: 100 % useful work, no padding (padded batches would do {useful:.0%})"
     )
     if not len(split.valid):
-        notes.append("no validation part: every epoch is run and the last weights are kept")
+        chosen = ", and no threshold is chosen" if settled.metric or split.train.several else ""
+        notes.append(
+            f"no validation part: every epoch is run and the last weights are kept{chosen}"
+        )
     if truncated:
         count = len(split.train) + len(split.valid)
         notes.append(
@@ -202,15 +224,16 @@ def make_model(options: ClassifyOptions, *, vocab_size: int, num_classes: int) -
     return Classifier(config, options.cells()["cell"], backend=options.backend)
 
 
-def make_corpus(encoded: Encoded, labels: Sequence[str], classes: Sequence[str]) -> Corpus:
-    """Keep the rows that hold a token and a known label."""
-    index = {label: i for i, label in enumerate(classes)}
-    targets = np.asarray([index.get(label, -1) for label in labels], dtype=np.int64)
-    keep = (encoded.lengths > 0) & (targets >= 0)
+def make_corpus(
+    encoded: Encoded, labels: Sequence[Any], classes: Sequence[str], kind: Labels
+) -> Corpus:
+    """Keep the rows that hold a token, and of one label each a known one."""
+    truth = kind.truth(labels, classes)
+    keep = (encoded.lengths > 0) & (truth.any(axis=1) | kind.several)
     if not keep.all():
         values = encoded.values[np.repeat(keep, encoded.lengths)]
         encoded = Encoded(values, encoded.lengths[keep])
-    return Corpus(encoded, targets[keep])
+    return Corpus(encoded, truth[keep])
 
 
 def class_weights(sizes: Rows) -> Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.tasks.classify.curves import Calibration, Curve, calibration, precision_recall
-from elman.tasks.classify.labels import AnyOf, OneOf
+from elman.tasks.classify.labels import AnyOf, Labels, OneOf
 from elman.tasks.classify.objective import MEASURES, OF_CLASS, Floats, Judged, are_ratings
 from elman.tasks.classify.thresholds import EVEN
 from elman.text.summary import Summary, Table
@@ -352,6 +352,20 @@ def evaluate_several(
         skipped=skipped,
         truncated=truncated,
     )
+
+
+def judge(
+    kind: Labels,
+    probabilities: NDArray[np.float32],
+    labels: Sequence[Any],
+    classes: Sequence[str],
+    texts: Sequence[str] = (),
+    **more: Any,
+) -> Classification | Labelling:
+    """Judge with ``evaluate``, or where a text may have several labels ``evaluate_several``."""
+    if isinstance(kind, AnyOf):
+        return evaluate_several(probabilities, labels, classes, texts, kind=kind, **more)
+    return evaluate(probabilities, labels, classes, texts, kind=kind, **more)
 
 
 def _ranking(judged: Judged) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,9 +22,10 @@ from elman.errors import BundleError, DataError, InputError
 from elman.ir import text as ir_text
 from elman.nn.batches import batches, device_of
 from elman.tasks.classify.inspection import refuse_unknown
-from elman.tasks.classify.metrics import Classification, evaluate
+from elman.tasks.classify.labels import Labels, OneOf
+from elman.tasks.classify.metrics import Classification, Labelling, judge
 from elman.tasks.classify.model import Classifier, ClassifierConfig
-from elman.tasks.classify.options import ClassifyAnswers
+from elman.tasks.classify.options import ClassifyAnswers, ClassifyScoring
 from elman.text.summary import Table
 from elman.text.tokenizer import Encoded, Tokenizer, load_tokenizer
 from elman.training import bundle
@@ -39,6 +41,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     classes: list[str]
     prior: list[float]
     """Share of each class in the training part."""
+    labels: Labels = OneOf()
+    """Whether a text has one of the classes or any of them, and from which probability on."""
 
 
 class Step(NamedTuple):
@@ -57,6 +61,7 @@ class TextClassifierModel:
         tokenizer: text to token ids.
         classes: the C labels, in the order of the probabilities.
         prior: (C,) share of each class in the training part; the answer to an empty text.
+        kind: whether a text has one of the classes or any of them, and when each is answered.
     """
 
     task = "classify"
@@ -67,7 +72,9 @@ class TextClassifierModel:
         tokenizer: Tokenizer,
         classes: Sequence[str],
         prior: NDArray[np.float32],
+        kind: Labels | None = None,
     ):
+        self.kind: Labels = kind or OneOf()
         self.module = module.eval()
         self.tokenizer = tokenizer
         self.classes = tuple(classes)
@@ -96,17 +103,30 @@ class TextClassifierModel:
         """Number of trained values."""
         return sum(p.numel() for p in self.module.parameters())
 
-    def predict(self, texts: Iterable[str]) -> list[str]:
-        """Return the most probable label of each text.
+    @property
+    def several(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.kind.several
+
+    def predict(self, texts: Iterable[str], *, threshold: float | None = None) -> list[Any]:
+        """Return the label of each text, or with several labels a list of them.
 
         Args:
             texts: strings in a list, an array, a column or a table of one column; those of NumPy,
                 pandas, polars and Arrow too.
+            threshold: from which probability on the rarer of two classes, or a label, is answered;
+                None takes the model's own.
 
         Raises:
             InputError: as ``predict_proba``.
+            ConfigError: there are more than two classes, and a threshold was given.
         """
-        return [self.classes[i] for i in self.predict_proba(texts).argmax(axis=1)]
+        kind = self._kind_at(threshold)
+        return kind.named(kind.decide(self.predict_proba(texts)), self.classes)
+
+    def _kind_at(self, threshold: float | None) -> Labels:
+        ClassifyScoring(threshold=threshold)  # refuses what cannot be
+        return self.kind.at(threshold, self.classes)
 
     def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Return the probabilities (texts, C) of the classes; an empty text gets the prior.
@@ -122,7 +142,7 @@ class TextClassifierModel:
         result = np.tile(self.prior, (len(encoded), 1))
         for rows, tokens in batches(encoded, device_of(self.module)):
             logits = self._run(tokens)
-            result[rows] = logits.softmax(dim=1).numpy(force=True)
+            result[rows] = self.kind.probabilities(logits).numpy(force=True)
         return result
 
     def steps(self, text: str) -> list[Step]:
@@ -149,33 +169,41 @@ class TextClassifierModel:
         return result
 
     def answer(
-        self, inputs: Iterable[str], *, top: int | None = None, steps: bool = False
+        self,
+        inputs: Iterable[str],
+        *,
+        top: int | None = None,
+        steps: bool = False,
+        threshold: float | None = None,
     ) -> list[dict[str, Any]]:
         """Return a row of plain JSON for each text.
 
-        A row has the ``text``, its most probable ``label`` and the ``top`` classes with their
-        probabilities (1 of them, with ``steps`` 3); with ``steps`` also the same after each token.
-        ``empty`` marks a text without a token, ``truncated`` one that is longer than the model
-        reads.
+        A row has the ``text``, its ``label`` and the ``top`` classes with their probabilities (1 of
+        them, with ``steps`` 3, first the label); with ``steps`` also the same after each token.
+        With several labels it has all ``labels`` from their thresholds on and the ``probabilities``
+        of every one; ``top`` are these labels, or where it is given or there is none the most
+        probable ones. ``empty`` marks a text without a token, ``truncated`` one that is longer than
+        the model reads.
+
+        Raises:
+            ConfigError: an option cannot be.
         """
         texts = texts_of(inputs)
-        ClassifyAnswers(top=top, steps=steps)  # refuses what cannot be
-        count = min(top or (3 if steps else 1), len(self.classes))
+        ClassifyAnswers(top=top, steps=steps, threshold=threshold)  # refuses what cannot be
+        kind = self.kind.at(threshold, self.classes)
         encoded = self.tokenizer.encode(texts)
         truncated = set(encoded.truncated_rows)
+        found = self.probabilities(encoded)
+        named = kind.named(kind.decide(found), self.classes)
         rows = []
-        for i, probabilities in enumerate(self.probabilities(encoded)):
-            best = self._ranked(probabilities, count)
-            row: dict[str, Any] = {
-                "text": texts[i],
-                "label": best[0][0],
-                "top": [{"label": label, "probability": p} for label, p in best],
-            }
+        for i, probabilities in enumerate(found):
+            row = {"text": texts[i], **self._told(named[i], probabilities, top, steps=steps)}
             if not encoded.lengths[i]:
                 row["empty"] = True
             if i in truncated:
                 row["truncated"] = True
             if steps:
+                count = len(row["top"])
                 row["steps"] = [
                     {
                         "token": step.token,
@@ -186,25 +214,55 @@ class TextClassifierModel:
             rows.append(row)
         return rows
 
+    def _told(
+        self, answered: Any, probabilities: NDArray[np.float32], top: int | None, *, steps: bool
+    ) -> dict[str, Any]:
+        """Return what a row says of one text: its label or labels, and the most probable ones."""
+        usual = len(answered) or 1 if self.several and not steps else 3 if steps else 1
+        best = self._ranked(probabilities, min(top or usual, len(self.classes)))
+        if self.several:
+            shown = dict(self._ranked(probabilities, len(self.classes)))
+            labels = [label for label in shown if label in answered]
+            if top is None and labels and not steps:
+                best = [(label, shown[label]) for label in labels]
+            told: dict[str, Any] = {"labels": labels, "probabilities": shown}
+        else:
+            told = {"label": answered}
+            if best[0][0] != answered:  # a threshold of its own: the answer stands first
+                first = (answered, float(probabilities[self.classes.index(answered)]))
+                best = [first, *(one for one in best if one[0] != answered)][: len(best)]
+        told["top"] = [{"label": label, "probability": p} for label, p in best]
+        return told
+
     def _ranked(self, probabilities: NDArray[np.float32], count: int) -> list[tuple[str, float]]:
         order = (-probabilities).argsort(kind="stable")[:count]
         return [(self.classes[i], float(probabilities[i])) for i in order]
 
-    def evaluate(self, examples: Examples) -> Classification:
+    def evaluate(
+        self, examples: Examples, *, threshold: float | None = None
+    ) -> Classification | Labelling:
         """Score labelled texts; texts of length 0 are left out and counted.
+
+        Args:
+            examples: as the parts of ``trained.split`` are.
+            threshold: from which probability on the rarer of two classes, or a label, is answered;
+                None takes the model's own.
 
         Raises:
             DataError: there is no text to judge on.
-            InputError: these are no examples, as the parts of ``trained.split`` are.
+            InputError: these are no examples.
+            ConfigError: there are more than two classes, and a threshold was given.
         """
-        _check_labelled(examples)
+        kind = self._kind_at(threshold)
+        self._check_labelled(examples)
         encoded = self.tokenizer.encode(examples.texts)
         rows = np.flatnonzero(encoded.lengths)
         if not len(rows):
             raise DataError(f"{examples.source}: there is no text to judge on")
         kept = examples.take(rows)
         refuse_unknown(kept, self.classes)
-        return evaluate(
+        return judge(
+            kind,
             self.probabilities(encoded)[rows],
             kept.labels,
             self.classes,
@@ -213,26 +271,47 @@ class TextClassifierModel:
             truncated=encoded.truncated,
         )
 
-    def predictions(self, examples: Examples) -> Iterator[dict[str, Any]]:
+    def predictions(
+        self, examples: Examples, *, threshold: float | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Yield for each text its label and what the model answers, with that probability.
 
-        A text of length 0 is not judged and so has no answer.
+        A text of length 0 is not judged and so has no answer. Of several labels there are lists,
+        as JSON writes them.
 
         Raises:
-            InputError: as ``evaluate``.
+            InputError, ConfigError: as ``evaluate``.
         """
-        _check_labelled(examples)
+        kind = self._kind_at(threshold)
+        self._check_labelled(examples)
         encoded = self.tokenizer.encode(examples.texts)
         probabilities = self.probabilities(encoded)
-        best = probabilities.argmax(axis=1)
-        for i, (text, label) in enumerate(zip(examples.texts, examples.labels, strict=True)):
+        answered = kind.decide(probabilities)
+        named = kind.named(answered, self.classes)
+        for i, (text, label) in enumerate(zip(examples.texts, examples.written, strict=True)):
             judged = bool(encoded.lengths[i])
+            given = [round(float(p), 6) for p in probabilities[i, answered[i]]]
+            predicted, probability = (
+                (_as_json(named[i]), _as_json(given)) if kind.several else (named[i], given[0])
+            )
             yield {
                 "text": text,
                 "label": label,
-                "predicted": self.classes[best[i]] if judged else None,
-                "probability": round(float(probabilities[i, best[i]]), 6) if judged else None,
+                "predicted": predicted if judged else None,
+                "probability": probability if judged else None,
             }
+
+    def _check_labelled(self, examples: object) -> None:
+        if not isinstance(examples, Examples):
+            raise InputError(
+                f"examples is {examples!r:.80}; give a part of trained.split, or a file or table "
+                "to elman.evaluate"
+            )
+        if examples.several != self.several:
+            has, answers = ("several labels", "one") if examples.several else ("one", "several")
+            raise DataError(
+                f"{examples.source}: a text has {has} here, and the model answers {answers}"
+            )
 
     def parts(self) -> tuple[ModelConfig, dict[str, bytes]]:
         """Return what ``load`` makes a classifier of, but the weights."""
@@ -240,6 +319,7 @@ class TextClassifierModel:
             network=self.module.config,
             classes=list(self.classes),
             prior=[float(p) for p in self.prior],
+            labels=self.kind,
         )
         cell = ir_text.write(self.module.recurrent.cell.graph)
         return config, {TOKENIZER: self.tokenizer.to_json(), CELL: cell.encode()}
@@ -267,9 +347,10 @@ def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
     """
     config: ModelConfig = bundle.decode_model(stored, ModelConfig)
     network = config.network
-    prior = np.asarray(config.prior, dtype=np.float32)
+    prior, several = np.asarray(config.prior, dtype=np.float32), config.labels.several
     counts = {len(config.classes), len(set(config.classes)), len(prior), network.num_classes}
-    if len(counts) > 1 or not (prior >= 0).all() or abs(prior.sum() - 1) > 1e-3:
+    shares = (prior >= 0).all() and (prior <= 1).all()
+    if len(counts) > 1 or not shares or (not several and abs(prior.sum() - 1) > 1e-3):
         raise BundleError(
             f"{stored.folder / bundle.CONFIG} is damaged: classes and prior do not match "
             "num_classes; copy the folder whole or train again"
@@ -287,12 +368,8 @@ def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
         backend=backend,
         num_layers=network.num_layers,
     )
-    return TextClassifierModel(module, tokenizer, config.classes, prior)
+    return TextClassifierModel(module, tokenizer, config.classes, prior, config.labels)
 
 
-def _check_labelled(examples: object) -> None:
-    if not isinstance(examples, Examples):
-        raise InputError(
-            f"examples is {examples!r:.80}; give a part of trained.split, or a file or table to "
-            "elman.evaluate"
-        )
+def _as_json(values: Sequence[Any]) -> str:
+    return json.dumps(values, ensure_ascii=False)

@@ -184,7 +184,12 @@ def predictor(learner: ClassifierLearner) -> TextClassifierModel:
     """Return the learner's model with its tokenizer and classes."""
     from elman.tasks.classify.predictor import TextClassifierModel
 
-    return TextClassifierModel(learner.model, learner.tokenizer, learner.classes, learner.prior)
+    model = TextClassifierModel(
+        learner.model, learner.tokenizer, learner.classes, learner.prior, learner.kind
+    )
+    if len(learner.valid):
+        model.kind = learner.decided(model.probabilities(learner.valid.encoded))
+    return model
 
 
 def sizes(split: Split[Examples]) -> dict[str, dict[str, int]]:
@@ -198,12 +203,21 @@ def sizes(split: Split[Examples]) -> dict[str, dict[str, int]]:
 def baselines(split: Split[Examples], options: ClassifyOptions) -> list[Baseline]:
     """Train and judge the largest class, and n-grams with logistic regression."""
     from elman.tasks.classify import baselines as simple
+    from elman.tasks.classify.labels import about
 
     level: Level = "characters" if options.tokens == "characters" else "words"
+    kind = about(split.train, options.metric)
     return [
-        simple.majority(split.train, split.test),
+        simple.majority(split.train, split.test, kind),
         simple.ngrams(
-            split.train, split.test, level=level, balance=options.balance, seed=options.seed
+            split.train,
+            split.valid,
+            split.test,
+            kind,
+            level=level,
+            threshold=options.threshold,
+            balance=options.balance,
+            seed=options.seed,
         ),
     ]
 
