@@ -159,6 +159,7 @@ def test_the_docs_have_the_table_of_options(name):
     found = tasks.find(name)
     assert table(found.options) in page, table(found.options)
     assert table(found.answers) in page, table(found.answers)
+    assert table(found.scoring) in page, table(found.scoring)
 
 
 def test_a_task_that_is_not_there_is_refused(call):

@@ -46,6 +46,11 @@ class OneOf(msgspec.Struct, frozen=True, kw_only=True, tag="one"):
     metric: str = ""
     """What the model was asked to be good at; nothing was said where it is empty."""
 
+    def fits(self, classes: int) -> bool:
+        """Whether this can be about so many classes."""
+        even = self.threshold is None or (classes == 2 and 0 < self.threshold < 1)
+        return even and (classes != 2 or self.positive in (0, 1))
+
     def classes(self, labels: Sequence[Any]) -> list[str]:
         """Return the different labels, sorted."""
         return sorted(set(labels))
@@ -153,6 +158,10 @@ class AnyOf(msgspec.Struct, frozen=True, kw_only=True, tag="any"):
     """(C,) from which probability on each class is answered; a half where there are none."""
     metric: str = ""
     """What the model was asked to be good at; nothing was said where it is empty."""
+
+    def fits(self, classes: int) -> bool:
+        """Whether this can be about so many classes."""
+        return len(self.thresholds) in (0, classes)
 
     def classes(self, labels: Sequence[Any]) -> list[str]:
         """Return the different labels, sorted."""

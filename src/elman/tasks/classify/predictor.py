@@ -349,7 +349,8 @@ def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
     network = config.network
     prior, several = np.asarray(config.prior, dtype=np.float32), config.labels.several
     counts = {len(config.classes), len(set(config.classes)), len(prior), network.num_classes}
-    shares = (prior >= 0).all() and (prior <= 1).all()
+    shares = bool((prior >= 0).all() and (prior <= 1).all())
+    shares = shares and config.labels.fits(len(config.classes))
     if len(counts) > 1 or not shares or (not several and abs(prior.sum() - 1) > 1e-3):
         raise BundleError(
             f"{stored.folder / bundle.CONFIG} is damaged: classes and prior do not match "
