@@ -97,6 +97,7 @@ def test_the_threshold_is_the_models_and_answers_with_it(folder):
         "type": "one",
         "threshold": threshold,
         "positive": model.kind.positive,
+        "offsets": [],
         "metric": "f1:немецкая",
     }
     names = [*tiny.NAMES, ""]
@@ -156,6 +157,7 @@ def test_evaluate_shows_what_thresholds_give(call):
     [
         ({}, None),
         ({"metric": "log_loss"}, None),
+        ({"metric": "accuracy"}, None),
         ({"metric": "average_precision"}, None),
         ({"threshold": 0.2}, 0.2),
         ({"metric": "macro_f1", "threshold": 0.2}, 0.2),

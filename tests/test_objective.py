@@ -222,3 +222,35 @@ def test_every_label_has_a_threshold_of_its_own():
     kind = AnyOf().chosen(both, truth, parse("macro_f1"))
     assert kind.thresholds[1] < kind.thresholds[0] / 10
     assert kind.decide(both).sum(axis=0).tolist() == pytest.approx([300, 300], abs=250)
+
+
+def five(count, seed):
+    """Honest probabilities of five classes of very different sizes, and the truth."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (count, 5)) + np.log([0.6, 0.25, 0.1, 0.04, 0.01])
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    truth = [rng.choice(5, p=row) for row in probabilities]
+    return probabilities, np.eye(5, dtype=bool)[truth]
+
+
+@pytest.mark.parametrize("name", ["macro_f1", "balanced_accuracy", "f1:c", "f1:a"])
+def test_of_several_classes_answers_lean_to_what_was_asked_for(name):
+    classes = [*"abcde"]
+    objective = settled(parse(name), classes, [5, 4, 3, 2, 1])
+    kind = OneOf().about(objective, [5, 4, 3, 2, 1]).chosen(*five(600, 1), objective)
+    others = five(20_000, 2)
+    gained = objective.of(kind.judge(*others)) - objective.of(OneOf().judge(*others))
+    assert gained > (0.015 if name != "f1:a" else -0.002)  # the largest class is answered anyway
+    assert len(kind.offsets) in (0, 5)
+
+
+def test_with_classes_of_one_size_or_too_few_texts_nothing_leans():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(3), size=3_000)
+    truth = np.eye(3, dtype=bool)[[rng.choice(3, p=row) for row in probabilities]]
+    objective = parse("macro_f1")
+    kind = OneOf().chosen(probabilities, truth, objective)
+    assert max(map(abs, kind.offsets), default=0) < 2
+    same = kind.decide(probabilities) == OneOf().decide(probabilities)
+    assert same.all(axis=1).mean() > 0.95
+    assert OneOf().chosen(probabilities[:5], truth[:5], objective).offsets == []

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from elman.errors import ConfigError
 from elman.tasks.classify.objective import (
+    SMALLEST,
     Flags,
     Floats,
     Judged,
@@ -23,7 +24,7 @@ from elman.tasks.classify.objective import (
     rarer,
     settled,
 )
-from elman.tasks.classify.thresholds import EVEN, choose
+from elman.tasks.classify.thresholds import EVEN, choose, choose_offsets
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,13 +44,16 @@ class OneOf(msgspec.Struct, frozen=True, kw_only=True, tag="one"):
     """From which probability on the class ``positive`` is answered; None: the most probable is."""
     positive: int = 1
     """Which of two classes that is: the rarer one, or that of ``metric``."""
+    offsets: list[float] = []
+    """(C,) of more than two classes: what is added to the logarithms of the probabilities before
+    the class with the most is answered; nothing where it is empty."""
     metric: str = ""
     """What the model was asked to be good at; nothing was said where it is empty."""
 
     def fits(self, classes: int) -> bool:
         """Whether this can be about so many classes."""
         even = self.threshold is None or (classes == 2 and 0 < self.threshold < 1)
-        return even and (classes != 2 or self.positive in (0, 1))
+        return even and self.positive in (0, 1) and len(self.offsets) in (0, classes)
 
     def classes(self, labels: Sequence[Any]) -> list[str]:
         """Return the different labels, sorted."""
@@ -66,6 +70,9 @@ class OneOf(msgspec.Struct, frozen=True, kw_only=True, tag="one"):
 
     def decide(self, probabilities: Floats) -> Flags:
         """Return which class is answered for each text, (rows, C)."""
+        if self.offsets:
+            logarithms = np.log(np.maximum(probabilities, SMALLEST))
+            probabilities = logarithms + np.array(self.offsets, dtype=logarithms.dtype)
         best = probabilities.argmax(axis=1)
         if self.threshold is not None:
             reached = probabilities[:, self.positive] >= self.threshold
@@ -81,7 +88,7 @@ class OneOf(msgspec.Struct, frozen=True, kw_only=True, tag="one"):
     def about(self, objective: Objective | None, sizes: Sequence[int]) -> OneOf:
         """Return this with what was asked for; ``sizes`` are those of the classes, (C,)."""
         positive = rarer(sizes) if len(sizes) == 2 else self.positive
-        if objective is not None and objective.label is not None:
+        if objective is not None and objective.label is not None and len(sizes) == 2:
             positive = objective.column
         metric = "" if objective is None else str(objective)
         return msgspec.structs.replace(self, positive=positive, metric=metric)
@@ -89,11 +96,16 @@ class OneOf(msgspec.Struct, frozen=True, kw_only=True, tag="one"):
     def chosen(self, probabilities: Floats, truth: Flags, objective: Objective) -> OneOf:
         """Return this with the threshold that is best for ``objective`` on a validation part.
 
+        Of more than two classes these are offsets.
+
         Args:
-            probabilities: (rows, 2).
-            truth: (rows, 2).
+            probabilities: (rows, C).
+            truth: (rows, C).
             objective: what is to be high; it judges answers.
         """
+        if truth.shape[1] != 2:
+            offsets = choose_offsets(probabilities, truth, objective)
+            return msgspec.structs.replace(self, offsets=offsets)
         if objective.label is not None:
             # Answering the other class is the same choice, seen from there.
             threshold = choose(probabilities[:, self.positive], truth[:, self.positive])
@@ -250,6 +262,10 @@ def asked_for(
     return None if metric is None else settled(parse(metric), classes, sizes, several=several)
 
 
+_EVEN = ("accuracy", "micro_f1")
+"""For what the most probable class is the best answer."""
+
+
 def decided(
     kind: Labels,
     threshold: float | Literal["auto"] | None,
@@ -262,7 +278,7 @@ def decided(
     Args:
         kind: with what was asked for.
         threshold: that is wished: a number, ``auto``, or None, which is auto where the metric
-            judges answers or there are several labels a text.
+            judges answers by more than how many are right, or there are several labels a text.
         probabilities: (rows, C) of the model on the validation part.
         truth: (rows, C).
         classes: the C labels.
@@ -271,8 +287,9 @@ def decided(
         return kind.at(threshold, classes)
     sizes = truth.sum(axis=0)
     objective = asked_for(kind.metric or None, classes, sizes, several=kind.several)
-    wished = threshold == "auto" or (objective is not None and objective.decides)
-    if not (kind.several or (wished and len(classes) == 2)):
+    leans = objective is not None and objective.decides and objective.name not in _EVEN
+    wished = threshold == "auto" or leans
+    if not (kind.several or wished):
         return kind
     usual = Objective("macro_f1" if kind.several else "accuracy")
     return kind.chosen(

@@ -36,8 +36,8 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "for under 2,000 texts",
         "patience": "half of --epochs, at least 3",
         "learning_rate": "0.008 by character, 0.002 by word, times the root of --batch-size / 128",
-        "metric": "accuracy; with --multilabel macro_f1",
-        "threshold": "auto where --metric judges answers, else 0.5",
+        "metric": "log loss to stop, accuracy (macro_f1 of several labels) to compare",
+        "threshold": "auto with f1:CLASS, macro_f1 and the like, else 0.5",
     }
 
     bidirectional: Annotated[
