@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from elman.tasks.classify import pages
-from elman.tasks.classify.learner import ClassifierLearner
+from elman.tasks.classify.learner import ClassifierLearner, NGramLearner
 from elman.tasks.classify.metrics import Classification
 from elman.training.task import Report
 
 _CARD = """\
 # {name}
 
-A recurrent text classifier ({cell}, {directions}, {hidden} units, {parameters:,} parameters) that
-reads {level} and answers with one of {num_classes} classes. Trained on {train:,} texts of `{data}`.
+{what} with {parameters:,} parameters that reads {level} and answers with one of {num_classes}
+classes. Trained on {train:,} texts of `{data}`.
 {warnings}
 ## Use
 
@@ -33,12 +33,12 @@ model.predict(["some text"])
 
 | | accuracy | macro-F1 |
 |---|---|---|
-| this network | {accuracy:.4f} | {macro_f1:.4f} |
+| this model | {accuracy:.4f} | {macro_f1:.4f} |
 {baselines}
 
 {verdict}Expected calibration error {calibration:.4f}. `confusion.png` has the confusion matrix,
-`learning-curve.png` the course of training, `metrics.json` all figures, and the texts of the most
-confident mistakes: take those out before the model goes to someone who must not read them.
+{course}`metrics.json` all figures, and the texts of the most confident mistakes: take those out
+before the model goes to someone who must not read them.
 
 | class | training texts | precision | recall | F1 | test texts |
 |---|---|---|---|---|---|
@@ -51,7 +51,7 @@ also for a text that belongs to none of them. Texts longer than {max_length} {le
 """
 
 
-def model_card(name: str, learner: ClassifierLearner, report: Report[Any]) -> str:
+def model_card(name: str, learner: ClassifierLearner | NGramLearner, report: Report[Any]) -> str:
     """Return the card in Markdown: what the model is, how good, how to use, where it ends."""
     scores = report.test
     assert isinstance(scores, Classification)
@@ -67,13 +67,12 @@ def model_card(name: str, learner: ClassifierLearner, report: Report[Any]) -> st
     )
     return _CARD.format(
         name=name,
-        cell=learner.model.recurrent.cell.name,
-        directions="two directions" if learner.options.bidirectional else "one direction",
-        hidden=learner.options.hidden_size,
+        what=_what(learner),
+        course="`learning-curve.png` the course of training, " if report.epochs else "",
         parameters=report.parameters,
-        level=learner.tokenizer.level,
-        max_length=learner.tokenizer.max_length,
-        num_classes=len(learner.classes),
+        level=learner.prepared.tokenizer.level,
+        max_length=learner.prepared.tokenizer.max_length,
+        num_classes=len(learner.prepared.classes),
         data=report.data,
         train=sum(sizes["train"] for sizes in report.sizes.values()),
         warnings="".join(f"\n**{_cell(said)}.**\n" for said in _warnings(report)),
@@ -84,6 +83,18 @@ def model_card(name: str, learner: ClassifierLearner, report: Report[Any]) -> st
         calibration=scores.calibration_error,
         baselines="\n".join(baselines),
         classes="\n".join(classes),
+    )
+
+
+def _what(learner: ClassifierLearner | NGramLearner) -> str:
+    options = learner.options
+    if isinstance(learner, NGramLearner):
+        return "A text classifier by n-grams and logistic regression"
+    directions = "two directions" if options.bidirectional else "one direction"
+    cell = learner.model.recurrent.cell.name
+    beside = " beside n-grams with logistic regression," if options.linear == "on" else ""
+    return (
+        f"A recurrent text classifier ({cell}, {directions}, {options.hidden_size} units){beside}"
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from elman.data.batching import offsets_of, padding_share, shuffled_batches
@@ -17,10 +17,14 @@ from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
-from elman.tasks.classify.metrics import quick_scores, true_class_score
+from elman.tasks.classify.encoding import encode, spelling_of
+from elman.tasks.classify.metrics import quick_scores
+from elman.tasks.classify.mixture import cooled
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyOptions, settle
+from elman.text.subwords import Spelling
 from elman.text.tokenizer import Encoded, Tokenizer, choose_level, fit_tokenizer
+from elman.training.options import Schedule
 from elman.training.task import Loss, Scores
 
 Rows = NDArray[np.int64]
@@ -33,52 +37,103 @@ class Corpus:
     Attributes:
         encoded: token ids, ragged.
         targets: (rows,) the class of each row.
+        spelling: the n-grams of its words, where the network reads them.
     """
 
     encoded: Encoded
     targets: Rows
+    spelling: Spelling | None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What there is before any training.
+
+    Attributes:
+        options: as asked for, settled.
+        tokenizer: text to token ids.
+        classes: the C labels of the training part, sorted.
+        split: the texts themselves.
+        train: what is learned from.
+        valid: what is judged after each epoch.
+        notes: what there is to say of the data, one sentence each.
+    """
+
+    options: ClassifyOptions
+    tokenizer: Tokenizer
+    classes: list[str]
+    split: Split[Examples]
+    train: Corpus
+    valid: Corpus
+    notes: tuple[str, ...]
+
+    @property
+    def sizes(self) -> Rows:
+        """How many training texts each class has, (C,)."""
+        return np.bincount(self.train.targets, minlength=len(self.classes))
+
+    @property
+    def prior(self) -> NDArray[np.float32]:
+        """The share of each class in the training part, (C,)."""
+        return (self.sizes / self.sizes.sum()).astype(np.float32)
+
+
+class NGramLearner:
+    """A model of n-grams alone: there is nothing to train by the epoch.
+
+    Attributes:
+        prepared: the data; the linear models are fitted to its texts afterwards.
+        model: empty.
+    """
+
+    def __init__(self, prepared: Prepared):
+        self.prepared = prepared
+        self.model = nn.Module()
+        self.options = prepared.options
+        self.notes = prepared.notes
+        self.schedule = Schedule(
+            seed=self.options.seed,
+            epochs=0,
+            patience=1,
+            learning_rate=1.0,
+            weight_decay=0.0,
+            unit="texts",
+        )
+
+    def batches(self, rng: np.random.Generator) -> Sequence[Rows]:
+        """Return no batch."""
+        return []
+
+    def loss(self, batch: Rows) -> Loss:
+        """Never called: there is no batch."""
+        raise AssertionError("a model of n-grams has no batches")
+
+    def validate(self) -> Scores | None:
+        """Return nothing: there are no epochs to choose from."""
+        return None
 
 
 class ClassifierLearner:
     """What the trainer knows of a classifier.
 
     Attributes:
+        prepared: the data.
         model: the network.
-        options: as asked for, settled.
-        tokenizer: text to token ids.
-        classes: the C labels of the training part, sorted.
-        prior: (C,) the share of each in the training part.
-        notes: what there is to say of the data, one sentence each.
-        train: what is learned from.
-        valid: what is judged after each epoch.
     """
 
-    def __init__(
-        self,
-        model: Classifier,
-        options: ClassifyOptions,
-        *,
-        tokenizer: Tokenizer,
-        classes: Sequence[str],
-        train: Corpus,
-        valid: Corpus,
-        notes: Sequence[str] = (),
-    ):
+    def __init__(self, model: Classifier, prepared: Prepared):
         self.model = model
-        self.options = options
-        self.tokenizer = tokenizer
-        self.classes = list(classes)
-        self.train = train
-        self.valid = valid
-        self.notes = tuple(notes)
-        lengths = train.encoded.lengths
+        self.prepared = prepared
+        self.options = options = prepared.options
+        self.notes = prepared.notes
+        self.train, self.valid = prepared.train, prepared.valid
+        lengths = self.train.encoded.lengths
         assert options.batch_size is not None
         assert options.hidden_size is not None
         work = float(lengths.mean()) * options.batch_size * options.hidden_size
         self.schedule = options.schedule(unit="texts", batch_work=work)
         self._offsets = offsets_of(lengths)
-        sizes = np.bincount(train.targets, minlength=len(classes))
-        self.prior = (sizes / sizes.sum()).astype(np.float32)
+        sizes = prepared.sizes
         self._class_weights = class_weights(sizes) if options.balance else None
         self._adjustment = logit_adjustment(sizes, options.logit_adjustment)
 
@@ -88,46 +143,61 @@ class ClassifierLearner:
         return shuffled_batches(self.train.encoded.lengths, self.options.batch_size, rng)
 
     def loss(self, batch: Rows) -> Loss:
-        """Return the mean cross-entropy, in nats, of some rows of the training part."""
-        device = device_of(self.model)
-        order, tokens = packed_rows(self.train.encoded, self._offsets, batch, device)
+        """Return the mean cross-entropy, in nats, of some rows of the training part.
+
+        With ``r_drop`` each row is read twice, with different dropout, and how far the two answers
+        are apart is added (Liang et al. 2021, "R-Drop", equation 4, both terms halved).
+        """
+        device, share = device_of(self.model), self.options.r_drop
+        assert self.options.label_smoothing is not None
+        read = np.concatenate([batch, batch]) if share else batch
+        order, tokens = packed_rows(self.train.encoded, self._offsets, read, device)
         weights = self._class_weights
+        logits = self.model(tokens, self.train.spelling) + self._adjustment.to(device)
         loss = functional.cross_entropy(
-            self.model(tokens) + self._adjustment.to(device),
+            logits,
             torch.from_numpy(self.train.targets[order]).to(device),
             None if weights is None else weights.to(device),
             label_smoothing=self.options.label_smoothing,
         )
+        if share:
+            loss = loss + share * _disagreement(logits, order)
         return Loss(loss, len(batch))
 
     def validate(self) -> Scores | None:
-        """Return the scores of the validation part; the score is ``true_class_score``."""
-        truth, classes = self.valid.targets, len(self.classes)
+        """Return the scores of the validation part.
+
+        The score is the log loss, with its sign turned, after the best temperature: a proper score
+        that is not lost where a network is only too sure of itself, which is mended afterwards.
+        """
+        truth, classes = self.valid.targets, len(self.prepared.classes)
         if not len(truth):
             return None
-        predicted = np.zeros(len(truth), dtype=np.int64)
-        probability = np.zeros(len(truth), dtype=np.float32)  # of the true class
+        logits = np.zeros((len(truth), classes), dtype=np.float32)
         for rows, tokens in batches(self.valid.encoded, device_of(self.model)):
-            probabilities = self.model(tokens).softmax(dim=1).numpy(force=True)
-            predicted[rows] = probabilities.argmax(axis=1)
-            probability[rows] = probabilities[np.arange(len(rows)), truth[rows]]
-        accuracy, macro_f1 = quick_scores(predicted, truth, classes)
+            logits[rows] = self.model(tokens, self.valid.spelling).numpy(force=True)
+        accuracy, macro_f1 = quick_scores(logits.argmax(axis=1), truth, classes)
+        losses = -cooled(logits, truth)[np.arange(len(truth)), truth]
         return Scores(
-            score=true_class_score(probability, truth, classes),
-            error=float(probability.std()) / math.sqrt(len(truth)),
-            metrics={
-                "loss": float(-np.log(np.maximum(probability, 1e-12)).mean()),
-                "accuracy": accuracy,
-                "macro_f1": macro_f1,
-            },
+            score=-float(losses.mean()),
+            error=float(losses.std()) / math.sqrt(len(truth)),
+            metrics={"loss": float(losses.mean()), "accuracy": accuracy, "macro_f1": macro_f1},
         )
 
 
-def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner:
+def _disagreement(logits: Tensor, order: Rows) -> Tensor:
+    """Return the mean symmetric divergence, in nats, of the two answers to each row."""
+    pairs = torch.from_numpy(np.argsort(order, kind="stable")).to(logits.device)
+    one, other = logits.log_softmax(dim=1)[pairs].view(-1, 2, logits.shape[1]).unbind(1)
+    return ((one.exp() - other.exp()) * (one - other)).sum(dim=1).mean() / 2
+
+
+def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner | NGramLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
 
     Raises:
         DataError: nothing is left to train on.
+        ConfigError: an option does not suit the kind of the texts.
     """
     train, valid = split.train, split.valid
     classes = sorted(set(train.labels))
@@ -136,21 +206,26 @@ def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearn
     tokenizer = fit_tokenizer(
         train.texts, level=level, min_count=settled.min_count, max_length=settled.max_length
     )
-    encoded, encoded_valid = tokenizer.encode(train.texts), tokenizer.encode(valid.texts)
-    corpus = make_corpus(encoded, train.labels, classes)
+    vectors = settled.subwords or 0
+    encoded = encode(tokenizer, train.texts, vectors)
+    encoded_valid = encode(tokenizer, valid.texts, vectors)
+    corpus = make_corpus(encoded, train.labels, classes, tokenizer, vectors)
     if not len(corpus.targets):
         raise DataError(f"{train.source}: no training text holds a single token; nothing to learn")
-    return ClassifierLearner(
-        make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes)),
-        settled,
+    truncated = encoded.truncated + encoded_valid.truncated
+    prepared = Prepared(
+        options=settled,
         tokenizer=tokenizer,
         classes=classes,
+        split=split,
         train=corpus,
-        valid=make_corpus(encoded_valid, valid.labels, classes),
-        notes=_notes(
-            split, settled, tokenizer, corpus, encoded.truncated + encoded_valid.truncated
-        ),
+        valid=make_corpus(encoded_valid, valid.labels, classes, tokenizer, vectors),
+        notes=tuple(_notes(split, settled, tokenizer, corpus, truncated)),
     )
+    if settled.model == "ngrams":
+        return NGramLearner(prepared)
+    model = make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes))
+    return ClassifierLearner(model, prepared)
 
 
 def _notes(
@@ -164,11 +239,12 @@ def _notes(
     useful = padding_share(
         corpus.encoded.lengths, settled.batch_size or 1, np.random.default_rng(0)
     )
-    notes.append(
-        f"ragged batches: 100 % useful work, no padding (padded batches would do {useful:.0%})"
-    )
-    if not len(split.valid):
-        notes.append("no validation part: every epoch is run and the last weights are kept")
+    if settled.model == "network":
+        notes.append(
+            f"ragged batches: 100 % useful work, no padding (padded batches would do {useful:.0%})"
+        )
+        if not len(split.valid):
+            notes.append("no validation part: every epoch is run and the last weights are kept")
     if truncated:
         count = len(split.train) + len(split.valid)
         notes.append(
@@ -185,6 +261,8 @@ def make_model(options: ClassifyOptions, *, vocab_size: int, num_classes: int) -
     assert options.pooling is not None
     assert options.pairs is not None
     assert options.dropout is not None
+    assert options.subwords is not None
+    assert options.embedding_dropout is not None
     assert options.token_dropout is not None
     config = ClassifierConfig(
         vocab_size=vocab_size,
@@ -194,23 +272,31 @@ def make_model(options: ClassifyOptions, *, vocab_size: int, num_classes: int) -
         num_layers=options.num_layers,
         bidirectional=options.bidirectional,
         pairs=min(options.pairs, vocab_size**2),
+        subwords=options.subwords,
         pooling=options.pooling,
         dropout=options.dropout,
+        embedding_dropout=options.embedding_dropout,
         token_dropout=options.token_dropout,
     )
     torch.manual_seed(options.seed)
     return Classifier(config, options.cells()["cell"], backend=options.backend)
 
 
-def make_corpus(encoded: Encoded, labels: Sequence[str], classes: Sequence[str]) -> Corpus:
+def make_corpus(
+    encoded: Encoded,
+    labels: Sequence[str],
+    classes: Sequence[str],
+    tokenizer: Tokenizer,
+    vectors: int,
+) -> Corpus:
     """Keep the rows that hold a token and a known label."""
     index = {label: i for i, label in enumerate(classes)}
     targets = np.asarray([index.get(label, -1) for label in labels], dtype=np.int64)
     keep = (encoded.lengths > 0) & (targets >= 0)
     if not keep.all():
         values = encoded.values[np.repeat(keep, encoded.lengths)]
-        encoded = Encoded(values, encoded.lengths[keep])
-    return Corpus(encoded, targets[keep])
+        encoded = Encoded(values, encoded.lengths[keep], unknown=encoded.unknown)
+    return Corpus(encoded, targets[keep], spelling_of(encoded, tokenizer, vectors))
 
 
 def class_weights(sizes: Rows) -> Tensor:
