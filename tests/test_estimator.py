@@ -345,7 +345,7 @@ def test_the_public_names_are_these():
 def test_what_is_asked_for_names_a_class_as_y_has_it():
     y = [3 if label == "de" else 10 for label in tiny.LABELS]
     fitted = classifier(metric="f1:3").fit(tiny.NAMES, y)
-    kind = fitted.model_.kind
+    kind = fitted.model_.labels
     rare = fitted.predict_proba(tiny.NAMES)[:, 0] >= kind.threshold
     assert fitted.predict(tiny.NAMES).tolist() == [3 if hit else 10 for hit in rare]
     assert classifier(threshold=1e-6, metric="f1:3").fit(tiny.NAMES, y).predict(["x"]) == [3]

@@ -85,23 +85,23 @@ def test_what_was_asked_for_stands_first_and_is_what_training_looks_at(folder):
     model = elman.load(folder / "two")
     scores = elman.evaluate(folder / "two", folder / "two.tsv")
     assert next(iter(scores.metrics)) == "f1:немецкая"
-    assert model.kind.metric == "f1:немецкая"
-    assert model.classes[model.kind.positive] == "немецкая"
+    assert model.labels.metric == "f1:немецкая"
+    assert model.classes[model.labels.positive] == "немецкая"
 
 
 def test_the_threshold_is_the_models_and_answers_with_it(folder):
     model = elman.load(folder / "two")
-    threshold = model.kind.threshold
+    threshold = model.labels.threshold
     assert 0 < threshold < 1
     assert json.loads((folder / "two/config.json").read_bytes())["model"]["labels"] == {
         "type": "one",
         "threshold": threshold,
-        "positive": model.kind.positive,
+        "positive": model.labels.positive,
         "offsets": [],
         "metric": "f1:немецкая",
     }
     names = [*tiny.NAMES, ""]
-    rare = model.predict_proba(names)[:, model.kind.positive]
+    rare = model.predict_proba(names)[:, model.labels.positive]
     wanted = ["немецкая" if p >= threshold else "японская" for p in rare]
     assert model.predict(names) == wanted
     rows = model.answer(names)
@@ -143,7 +143,7 @@ def test_evaluate_shows_what_thresholds_give(call):
     thresholds = [float(row[0]) for row in rows]
     assert thresholds == sorted(thresholds, reverse=True)
     [used] = [row for row in rows if row[-2:] == ["in", "use"]]
-    assert used[0] == f"{elman.load('two').kind.threshold:.3f}"
+    assert used[0] == f"{elman.load('two').labels.threshold:.3f}"
     card = Path("two/README.md").read_text(encoding="utf-8")
     assert f"немецкая is answered from a probability of {used[0]} on" in card
     assert "F1 of немецкая" in card
@@ -165,15 +165,15 @@ def test_evaluate_shows_what_thresholds_give(call):
 )
 def test_a_threshold_that_is_not_chosen(folder, options, threshold):
     trained = tiny.train(folder / "two.tsv", epochs=1, **options)
-    assert trained.model.kind.threshold == threshold
+    assert trained.model.labels.threshold == threshold
     scores = trained.report.test
     assert scores.threshold == threshold
-    own = str(trained.model.kind.metric or "accuracy")
+    own = str(trained.model.labels.metric or "accuracy")
     assert next(iter(scores.metrics)) == own
     epoch = trained.history[0]
     if "metric" in options:
         assert abs(epoch.score) == pytest.approx(epoch.metrics[own])
-    assert {one.test.metric for one in trained.report.baselines} == {trained.model.kind.metric}
+    assert {one.test.metric for one in trained.report.baselines} == {trained.model.labels.metric}
 
 
 def test_compare_is_about_what_was_asked_for(folder, call):
@@ -234,7 +234,8 @@ def test_several_labels_are_trained_judged_and_shown(folder, call):
     assert test["unlabelled"] > 0
     assert {one["name"] for one in found["baselines"]} == {
         "always has m",
-        "n-grams 1-4 + logistic",
+        "the network alone",
+        "n-grams + logistic",
     }
     code, out, _ = call("evaluate", "several", "several.tsv")
     assert code == 0
@@ -250,9 +251,9 @@ def test_several_labels_are_trained_judged_and_shown(folder, call):
 
 def test_answers_are_lists_of_labels(folder, call):
     model = elman.load(folder / "several")
-    assert isinstance(model.kind, AnyOf)
+    assert isinstance(model.labels, AnyOf)
     probabilities = model.predict_proba(tiny.NAMES)
-    answered = probabilities >= np.array(model.kind.thresholds, dtype=np.float32)
+    answered = probabilities >= np.array(model.labels.thresholds, dtype=np.float32)
     labels = [[c for c, on in zip(model.classes, row, strict=True) if on] for row in answered]
     assert model.predict(tiny.NAMES) == labels
     for row, wanted, given in zip(model.answer(tiny.NAMES), labels, probabilities, strict=True):
@@ -288,7 +289,7 @@ def test_answers_in_a_table_are_read_again(folder, call):
 def test_lists_in_memory_and_metrics_of_labels(folder):
     rows = [(name, ["a"] * ("k" in name) + ["b"] * ("m" in name)) for name in tiny.NAMES]
     trained = tiny.train(rows, multilabel=True, epochs=1, metric="f1:b", threshold=0.3)
-    assert trained.model.kind.thresholds == [0.3, 0.3]
+    assert trained.model.labels.thresholds == [0.3, 0.3]
     assert next(iter(trained.report.test.metrics)) == "f1:b"
     assert trained.history[0].score == trained.history[0].metrics["f1:b"]
     with pytest.raises(ConfigError, match="not for several labels a text"):
@@ -315,7 +316,7 @@ def test_a_config_whose_labels_do_not_fit_is_damaged(folder, tmp_path):
         copy = tmp_path / type(labels).__name__
         shutil.copytree(folder / ("several" if labels.several else "two"), copy)
         model = elman.load(copy)
-        model.kind = labels
+        model.decisions = {"": labels}
         model.save(tmp_path / "again", force=True)
         with pytest.raises(BundleError, match="damaged"):
             elman.load(tmp_path / "again")

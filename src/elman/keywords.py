@@ -53,16 +53,20 @@ class CompareOptions(DataOptions, total=False):
     """What computes: the processor, or a GPU."""
     dropout: float | None
     """Share of values left out in training."""
+    embedding_dropout: float | None
+    """Share of the embedding's values left out."""
     embedding_size: int | None
     """Size of a token's vector."""
     epochs: int | None
     """Passes over the training part, at most."""
     hidden_size: int | None
     """Units of each direction."""
-    label_smoothing: float
+    label_smoothing: float | None
     """Share of each target spread over all classes."""
     learning_rate: float | None
     """Highest of the schedule."""
+    linear: Literal["on", "off"]
+    """Whether n-grams stand beside the network; off: it is alone."""
     logit_adjustment: float
     """How much training leans against the class sizes."""
     max_length: int | None
@@ -72,14 +76,20 @@ class CompareOptions(DataOptions, total=False):
     average_precision, log_loss ..."""
     min_count: int | None
     """Tokens seen less often share the unknown entry."""
+    model: Literal["network", "ngrams"]
+    """A recurrent network, or n-grams with logistic regression alone."""
     num_layers: int
     """Recurrent layers on top of each other."""
     pairs: int | None
     """Vectors for pairs of neighbouring tokens; 0 for none."""
     patience: int | None
     """Epochs without a better validation score before training stops."""
-    pooling: Literal["last", "max", "mean", "attention"] | None
+    pooling: Literal["last", "max", "mean", "max+mean", "attention"] | None
     """How the steps become one vector."""
+    r_drop: float | None
+    """How much two dropouts of one text are to agree; 0 trains with one."""
+    subwords: int | None
+    """Vectors for the character n-grams of words; 0 for none."""
     threads: int | None
     """Threads to compute in, at most; their number changes roundings."""
     threshold: float | Literal["auto"] | None

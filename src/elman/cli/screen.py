@@ -98,6 +98,9 @@ class TrainingScreen:
         say(f"[bold]{plain(split.train.source)}[/]: {plain(data)}; {parts}")
         for note in learner.notes:
             say(f"  · {plain(note)}")
+        if not learner.schedule.epochs:
+            say(plain(pages.network_line(learner)))
+            return
         cells = ", ".join(cell.name for cell in learner.options.cells().values())
         epochs = counted(learner.schedule.epochs, "epoch")
         say(f"[bold]{plain(cells)}[/]: {plain(pages.network_line(learner))}; at most {epochs}")
@@ -173,13 +176,13 @@ class TrainingScreen:
     def end(self, fitted: Fitted) -> None:
         """Say which epoch is kept and why training ended; with --json too if it was cut short."""
         self._end_bar()
-        if not self.quiet:
+        if not self.quiet and (fitted.history or fitted.stopped):
             ended = f"; training ended {fitted.ended}" if fitted.ended else ""
             self.console.print(f"{kept_line(fitted.history)}{ended}")
         if fitted.stopped:
             print(f"elman: {fitted.stopped}; the best weights so far are kept", file=sys.stderr)
         elif not self.quiet:
-            self.console.print("[dim]scoring the network and its baselines on the test part …[/]")
+            self.console.print("[dim]scoring the model and its parts on the test part …[/]")
 
 
 def print_report(report: Report[Any], *, out: Path) -> None:

@@ -21,7 +21,7 @@ from elman.training import machine
 from elman.training.options import RunOptions, declared
 from elman.training.progress import ComparisonProgress, asked_for
 from elman.training.run import Fitted, fit
-from elman.training.task import Baseline, Learner, Task
+from elman.training.task import Baseline, Learner, Predictor, Task
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -166,18 +166,22 @@ def compare_split(
     split.require_test()
     watcher = watcher or Callbacks(())
     runs: list[Run] = []
-    settled = options[0]
+    baselines: list[Baseline] = []
     for seed in range(seeds):
         for asked in options:
-            learner = task.prepare(split, msgspec.structs.replace(asked, seed=seed))
-            settled = learner.options
+            plain = task.plain(msgspec.structs.replace(asked, seed=seed))
+            learner = task.prepare(split, plain)
             watcher.begin(task, split, learner)
             with machine.threads(asked.threads):
                 fitted = fit(learner, on_batch=watcher.on_batch, on_epoch=watcher.on_epoch)
                 watcher.end(fitted)
                 if fitted.interrupt is not None:
                     raise fitted.interrupt
-                runs.append(_judged(task, split, learner, fitted, cell_name(asked)))
+                predictor = task.predictor(learner)
+                runs.append(_judged(split, learner, predictor, fitted, cell_name(asked)))
+                baselines = baselines or task.baselines(
+                    split, learner.options, predictor, fitted.seconds
+                )
             watcher.on_run(task, runs[-1])
     names = [cell_name(asked) for asked in options]
     return Comparison(
@@ -186,13 +190,14 @@ def compare_split(
         test_count=len(split.test),
         rows=[_row([run for run in runs if run.cell == name]) for name in names],
         runs=runs,
-        baselines=task.baselines(split, settled),
+        baselines=baselines,
     )
 
 
-def _judged(task: Task, split: Split[Any], learner: Learner, fitted: Fitted, cell: str) -> Run:
+def _judged(
+    split: Split[Any], learner: Learner, predictor: Predictor, fitted: Fitted, cell: str
+) -> Run:
     """Judge what was trained on the test part."""
-    predictor = task.predictor(learner)
     return Run(
         cell=cell,
         seed=learner.options.seed,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.nn import ragged
+from elman.text.subwords import Spelling
 
 PADDING_ID = 0
 """What stands before a row's first token; ``elman.text.vocabulary`` keeps it free."""
+
+SMALL = 0.1
+"""Standard deviation of vectors that are added to others at first."""
 
 
 class PairEmbedding(nn.Module):
@@ -30,11 +36,41 @@ class PairEmbedding(nn.Module):
         self.vocab_size = vocab_size
         self.table = nn.Embedding(num_vectors, embedding_size)
         # Small beside those of the tokens, which come first.
-        nn.init.normal_(self.table.weight, std=0.1)
+        nn.init.normal_(self.table.weight, std=SMALL)
 
     def forward(self, tokens: PackedSequence) -> Tensor:
         """Return (N, I), the first token's with padding before it."""
         before = ragged.previous(tokens, PADDING_ID)
         pairs = before.long() * self.vocab_size + tokens.data
         vectors: Tensor = self.table(pairs % self.table.num_embeddings)
+        return vectors
+
+
+class SubwordEmbedding(nn.Module):
+    """A vector for a word by its spelling: the mean of those of its character n-grams.
+
+    So words that were never seen have one, too, and forms of one word are near each other
+    (Bojanowski et al. 2017, "Enriching Word Vectors with Subword Information", section 3.2).
+
+    Args:
+        embedding_size: I.
+        num_vectors: how many vectors all n-grams share.
+    """
+
+    def __init__(self, embedding_size: int, num_vectors: int):
+        super().__init__()
+        self.table = nn.EmbeddingBag(num_vectors, embedding_size, mode="mean")
+        nn.init.normal_(self.table.weight, std=SMALL)
+
+    def forward(self, ids: Tensor, spelling: Spelling) -> Tensor:
+        """Return (N, I) for token ids (N,); a token without n-grams gets zeros."""
+        # Most tokens of a batch are the same few hundred words.
+        unique, inverse = torch.unique(ids, return_inverse=True)
+        used = unique.numpy(force=True)
+        lengths, starts = spelling.lengths[used], spelling.starts[used]
+        offsets = np.cumsum(lengths) - lengths
+        values = spelling.values[np.arange(lengths.sum()) + np.repeat(starts - offsets, lengths)]
+        device = self.table.weight.device
+        bags = self.table(torch.from_numpy(values).to(device), torch.from_numpy(offsets).to(device))
+        vectors: Tensor = bags.index_select(0, inverse)
         return vectors

@@ -86,11 +86,14 @@ class Encoded:
         values: (N,) int32, the ids of all rows, one row after the other.
         lengths: (rows,) int64, the number of tokens in each row; 0 for an empty text.
         truncated_rows: those whose texts were longer than the tokenizer's ``max_length``.
+        unknown: the different words that the vocabulary lacks, where they were asked for; their
+            ids are those behind the vocabulary's.
     """
 
     values: NDArray[np.int32]
     lengths: NDArray[np.int64]
     truncated_rows: Sequence[int] = ()
+    unknown: Sequence[str] = ()
 
     @property
     def truncated(self) -> int:
@@ -216,6 +219,30 @@ class WordTokenizer:
     def vocab_size(self) -> int:
         """Number of ids, the two special ones included."""
         return int(self._tokenizer.get_vocab_size())
+
+    @property
+    def entries(self) -> list[str]:
+        """The words, each at the place of its id."""
+        ids: dict[str, int] = self._tokenizer.get_vocab()
+        return sorted(ids, key=ids.__getitem__)
+
+    def encode_spelt(self, texts: Sequence[str]) -> Encoded:
+        """Return token ids as ``encode`` does, but with unknown words told apart.
+
+        An unknown word gets an id behind the vocabulary's and stands in ``Encoded.unknown``.
+        """
+        ids = dict(self._tokenizer.get_vocab())
+        known, values, whole = len(ids), [], []
+        normal = self._tokenizer.normalizer.normalize_str
+        pieces = self._tokenizer.pre_tokenizer.pre_tokenize_str
+        for text in without_surrogates(texts):
+            row = pieces(normal(text))
+            whole.append(len(row))
+            values += [ids.setdefault(word, len(ids)) for word, _ in row[: self.max_length]]
+        sizes = np.asarray(whole, dtype=np.int64)
+        longer = np.flatnonzero(sizes > self.max_length).tolist()
+        lengths = np.minimum(sizes, self.max_length)
+        return Encoded(np.asarray(values, dtype=np.int32), lengths, longer, list(ids)[known:])
 
     def encode(self, texts: Sequence[str]) -> Encoded:
         """Return the token ids of ``texts``; those over ``max_length`` lose their end."""

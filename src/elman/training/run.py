@@ -134,6 +134,8 @@ def fit(
     Raises:
         KeyboardInterrupt: stopped before the first epoch was whole, so there is nothing to keep.
     """
+    if not learner.schedule.epochs:
+        return Fitted([])  # nothing is trained by the epoch
     from elman.training.trainer import Trainer
 
     trainer = Trainer(learner)
@@ -239,15 +241,16 @@ def _files(
     """Return the files that tell of a run."""
     from elman.training import figures
 
-    curve = figures.learning_curve(fitted.history, task.metrics)
     recipe = provenance.train_toml(task, settled, request)
     told = task.files(name, learner, report)
     told["README.md"] += provenance.section(report, split, recipe).encode("utf-8", "replace")
+    if fitted.history:
+        curve = figures.learning_curve(fitted.history, task.metrics)
+        told["history.jsonl"] = history.to_lines(fitted.history)
+        told["learning-curve.png"] = figures.render(curve, "png")
     return {
         **told,
         METRICS: msgspec.json.format(msgspec.json.encode(report), indent=1),
-        "history.jsonl": history.to_lines(fitted.history),
-        "learning-curve.png": figures.render(curve, "png"),
         bundle.TRAIN_OPTIONS: recipe,
     }
 
@@ -304,7 +307,9 @@ def judge(
     """Judge a trained model on the test part, beside its baselines."""
     test = predictor.evaluate(split.test)
     # Who stops a run wants the model now, not after a baseline.
-    baselines = [] if fitted.stopped else task.baselines(split, learner.options)
+    baselines: list[Baseline] = []
+    if not fitted.stopped:
+        baselines = task.baselines(split, learner.options, predictor, fitted.seconds)
     return Report(
         task=task.name,
         data=provenance.name_of(split.train.source),

@@ -340,8 +340,20 @@ class Task(Protocol):
     def sizes(self, split: Split[Any]) -> dict[str, dict[str, int]]:
         """Return how many examples of each kind stand in each part."""
 
-    def baselines(self, split: Split[Any], options: Any) -> list[Baseline]:
-        """Train and judge simple models on the same parts; ``options`` are settled."""
+    def plain(self, options: Any) -> Any:
+        """Return the options of a network that stands alone, for comparing networks."""
+
+    def baselines(
+        self, split: Split[Any], options: Any, predictor: Any, seconds: float
+    ) -> list[Baseline]:
+        """Train and judge simpler models on the same parts.
+
+        Args:
+            split: the data.
+            options: settled.
+            predictor: the model, of which parts may be judged alone.
+            seconds: its network took to train.
+        """
 
     def files(self, name: str, learner: Any, report: Report[Any]) -> dict[str, bytes]:
         """Return the files that tell of a model: its card, ``README.md``, and pictures.

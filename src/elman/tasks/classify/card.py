@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from elman.tasks.classify import pages
-from elman.tasks.classify.learner import ClassifierLearner
+from elman.tasks.classify.learner import ClassifierLearner, NGramLearner
 from elman.tasks.classify.metrics import METRICS, Classification, Judgement
 from elman.tasks.classify.thresholds import EVEN
 from elman.training.task import Report, headline
@@ -14,8 +14,8 @@ from elman.training.task import Report, headline
 _CARD = """\
 # {name}
 
-A recurrent text classifier ({cell}, {directions}, {hidden} units, {parameters:,} parameters) that
-reads {level} and answers with one of {num_classes} classes. Trained on {train:,} texts of `{data}`.
+{what} with {parameters:,} parameters that reads {level} and answers with one of {num_classes}
+classes. Trained on {train:,} texts of `{data}`.
 {warnings}
 ## Use
 
@@ -34,9 +34,8 @@ model.predict(["some text"])
 
 {scores}
 
-{verdict}Pictures: `learning-curve.png` has the course of training{pictures}. `metrics.json` has all
-figures, and the texts of the most confident mistakes: take those out before the model goes to
-someone who must not read them.
+{verdict}Pictures: {pictures}. `metrics.json` has all figures, and the texts of the most confident
+mistakes: take those out before the model goes to someone who must not read them.
 
 {classes}
 {thresholds}
@@ -51,26 +50,24 @@ also for a text that belongs to none of them. Texts longer than {max_length} {le
 """
 
 
-def model_card(name: str, learner: ClassifierLearner, report: Report[Any]) -> str:
+def model_card(name: str, learner: ClassifierLearner | NGramLearner, report: Report[Any]) -> str:
     """Return the card in Markdown: what the model is, how good, how to use, where it ends."""
     scores = report.test
     assert isinstance(scores, Judgement)
     return _CARD.format(
         name=name,
-        cell=learner.model.recurrent.cell.name,
-        directions="two directions" if learner.options.bidirectional else "one direction",
-        hidden=learner.options.hidden_size,
+        what=_what(learner),
         parameters=report.parameters,
-        level=learner.tokenizer.level,
-        max_length=learner.tokenizer.max_length,
-        num_classes=len(learner.classes),
+        level=learner.prepared.tokenizer.level,
+        max_length=learner.prepared.tokenizer.max_length,
+        num_classes=len(learner.prepared.classes),
         data=report.data,
         train=report.parts["train"],
         warnings="".join(f"\n**{_cell(said)}.**\n" for said in _warnings(report)),
         verdict="".join(f"{_cell(line)}.\n\n" for line in pages.verdict(report)),
         test=scores.count,
         scores=_score_table(report),
-        pictures=_pictures(scores),
+        pictures=_pictures(report, scores),
         classes=_class_table(report, scores),
         thresholds=_threshold_table(scores),
         calibration=_calibration_table(scores),
@@ -79,21 +76,21 @@ def model_card(name: str, learner: ClassifierLearner, report: Report[Any]) -> st
 
 def _score_table(report: Report[Any]) -> str:
     shown = headline(report.test.metrics, METRICS)
-    rows = [("this network", report.test), *((one.name, one.test) for one in report.baselines)]
+    rows = [("this model", report.test), *((one.name, one.test) for one in report.baselines)]
     return _table(
         ["", *(_cell(metric.title) for metric in shown.values())],
         [[_cell(name), *(f"{one.metrics[key]:.4f}" for key in shown)] for name, one in rows],
     )
 
 
-def _pictures(scores: Judgement) -> str:
+def _pictures(report: Report[Any], scores: Judgement) -> str:
     named = {
+        "learning-curve": "the course of training" if report.epochs else "",
         "confusion": "the confusion matrix" if isinstance(scores, Classification) else "",
         "precision-recall": "precision over recall" if scores.curves else "",
         "reliability": "how honest the probabilities are",
     }
-    told = [f"`{name}.png` {what}" for name, what in named.items() if what]
-    return "".join(f", {one}" for one in told)
+    return ", ".join(f"`{name}.png` ({what})" for name, what in named.items() if what)
 
 
 def _class_table(report: Report[Any], scores: Judgement) -> str:
@@ -142,6 +139,18 @@ def _calibration_table(scores: Judgement) -> str:
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _what(learner: ClassifierLearner | NGramLearner) -> str:
+    options = learner.options
+    if isinstance(learner, NGramLearner):
+        return "A text classifier by n-grams and logistic regression"
+    directions = "two directions" if options.bidirectional else "one direction"
+    cell = learner.model.recurrent.cell.name
+    beside = " beside n-grams with logistic regression," if options.linear == "on" else ""
+    return (
+        f"A recurrent text classifier ({cell}, {directions}, {options.hidden_size} units){beside}"
+    )
 
 
 def _warnings(report: Report[Any]) -> Iterator[str]:

@@ -39,10 +39,11 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         tokens: ``"characters"``, ``"words"`` or ``"auto"``.
         validation_fraction: share of the training texts that early stopping looks at.
         random_state: seed; None is 0, as everywhere in Elman.
-        min_count, max_length, embedding_size, hidden_size, num_layers, bidirectional, pooling,
-            pairs, dropout, token_dropout, label_smoothing, logit_adjustment, batch_size, epochs,
-            patience, learning_rate, weight_decay, balance, metric, threshold, backend, device,
-            threads: as in ``elman.tasks.classify.options.ClassifyOptions``.
+        min_count, max_length, embedding_size, hidden_size, num_layers, model, linear,
+            bidirectional, pooling, pairs, subwords, dropout, embedding_dropout, token_dropout,
+            label_smoothing, r_drop, logit_adjustment, batch_size, epochs, patience, learning_rate,
+            weight_decay, balance, metric, threshold, backend, device, threads: as in
+            ``elman.tasks.classify.options.ClassifyOptions``.
 
     Attributes:
         classes_: (C,) the labels, sorted.
@@ -60,12 +61,17 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         embedding_size: int | None = None,
         hidden_size: int | None = None,
         num_layers: int = 1,
+        model: str = "network",
+        linear: str = "on",
         bidirectional: bool = True,
         pooling: str | None = None,
         pairs: int | None = None,
+        subwords: int | None = None,
         dropout: float | None = None,
+        embedding_dropout: float | None = None,
         token_dropout: float | None = None,
-        label_smoothing: float = 0.05,
+        label_smoothing: float | None = None,
+        r_drop: float | None = None,
         logit_adjustment: float = 0.2,
         batch_size: int | None = None,
         epochs: int | None = None,
@@ -88,12 +94,17 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.embedding_size = embedding_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers
+        self.model = model
+        self.linear = linear
         self.bidirectional = bidirectional
         self.pooling = pooling
         self.pairs = pairs
+        self.subwords = subwords
         self.dropout = dropout
+        self.embedding_dropout = embedding_dropout
         self.token_dropout = token_dropout
         self.label_smoothing = label_smoothing
+        self.r_drop = r_drop
         self.logit_adjustment = logit_adjustment
         self.batch_size = batch_size
         self.epochs = epochs
@@ -156,7 +167,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = classes
         self.model_ = task.predictor(learner)
         self.history_ = History(fitted.history, task.metrics)
-        self._columns = [int(name) for name in learner.classes]
+        self._columns = [int(name) for name in learner.prepared.classes]
         if fitted.interrupt is not None:
             raise fitted.interrupt
         return self

@@ -137,6 +137,27 @@ class OneOf(msgspec.Struct, frozen=True, kw_only=True, tag="one"):
         """Return what the network's outputs (B, C) mean."""
         return logits.softmax(dim=1)
 
+    def opinion(self, probabilities: Floats) -> Floats:
+        """Return what is added up where several models are one: logarithms, (rows, C)."""
+        return np.log(np.maximum(probabilities, 1e-12))
+
+    def choices(self, opinions: Floats) -> Floats:
+        """Return opinions as logits of choices of one of several, a row each: as they are."""
+        return opinions
+
+    def chosen_rows(self, truth: Flags) -> NDArray[np.intp]:
+        """Return what is right in each row of ``choices``."""
+        return truth.argmax(axis=1)
+
+    def unchosen(self, probabilities: Floats, classes: int) -> Floats:
+        """Return the probabilities of ``choices`` as those of the classes, (rows, C)."""
+        return probabilities
+
+    def disagreement(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return the mean symmetric divergence, in nats, of two answers (B, C) in logits."""
+        one, other = one.log_softmax(dim=1), other.log_softmax(dim=1)
+        return ((one.exp() - other.exp()) * (one - other)).sum(dim=1).mean() / 2
+
     def loss(
         self, logits: Tensor, truth: Tensor, *, weights: Tensor | None, smoothing: float
     ) -> Tensor:
@@ -221,6 +242,28 @@ class AnyOf(msgspec.Struct, frozen=True, kw_only=True, tag="any"):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Return what the network's outputs (B, C) mean."""
         return logits.sigmoid()
+
+    def opinion(self, probabilities: Floats) -> Floats:
+        """Return what is added up where several models are one: log odds, (rows, C)."""
+        clipped = np.clip(probabilities, 1e-12, 1 - 1e-7)
+        return np.log(clipped) - np.log1p(-clipped)
+
+    def choices(self, opinions: Floats) -> Floats:
+        """Return opinions as logits of choices of no or yes, (rows * C, 2)."""
+        flat = opinions.reshape(-1, 1)
+        return np.concatenate([np.zeros_like(flat), flat], axis=1)
+
+    def chosen_rows(self, truth: Flags) -> NDArray[np.intp]:
+        """Return what is right in each row of ``choices``."""
+        return truth.ravel().astype(np.intp)
+
+    def unchosen(self, probabilities: Floats, classes: int) -> Floats:
+        """Return the probabilities of ``choices`` as those of the classes, (rows, C)."""
+        return probabilities[:, 1].reshape(-1, classes)
+
+    def disagreement(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return the mean symmetric divergence, in nats, of two answers (B, C) in logits."""
+        return ((one.sigmoid() - other.sigmoid()) * (one - other)).mean() / 2
 
     def loss(
         self, logits: Tensor, truth: Tensor, *, weights: Tensor | None, smoothing: float

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.data.batching import offsets_of, padding_share, shuffled_batches
 from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
+from elman.tasks.classify.encoding import encode, spelling_of
 from elman.tasks.classify.labels import (
     Labels,
     about,
@@ -24,10 +24,13 @@ from elman.tasks.classify.labels import (
     refuse_threshold,
     shares,
 )
+from elman.tasks.classify.mixture import cooled
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.objective import MEASURES, Flags, Objective
 from elman.tasks.classify.options import ClassifyOptions, settle
+from elman.text.subwords import Spelling
 from elman.text.tokenizer import Encoded, Tokenizer, choose_level, fit_tokenizer
+from elman.training.options import Schedule
 from elman.training.task import Loss, Scores
 
 Rows = NDArray[np.int64]
@@ -40,63 +43,124 @@ class Corpus:
     Attributes:
         encoded: token ids, ragged.
         truth: (rows, C) which classes are true of each row.
+        spelling: the n-grams of its words, where the network reads them.
     """
 
     encoded: Encoded
     truth: Flags
+    spelling: Spelling | None
 
     def __len__(self) -> int:
         return len(self.truth)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What there is before any training.
+
+    Attributes:
+        options: as asked for, settled.
+        tokenizer: text to token ids.
+        classes: the C labels of the training part, sorted.
+        labels: whether a text has one of them or any, and what was asked for.
+        split: the texts themselves.
+        train: what is learned from.
+        valid: what is judged after each epoch.
+        notes: what there is to say of the data, one sentence each.
+    """
+
+    options: ClassifyOptions
+    tokenizer: Tokenizer
+    classes: list[str]
+    labels: Labels
+    split: Split[Examples]
+    train: Corpus
+    valid: Corpus
+    notes: tuple[str, ...]
+
+    @property
+    def sizes(self) -> Rows:
+        """How many training texts each class has, (C,)."""
+        return self.train.truth.sum(axis=0)
+
+    @property
+    def prior(self) -> NDArray[np.float32]:
+        """The share of each class in the training part, (C,)."""
+        return shares(self.train.truth)
+
+    @property
+    def objective(self) -> Objective | None:
+        """What was asked for; None where nothing was said."""
+        asked, several = self.labels.metric or None, self.labels.several
+        return asked_for(asked, self.classes, self.sizes.tolist(), several=several)
+
+    def decided(self, probabilities: NDArray[np.float32], truth: Flags) -> Labels:
+        """Return how to answer, from ``probabilities`` (rows, C) of validation texts."""
+        threshold = self.options.threshold
+        return decided(self.labels, threshold, probabilities, truth, self.classes)
+
+
+class NGramLearner:
+    """A model of n-grams alone: there is nothing to train by the epoch.
+
+    Attributes:
+        prepared: the data; the linear models are fitted to its texts afterwards.
+        model: empty.
+    """
+
+    def __init__(self, prepared: Prepared):
+        self.prepared = prepared
+        self.model = nn.Module()
+        self.options = prepared.options
+        self.notes = prepared.notes
+        self.schedule = Schedule(
+            seed=self.options.seed,
+            epochs=0,
+            patience=1,
+            learning_rate=1.0,
+            weight_decay=0.0,
+            unit="texts",
+        )
+
+    def batches(self, rng: np.random.Generator) -> Sequence[Rows]:
+        """Return no batch."""
+        return []
+
+    def loss(self, batch: Rows) -> Loss:
+        """Never called: there is no batch."""
+        raise AssertionError("a model of n-grams has no batches")
+
+    def validate(self) -> Scores | None:
+        """Return nothing: there are no epochs to choose from."""
+        return None
 
 
 class ClassifierLearner:
     """What the trainer knows of a classifier.
 
     Attributes:
+        prepared: the data.
         model: the network.
-        options: as asked for, settled.
-        tokenizer: text to token ids.
-        classes: the C labels of the training part, sorted.
-        kind: whether a text has one of them or any, and what was asked for.
-        prior: (C,) the share of each in the training part.
-        notes: what there is to say of the data, one sentence each.
-        train: what is learned from.
-        valid: what is judged after each epoch.
     """
 
-    def __init__(
-        self,
-        model: Classifier,
-        options: ClassifyOptions,
-        *,
-        tokenizer: Tokenizer,
-        classes: Sequence[str],
-        kind: Labels,
-        train: Corpus,
-        valid: Corpus,
-        notes: Sequence[str] = (),
-    ):
+    def __init__(self, model: Classifier, prepared: Prepared):
         self.model = model
-        self.options = options
-        self.tokenizer = tokenizer
-        self.classes = list(classes)
-        self.kind = kind
-        self.train = train
-        self.valid = valid
-        self.notes = tuple(notes)
-        lengths = train.encoded.lengths
+        self.prepared = prepared
+        self.options = options = prepared.options
+        self.notes = prepared.notes
+        self.train, self.valid = prepared.train, prepared.valid
+        lengths = self.train.encoded.lengths
         assert options.batch_size is not None
         assert options.hidden_size is not None
         work = float(lengths.mean()) * options.batch_size * options.hidden_size
         self.schedule = options.schedule(unit="texts", batch_work=work)
         self._offsets = offsets_of(lengths)
-        sizes = train.truth.sum(axis=0)
-        self.prior = shares(train.truth)
-        self.objective = asked_for(kind.metric or None, classes, sizes, several=kind.several)
+        sizes = prepared.sizes
         self._class_weights = class_weights(sizes) if options.balance else None
         # Of several labels each is a question of its own, which no other one's size bears on.
-        lean = 0.0 if kind.several else options.logit_adjustment
+        lean = 0.0 if prepared.labels.several else options.logit_adjustment
         self._adjustment = logit_adjustment(sizes, lean)
+        self._objective = prepared.objective
 
     def batches(self, rng: np.random.Generator) -> Sequence[Rows]:
         """Return the rows of each batch of an epoch."""
@@ -104,72 +168,99 @@ class ClassifierLearner:
         return shuffled_batches(self.train.encoded.lengths, self.options.batch_size, rng)
 
     def loss(self, batch: Rows) -> Loss:
-        """Return the mean cross-entropy, in nats, of some rows of the training part."""
-        device = device_of(self.model)
-        order, tokens = packed_rows(self.train.encoded, self._offsets, batch, device)
+        """Return the mean cross-entropy, in nats, of some rows of the training part.
+
+        With ``r_drop`` each row is read twice, with different dropout, and how far the two answers
+        are apart is added (Liang et al. 2021, "R-Drop", equation 4, both terms halved).
+        """
+        device, share = device_of(self.model), self.options.r_drop
+        assert self.options.label_smoothing is not None
+        read = np.concatenate([batch, batch]) if share else batch
+        order, tokens = packed_rows(self.train.encoded, self._offsets, read, device)
         weights = self._class_weights
-        loss = self.kind.loss(
-            self.model(tokens) + self._adjustment.to(device),
+        logits = self.model(tokens, self.train.spelling) + self._adjustment.to(device)
+        labels = self.prepared.labels
+        loss = labels.loss(
+            logits,
             torch.from_numpy(self.train.truth[order]).to(device),
             weights=None if weights is None else weights.to(device),
             smoothing=self.options.label_smoothing,
         )
+        if share:
+            loss = loss + share * labels.disagreement(*_twice(logits, order))
         return Loss(loss, len(batch))
 
     def validate(self) -> Scores | None:
-        """Return the scores of the validation part; the score is what was asked for."""
+        """Return the scores of the validation part.
+
+        The score is what was asked for. Else it is the log loss, with its sign turned, after the
+        best temperature: a proper score that is not lost where a network is only too sure of
+        itself, which is mended afterwards.
+        """
         if not len(self.valid):
             return None
-        truth = self.valid.truth
-        probabilities = np.zeros(truth.shape, dtype=np.float32)
+        labels, truth = self.prepared.labels, self.valid.truth
+        logits = np.zeros(truth.shape, dtype=np.float32)
         for rows, tokens in batches(self.valid.encoded, device_of(self.model)):
-            probabilities[rows] = self.kind.probabilities(self.model(tokens)).numpy(force=True)
-        kind = self.decided(probabilities)
-        judged, objective = kind.judge(probabilities, truth), self.objective
-        usual = ("macro_f1", "micro_f1") if kind.several else ("accuracy", "macro_f1")
+            logits[rows] = self.model(tokens, self.valid.spelling).numpy(force=True)
+        cool = cooled(labels.choices(logits), labels.chosen_rows(truth))
+        probabilities = labels.unchosen(np.exp(cool), truth.shape[1])
+        judged = self.prepared.decided(probabilities, truth).judge(probabilities, truth)
+        usual = ("macro_f1", "micro_f1") if labels.several else ("accuracy", "macro_f1")
         metrics = {"loss": float(judged.losses.mean())}
-        metrics |= {} if objective is None else {str(objective): objective.of(judged)}
+        if self._objective is not None:
+            metrics[str(self._objective)] = self._objective.of(judged)
         metrics |= {name: MEASURES[name].of(judged) for name in usual}
-        objective = objective or Objective("log_loss")
+        objective = self._objective or Objective("log_loss")
         return Scores(objective.score(judged), objective.error(judged), metrics)
 
-    def decided(self, probabilities: NDArray[np.float32]) -> Labels:
-        """Return how to answer, from ``probabilities`` (rows, C) of the validation part."""
-        threshold, truth = self.options.threshold, self.valid.truth
-        return decided(self.kind, threshold, probabilities, truth, self.classes)
+
+def _twice(logits: Tensor, order: Rows) -> tuple[Tensor, Tensor]:
+    """Return the first and the second answer (B, C) to each row that was read twice."""
+    pairs = torch.from_numpy(np.argsort(order, kind="stable")).to(logits.device)
+    one, other = logits[pairs].view(-1, 2, logits.shape[1]).unbind(1)
+    return one, other
 
 
-def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner:
+def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner | NGramLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
 
     Raises:
         DataError: nothing is left to train on.
+        ConfigError: an option does not suit the kind of the texts.
     """
     train, valid = split.train, split.valid
-    kind = about(train, options.metric)
-    classes = kind.classes(train.labels)
-    refuse_threshold(options.threshold, kind, classes)
+    labels = about(train, options.metric)
+    classes = labels.classes(train.labels)
+    refuse_threshold(options.threshold, labels, classes)
     level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
     settled = settle(options, level=level, count=len(train))
     tokenizer = fit_tokenizer(
         train.texts, level=level, min_count=settled.min_count, max_length=settled.max_length
     )
-    encoded, encoded_valid = tokenizer.encode(train.texts), tokenizer.encode(valid.texts)
-    corpus = make_corpus(encoded, train.labels, classes, kind)
+    vectors = settled.subwords or 0
+    encoded = encode(tokenizer, train.texts, vectors)
+    encoded_valid = encode(tokenizer, valid.texts, vectors)
+    corpus = make_corpus(encoded, labels.truth(train.labels, classes), tokenizer, vectors, labels)
     if not len(corpus):
         raise DataError(f"{train.source}: no training text holds a single token; nothing to learn")
-    return ClassifierLearner(
-        make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes)),
-        settled,
+    truncated = encoded.truncated + encoded_valid.truncated
+    prepared = Prepared(
+        options=settled,
         tokenizer=tokenizer,
         classes=classes,
-        kind=kind,
+        labels=labels,
+        split=split,
         train=corpus,
-        valid=make_corpus(encoded_valid, valid.labels, classes, kind),
-        notes=_notes(
-            split, settled, tokenizer, corpus, encoded.truncated + encoded_valid.truncated
+        valid=make_corpus(
+            encoded_valid, labels.truth(valid.labels, classes), tokenizer, vectors, labels
         ),
+        notes=tuple(_notes(split, settled, tokenizer, corpus, truncated)),
     )
+    if settled.model == "ngrams":
+        return NGramLearner(prepared)
+    model = make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes))
+    return ClassifierLearner(model, prepared)
 
 
 def _notes(
@@ -183,14 +274,15 @@ def _notes(
     useful = padding_share(
         corpus.encoded.lengths, settled.batch_size or 1, np.random.default_rng(0)
     )
-    notes.append(
-        f"ragged batches: 100 % useful work, no padding (padded batches would do {useful:.0%})"
-    )
-    if not len(split.valid):
-        chosen = ", and no threshold is chosen" if settled.metric or split.train.several else ""
+    if settled.model == "network":
         notes.append(
-            f"no validation part: every epoch is run and the last weights are kept{chosen}"
+            f"ragged batches: 100 % useful work, no padding (padded batches would do {useful:.0%})"
         )
+        if not len(split.valid):
+            chosen = ", and no threshold is chosen" if settled.metric or split.train.several else ""
+            notes.append(
+                f"no validation part: every epoch is run and the last weights are kept{chosen}"
+            )
     if truncated:
         count = len(split.train) + len(split.valid)
         notes.append(
@@ -207,6 +299,8 @@ def make_model(options: ClassifyOptions, *, vocab_size: int, num_classes: int) -
     assert options.pooling is not None
     assert options.pairs is not None
     assert options.dropout is not None
+    assert options.subwords is not None
+    assert options.embedding_dropout is not None
     assert options.token_dropout is not None
     config = ClassifierConfig(
         vocab_size=vocab_size,
@@ -216,8 +310,10 @@ def make_model(options: ClassifyOptions, *, vocab_size: int, num_classes: int) -
         num_layers=options.num_layers,
         bidirectional=options.bidirectional,
         pairs=min(options.pairs, vocab_size**2),
+        subwords=options.subwords,
         pooling=options.pooling,
         dropout=options.dropout,
+        embedding_dropout=options.embedding_dropout,
         token_dropout=options.token_dropout,
     )
     torch.manual_seed(options.seed)
@@ -225,15 +321,14 @@ def make_model(options: ClassifyOptions, *, vocab_size: int, num_classes: int) -
 
 
 def make_corpus(
-    encoded: Encoded, labels: Sequence[Any], classes: Sequence[str], kind: Labels
+    encoded: Encoded, truth: Flags, tokenizer: Tokenizer, vectors: int, labels: Labels
 ) -> Corpus:
     """Keep the rows that hold a token, and of one label each a known one."""
-    truth = kind.truth(labels, classes)
-    keep = (encoded.lengths > 0) & (truth.any(axis=1) | kind.several)
+    keep = (encoded.lengths > 0) & (truth.any(axis=1) | labels.several)
     if not keep.all():
         values = encoded.values[np.repeat(keep, encoded.lengths)]
-        encoded = Encoded(values, encoded.lengths[keep])
-    return Corpus(encoded, truth[keep])
+        encoded = Encoded(values, encoded.lengths[keep], unknown=encoded.unknown)
+    return Corpus(encoded, truth[keep], spelling_of(encoded, tokenizer, vectors))
 
 
 def class_weights(sizes: Rows) -> Tensor:

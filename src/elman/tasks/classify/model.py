@@ -1,9 +1,13 @@
 """Many-to-one: one label for a whole text.
 
-tokens -> embedding (of tokens and of pairs) -> Recurrent -> pooling over steps -> linear -> logits
+tokens -> embedding (of tokens, of pairs, of words by their spelling) -> Recurrent -> pooling over
+steps -> linear -> logits
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
 
 import msgspec
 import torch
@@ -14,10 +18,12 @@ from torch.nn.utils.rnn import PackedSequence
 from elman.cell import Cell
 from elman.errors import ConfigError
 from elman.nn import ragged
-from elman.nn.embedding import PairEmbedding
+from elman.nn.embedding import SMALL, PairEmbedding, SubwordEmbedding
 from elman.nn.pooling import AttentionPooling
 from elman.nn.recurrent import Recurrent
+from elman.tasks.classify.linear import LinearModel
 from elman.tasks.classify.options import POOLINGS, Pooling
+from elman.text.subwords import Spelling
 from elman.text.vocabulary import UNKNOWN_ID
 
 
@@ -34,12 +40,16 @@ class ClassifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """H of each direction."""
     pairs: int = 0
     """Vectors for pairs of a token and the one before it; 0 for none."""
+    subwords: int = 0
+    """Vectors for the character n-grams of words; 0 for none."""
     num_layers: int = 1
     bidirectional: bool = True
     pooling: Pooling = "last"
     """How the outputs of all steps become one vector."""
     dropout: float = 0.0
-    """Before the last layer and between recurrent layers; the embedding gets half of it."""
+    """Before the last layer and between recurrent layers."""
+    embedding_dropout: float = 0.0
+    """Of the values that the first layer reads."""
     token_dropout: float = 0.0
     """Share of training tokens read as unknown, so that no single one is relied on."""
 
@@ -47,9 +57,10 @@ class ClassifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
         for name in ("vocab_size", "num_classes", "embedding_size", "hidden_size", "num_layers"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        if self.pairs < 0:
-            raise ConfigError(f"pairs is {self.pairs}; it must be 0 or more")
-        for name in ("dropout", "token_dropout"):
+        for name in ("pairs", "subwords"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        for name in ("dropout", "embedding_dropout", "token_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}; it must be at least 0 and under 1"
@@ -72,6 +83,10 @@ class Classifier(nn.Module):
             if config.pairs
             else None
         )
+        self.subwords = None
+        if config.subwords:
+            self.subwords = SubwordEmbedding(config.embedding_size, config.subwords)
+            nn.init.normal_(self.embedding.weight, std=SMALL)
         self.recurrent = Recurrent(
             cell,
             config.embedding_size,
@@ -83,17 +98,25 @@ class Classifier(nn.Module):
         )
         width = self.recurrent.output_size
         self.attention = AttentionPooling(width) if config.pooling == "attention" else None
-        self.output = nn.Linear(width, config.num_classes)
+        self.output = nn.Linear(width * (1 + (config.pooling == "max+mean")), config.num_classes)
 
-    def forward(self, tokens: PackedSequence) -> Tensor:
-        """Return the logits (B, C) of a ragged batch of token ids, in the batch's own row order."""
+    def forward(self, tokens: PackedSequence, spelling: Spelling | None = None) -> Tensor:
+        """Return the logits (B, C) of a ragged batch of token ids, in the batch's own row order.
+
+        Args:
+            tokens: token ids; those behind the vocabulary are unknown words.
+            spelling: the n-grams of all ids, where the config asks for subwords.
+        """
         return self.output(
-            functional.dropout(self.pooled(tokens), self.config.dropout, self.training)
+            functional.dropout(self.pooled(tokens, spelling), self.config.dropout, self.training)
         )
 
-    def pooled(self, tokens: PackedSequence) -> Tensor:
-        """Return one vector a text, (B, H * directions): what ``embed`` gives."""
-        outputs, finals = self._recur(tokens)
+    def pooled(self, tokens: PackedSequence, spelling: Spelling | None = None) -> Tensor:
+        """Return one vector a text, (B, width): what ``embed`` gives.
+
+        The width is H times the directions, and twice that with the pooling ``max+mean``.
+        """
+        outputs, finals = self._recur(tokens, spelling)
         match self.config.pooling:
             case "last":
                 return self.recurrent.last(outputs, finals)
@@ -101,25 +124,59 @@ class Classifier(nn.Module):
                 return ragged.max(outputs)
             case "mean":
                 return ragged.mean(outputs)
+            case "max+mean":
+                return torch.cat([ragged.max(outputs), ragged.mean(outputs)], dim=1)
         assert self.attention is not None
         return self.attention(outputs)
 
-    def vectors(self, tokens: PackedSequence) -> Tensor:
-        """Return what the first layer reads, (N, I), without dropout."""
-        vectors: Tensor = self.embedding(tokens.data)
-        return vectors if self.pairs is None else vectors + self.pairs(tokens)
+    def vectors(self, tokens: PackedSequence, spelling: Spelling | None = None) -> Tensor:
+        """Return what the first layer reads, (N, I), without dropout of its values.
 
-    def _recur(self, tokens: PackedSequence) -> tuple[PackedSequence, dict[str, Tensor]]:
-        tokens = self._with_unknown(tokens)
-        dropout = self.config.dropout / 2 if self.training else 0.0
-        if not dropout and self.pairs is None:
-            return self.recurrent(tokens, table=self.embedding.weight)
-        vectors = functional.dropout(self.vectors(tokens), dropout)
+        In training some tokens are read as unknown.
+        """
+        hidden = self._hidden(tokens.data)
+        known = ragged.replace(tokens, self._known(tokens.data, hidden))
+        vectors: Tensor = self.embedding(known.data)
+        if self.pairs is not None:
+            vectors = vectors + self.pairs(known)
+        if self.subwords is not None:
+            assert spelling is not None
+            spelt = self.subwords(tokens.data, spelling)
+            vectors = vectors + (spelt if hidden is None else spelt.masked_fill(hidden[:, None], 0))
+        return vectors
+
+    def _recur(
+        self, tokens: PackedSequence, spelling: Spelling | None
+    ) -> tuple[PackedSequence, dict[str, Tensor]]:
+        dropout = self.config.embedding_dropout if self.training else 0.0
+        if not dropout and self.pairs is None and self.subwords is None:
+            ids = self._known(tokens.data, self._hidden(tokens.data))
+            return self.recurrent(ragged.replace(tokens, ids), table=self.embedding.weight)
+        vectors = functional.dropout(self.vectors(tokens, spelling), dropout)
         return self.recurrent(ragged.replace(tokens, vectors))
 
-    def _with_unknown(self, tokens: PackedSequence) -> PackedSequence:
+    def _hidden(self, ids: Tensor) -> Tensor | None:
+        """Return which tokens are read as unknown in this update (N,), if any."""
         if not (self.training and self.config.token_dropout):
-            return tokens
-        ids = tokens.data
-        hidden = torch.rand(ids.shape, device=ids.device) < self.config.token_dropout
-        return ragged.replace(tokens, ids.masked_fill(hidden, UNKNOWN_ID))
+            return None
+        return torch.rand(ids.shape, device=ids.device) < self.config.token_dropout
+
+    def _known(self, ids: Tensor, hidden: Tensor | None) -> Tensor:
+        """Return ids of the vocabulary alone: hidden and unknown words share one."""
+        if self.subwords is not None:  # else no word has an id behind the vocabulary's
+            ids = ids.masked_fill(ids >= self.config.vocab_size, UNKNOWN_ID)
+        return ids if hidden is None else ids.masked_fill(hidden, UNKNOWN_ID)
+
+
+class Ensemble(nn.Module):
+    """All that a text classifier has weights of: networks, and linear models beside them.
+
+    Args:
+        networks: alike but for their weights; none for a model of n-grams alone.
+        linear: none for the pure network.
+    """
+
+    def __init__(self, networks: Sequence[Classifier], linear: Sequence[LinearModel]):
+        super().__init__()
+        self.networks = cast("Sequence[Classifier]", nn.ModuleList(networks))
+        self.linear = cast("Sequence[LinearModel]", nn.ModuleList(linear))

@@ -11,12 +11,14 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import msgspec
 
+from elman.errors import ConfigError
 from elman.tasks.classify.objective import parse
 from elman.text.tokenizer import MAX_LENGTH, Level
 from elman.training.options import Option, Options, TextOptions
 
-Pooling = Literal["last", "max", "mean", "attention"]
+Pooling = Literal["last", "max", "mean", "max+mean", "attention"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
+Trains = Literal["network", "ngrams"]
 
 
 class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
@@ -26,20 +28,32 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "min_count": "2",
         "max_length": "512 characters or 256 words",
         "token_dropout": "3,000 / number of texts, from 0.05 to 0.2",
-        "embedding_size": "64 by character, 128 by word",
-        "hidden_size": "112 by character, 128 by word",
-        "pooling": "last by character, max by word",
+        "embedding_size": "64 by character, 96 by word",
+        "hidden_size": "112 by character, 96 by word",
+        "pooling": "last by character, max+mean by word",
         "pairs": "2,039 by character, 0 by word",
+        "subwords": "0 by character, 8,192 by word",
         "dropout": "0.5",
+        "embedding_dropout": "half of --dropout by character, 0.4 by word",
+        "label_smoothing": "0.05 by character, 0.1 by word",
+        "r_drop": "0 by character, 1 by word",
         "batch_size": "a hundredth of the texts, a power of 2 from 16 to 128",
-        "epochs": "as many as make 4,000 updates by character, 2,000 by word; 4 to 30, or to 60 "
+        "epochs": "as many as make 4,000 updates by character, 1,200 by word; 4 to 30, or to 60 "
         "for under 2,000 texts",
         "patience": "half of --epochs, at least 3",
-        "learning_rate": "0.008 by character, 0.002 by word, times the root of --batch-size / 128",
+        "learning_rate": "0.008 by character, 0.004 by word, times the root of --batch-size / 128",
         "metric": "log loss to stop, accuracy (macro_f1 of several labels) to compare",
         "threshold": "auto with f1:CLASS, macro_f1 and the like, else 0.5",
     }
 
+    model: Annotated[
+        Trains,
+        Option("A recurrent network, or n-grams with logistic regression alone.", panel="network"),
+    ] = "network"
+    linear: Annotated[
+        Literal["on", "off"],
+        Option("Whether n-grams stand beside the network; off: it is alone.", panel="network"),
+    ] = "on"
     bidirectional: Annotated[
         bool, Option("Read each text in both directions.", panel="network")
     ] = True
@@ -50,10 +64,23 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         int | None,
         Option("Vectors for pairs of neighbouring tokens; 0 for none.", panel="network", ge=0),
     ] = None
+    subwords: Annotated[
+        int | None,
+        Option("Vectors for the character n-grams of words; 0 for none.", panel="network", ge=0),
+    ] = None
+    embedding_dropout: Annotated[
+        float | None,
+        Option("Share of the embedding's values left out.", panel="network", ge=0, lt=1),
+    ] = None
     # Labels can be wrong (Szegedy et al. 2016, "Rethinking the Inception Architecture").
     label_smoothing: Annotated[
-        float, Option("Share of each target spread over all classes.", ge=0, lt=1)
-    ] = 0.05
+        float | None, Option("Share of each target spread over all classes.", ge=0, lt=1)
+    ] = None
+    # Liang et al. 2021, "R-Drop: Regularized Dropout for Neural Networks", equation 4.
+    r_drop: Annotated[
+        float | None,
+        Option("How much two dropouts of one text are to agree; 0 trains with one.", ge=0),
+    ] = None
     # 0 not at all, 1 as if all classes were equal (Menon et al. 2021, "Long-tail learning via logit
     # adjustment", equation 10). Dropout makes a network answer small classes too seldom; a little
     # of this corrects it.
@@ -127,7 +154,7 @@ class ClassifyScoring(Options, frozen=True, kw_only=True):
 
 # A network needs some thousand updates, which are many epochs of a small set and few of a large
 # one. So a run is given a number of updates, within these bounds of epochs.
-UPDATES = 4_000
+UPDATES, UPDATES_BY_WORD = 4_000, 1_200  # words are learnt by heart sooner
 FEWEST_EPOCHS = 4
 MOST_EPOCHS, MOST_EPOCHS_OF_SMALL = 30, 60
 SMALL = 2_000  # texts
@@ -135,6 +162,9 @@ SMALL = 2_000  # texts
 PAIRS = 2_039
 """A prime, so that pairs are spread evenly; those of frequent characters then seldom share one.
 Measured on surnames (110 characters): 4,093 and 8,191 are no better."""
+
+SUBWORDS = 8_192
+"""32,768 are no better on the development collection."""
 
 
 def settle(options: ClassifyOptions, *, level: Level, count: int) -> ClassifyOptions:
@@ -146,27 +176,38 @@ def settle(options: ClassifyOptions, *, level: Level, count: int) -> ClassifyOpt
         count: number of training texts.
     """
     characters = level == "characters"
+    if characters and options.subwords:
+        raise ConfigError(
+            f"subwords is {options.subwords}, but these texts are read by character, which has no "
+            "n-grams; add --tokens words or leave --subwords out"
+        )
     batch_size = options.batch_size or _power_of_two(count / 100, 16, 128)
     most = MOST_EPOCHS if count >= SMALL else MOST_EPOCHS_OF_SMALL
-    updates = UPDATES if characters else UPDATES // 2  # words are learnt by heart sooner
+    updates = UPDATES if characters else UPDATES_BY_WORD
     epochs = options.epochs or min(
         max(round(updates / math.ceil(count / batch_size)), FEWEST_EPOCHS), most
     )
     defaults: dict[str, Any] = {
         "min_count": 2,
         "max_length": MAX_LENGTH[level],
-        "embedding_size": 64 if characters else 128,
-        "hidden_size": 112 if characters else 128,
-        "pooling": "last" if characters else "max",
+        "embedding_size": 64 if characters else 96,
+        "hidden_size": 112 if characters else 96,
+        "pooling": "last" if characters else "max+mean",
         "pairs": PAIRS if characters else 0,
+        "subwords": 0 if characters else SUBWORDS,
         "dropout": 0.5,
+        "embedding_dropout": (0.5 if options.dropout is None else options.dropout) / 2
+        if characters
+        else 0.4,
+        "label_smoothing": 0.05 if characters else 0.1,
+        "r_drop": 0.0 if characters else 1.0,
         # The fewer texts, the sooner single tokens are learnt by heart.
         "token_dropout": min(max(3_000 / count, 0.05), 0.2),
         "batch_size": batch_size,
         "epochs": epochs,
         "patience": max(3, math.ceil(epochs / 2)),
         # With the square root of the batch, as the noise of a gradient falls with it.
-        "learning_rate": (8e-3 if characters else 2e-3) * math.sqrt(batch_size / 128),
+        "learning_rate": (8e-3 if characters else 4e-3) * math.sqrt(batch_size / 128),
     }
     return msgspec.structs.replace(options.filled(**defaults), tokens=level)
 

@@ -53,19 +53,23 @@ MOST_PAIRS = 10
 
 def data_line(split: Split[Examples], learner: ClassifierLearner) -> str:
     """Say what the data hold, for the first line of a run."""
-    return f"{len(learner.classes)} classes"
+    return f"{len(learner.prepared.classes)} classes"
 
 
 def network_line(learner: ClassifierLearner) -> str:
     """Say what is trained."""
     options = learner.options
+    if options.model == "ngrams":
+        return "n-grams with logistic regression"
     directions = "two directions" if options.bidirectional else "one direction"
     layers = f"{options.num_layers} layers, " if options.num_layers > 1 else ""
     pairs = " and their pairs" if options.pairs else ""
+    spelling = " and their spelling" if options.subwords else ""
+    beside = "; n-grams beside it" if options.linear == "on" else ""
     return (
         f"{layers}{directions} of {options.hidden_size} units over "
-        f"{learner.tokenizer.vocab_size:,} {options.tokens}{pairs}; pooling {options.pooling}; "
-        f"batches of {options.batch_size}"
+        f"{learner.prepared.tokenizer.vocab_size:,} {options.tokens}{pairs}{spelling}; "
+        f"pooling {options.pooling}; batches of {options.batch_size}{beside}"
     )
 
 

@@ -1,9 +1,9 @@
-"""A trained classifier with its tokenizer and classes: from texts to answers."""
+"""A trained classifier: networks, linear models, tokenizer and classes; from texts to answers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,38 +11,46 @@ import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence
 
 from elman.cell import Cell
-from elman.data.batching import offsets_of
 from elman.data.examples import Examples
 from elman.data.inputs import texts_of
 from elman.errors import BundleError, DataError, InputError
 from elman.ir import text as ir_text
 from elman.nn.batches import batches, device_of
+from elman.tasks.classify.encoding import encode, spelling_of
 from elman.tasks.classify.inspection import refuse_unknown
-from elman.tasks.classify.labels import Labels, OneOf
+from elman.tasks.classify.labels import Labels
+from elman.tasks.classify.linear import Kind, LinearModel, SavedLinear
 from elman.tasks.classify.metrics import Classification, Labelling, judge
-from elman.tasks.classify.model import Classifier, ClassifierConfig
+from elman.tasks.classify.mixture import mixed, shares
+from elman.tasks.classify.model import Classifier, ClassifierConfig, Ensemble
 from elman.tasks.classify.options import ClassifyAnswers, ClassifyScoring
+from elman.text.cleaning import normalise
+from elman.text.ngrams import NGramVectoriser
 from elman.text.summary import Table
 from elman.text.tokenizer import Encoded, Tokenizer, load_tokenizer
 from elman.training import bundle
 
 TOKENIZER = "tokenizer.json"
 CELL = "cell.txt"
+NGRAMS = "ngrams.json"
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """A classifier's part of config.json."""
 
-    network: ClassifierConfig
+    network: ClassifierConfig | None
+    """None in a model of n-grams alone."""
+    networks: int
+    """How many of that kind there are: the answer is the mean of theirs."""
+    weights: list[float]
+    """How much the networks and each linear model count (``elman.tasks.classify.mixture``)."""
     classes: list[str]
     prior: list[float]
     """Share of each class in the training part."""
-    labels: Labels = OneOf()
-    """Whether a text has one of the classes or any of them, and from which probability on."""
+    labels: Labels
+    """Whether a text has one of the classes or any of them, and when each is answered."""
 
 
 class Step(NamedTuple):
@@ -57,59 +65,83 @@ class TextClassifierModel:
     """What ``elman.load`` returns for a classifier.
 
     Attributes:
-        module: the ``Classifier`` itself, a ``torch.nn.Module``.
+        module: the networks and linear models, a ``torch.nn.Module``.
         tokenizer: text to token ids.
         classes: the C labels, in the order of the probabilities.
         prior: (C,) share of each class in the training part; the answer to an empty text.
-        kind: whether a text has one of the classes or any of them, and when each is answered.
+        weights: how much the networks and each linear model count; chosen on the validation part,
+            they make the probabilities calibrated ones.
+        decisions: ``labels`` under "", and those of the parts that are judged alone after training.
+        linear_seconds: how long the linear models and the weights took; 0 of a loaded model.
     """
 
     task = "classify"
 
     def __init__(
         self,
-        module: Classifier,
+        module: Ensemble,
         tokenizer: Tokenizer,
         classes: Sequence[str],
         prior: NDArray[np.float32],
-        kind: Labels | None = None,
+        weights: Sequence[float],
+        labels: Labels,
     ):
-        self.kind: Labels = kind or OneOf()
         self.module = module.eval()
         self.tokenizer = tokenizer
         self.classes = tuple(classes)
         self.prior = prior
+        self.weights = tuple(weights)
+        self.decisions = {"": labels}
+        self.linear_seconds = 0.0
 
     def __repr__(self) -> str:
-        cell = self.module.recurrent.cell.name
-        return (
-            f"<{cell} classifier, {len(self.classes)} classes, {self.num_parameters:,} parameters>"
-        )
+        return f"<{self.kind}, {len(self.classes)} classes, {self.num_parameters:,} parameters>"
 
     def _repr_html_(self) -> str:
-        config = self.module.config
         classes = ", ".join(self.classes[:10]) + (", …" if len(self.classes) > 10 else "")
-        directions = "two directions" if config.bidirectional else "one direction"
-        rows = {
-            "cell": f"{self.module.recurrent.cell.name}, {config.hidden_size} units, {directions}",
-            f"{len(self.classes)} classes": classes,
-            "reads": f"{self.tokenizer.vocab_size:,} {self.tokenizer.level}",
-            "parameters": f"{self.num_parameters:,}",
-        }
+        rows = {f"{len(self.classes)} classes": classes, "parameters": f"{self.num_parameters:,}"}
+        if self.network is not None:
+            config = self.network.config
+            directions = "two directions" if config.bidirectional else "one direction"
+            cell = f"{self.network.recurrent.cell.name}, {config.hidden_size} units, {directions}"
+            reads = f"{self.tokenizer.vocab_size:,} {self.tokenizer.level}"
+            rows = {"cell": cell, "reads": reads, **rows}
+        if len(self.module.linear):
+            rows["n-grams"] = f"{sum(len(one.weight) for one in self.module.linear):,}"
         return Table(["classifier", ""], [*rows.items()]).html()
+
+    @property
+    def network(self) -> Classifier | None:
+        """The first of the networks, None in a model of n-grams alone."""
+        return self.module.networks[0] if len(self.module.networks) else None
+
+    @property
+    def kind(self) -> str:
+        """What the model is, in a few words."""
+        if self.network is None:
+            return "n-gram classifier"
+        cell = self.network.recurrent.cell.name
+        count = len(self.module.networks)
+        several = f" of {count} networks" if count > 1 else ""
+        return f"{cell} classifier{several}{' with n-grams' if len(self.module.linear) else ''}"
+
+    @property
+    def labels(self) -> Labels:
+        """Whether a text has one of the classes or any of them, and when each is answered."""
+        return self.decisions[""]
+
+    @property
+    def several(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.labels.several
 
     @property
     def num_parameters(self) -> int:
         """Number of trained values."""
         return sum(p.numel() for p in self.module.parameters())
 
-    @property
-    def several(self) -> bool:
-        """Whether a text may have several labels, or none."""
-        return self.kind.several
-
     def predict(self, texts: Iterable[str], *, threshold: float | None = None) -> list[Any]:
-        """Return the label of each text, or with several labels a list of them.
+        """Return the label of each text, or where there may be several a list of them.
 
         Args:
             texts: strings in a list, an array, a column or a table of one column; those of NumPy,
@@ -121,12 +153,12 @@ class TextClassifierModel:
             InputError: as ``predict_proba``.
             ConfigError: there are more than two classes, and a threshold was given.
         """
-        kind = self._kind_at(threshold)
-        return kind.named(kind.decide(self.predict_proba(texts)), self.classes)
+        labels = self._labels_at(threshold)
+        return labels.named(labels.decide(self.predict_proba(texts)), self.classes)
 
-    def _kind_at(self, threshold: float | None) -> Labels:
+    def _labels_at(self, threshold: float | None) -> Labels:
         ClassifyScoring(threshold=threshold)  # refuses what cannot be
-        return self.kind.at(threshold, self.classes)
+        return self.labels.at(threshold, self.classes)
 
     def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Return the probabilities (texts, C) of the classes; an empty text gets the prior.
@@ -135,37 +167,106 @@ class TextClassifierModel:
             InputError: ``texts`` is one string or a table of several columns, or holds something
                 that is missing or no string.
         """
-        return self.probabilities(self.tokenizer.encode(texts_of(texts)))
+        return self._judged(texts_of(texts))[0]
 
-    def probabilities(self, encoded: Encoded) -> NDArray[np.float32]:
-        """Return the probabilities (rows, C) for texts already encoded."""
+    def opinions(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        """Return what each kind of model thinks by itself: logarithms of probabilities (texts, C).
+
+        Where a text may have several labels these are the log odds of each.
+
+        The keys are "network", where there is one, and the kinds of the linear models; in their
+        order ``weights`` says how much each counts. What a network thinks of a text without a token
+        is the prior.
+        """
+        return self._opinions(texts, self._encode(texts))
+
+    def _opinions(self, texts: Sequence[str], encoded: Encoded) -> dict[str, NDArray[np.float32]]:
+        found = {}
+        if self.network is not None:
+            found["network"] = self._networks(encoded)
+        for one in self.module.linear:
+            found[one.kind] = one.opinions(texts, several=self.several)
+        return found
+
+    def _mixed(
+        self, weights: Sequence[float], opinions: Iterable[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Return the probabilities (texts, C) of several opinions."""
+        found = mixed(weights, [self.labels.choices(one) for one in opinions])
+        return self.labels.unchosen(found, len(self.classes))
+
+    def mixtures(self, opinions: Mapping[str, NDArray[np.float32]]) -> dict[str, Any]:
+        """Return the probabilities (texts, C) of the whole, and of parts by themselves.
+
+        Args:
+            opinions: of all models, as ``opinions`` returns them.
+
+        Returns:
+            Those of all under "", of the others under "network" and "ngrams", where there are both.
+        """
+        found = {"": self._mixed(self.weights, opinions.values())}
+        if self.network is not None and len(opinions) > 1:
+            first, *others = opinions.values()
+            found["network"] = self._mixed([1.0], [first])
+            found["ngrams"] = self._mixed(shares(self.weights[1:]), others)
+        return found
+
+    def _encode(self, texts: Sequence[str]) -> Encoded:
+        config = None if self.network is None else self.network.config
+        return encode(self.tokenizer, texts, 0 if config is None else config.subwords)
+
+    def _networks(self, encoded: Encoded) -> NDArray[np.float32]:
+        """Return the networks' opinion, that of their mean probabilities, (rows, C)."""
+        assert self.network is not None
         result = np.tile(self.prior, (len(encoded), 1))
+        spelling = spelling_of(encoded, self.tokenizer, self.network.config.subwords)
         for rows, tokens in batches(encoded, device_of(self.module)):
-            logits = self._run(tokens)
-            result[rows] = self.kind.probabilities(logits).numpy(force=True)
-        return result
+            with torch.inference_mode():
+                each = [
+                    self.labels.probabilities(one(tokens, spelling)) for one in self.module.networks
+                ]
+                result[rows] = torch.stack(each).mean(dim=0).numpy(force=True)
+        return self.labels.opinion(result)
+
+    def _judged(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Encoded]:
+        """Return the probabilities (texts, C), the prior for empty texts, and the token ids."""
+        encoded = self._encode(texts)
+        result = self._mixed(self.weights, self._opinions(texts, encoded).values())
+        result[encoded.lengths == 0] = self.prior
+        return result, encoded
 
     def steps(self, text: str) -> list[Step]:
-        """Return the network's opinion after each token of ``text``.
+        """Return the model's opinion after each token of ``text``.
 
-        The opinion after k tokens is the answer to a text of these k tokens alone, whatever the
-        pooling and the directions; the last one is the answer to the whole text.
+        The opinion after k tokens is the answer to the text as far as the end of token k, whatever
+        the pooling and the directions; the last one is the answer to the whole text.
         """
-        ids = self.tokenizer.encode(texts_of([text])).values
-        counts = np.arange(1, len(ids) + 1)
-        # Row k of this ragged array is the first k tokens.
-        where = np.arange(counts.sum()) - np.repeat(offsets_of(counts), counts)
-        opinions = self.probabilities(Encoded(ids[where], counts))
+        [text] = texts_of([text])
         pieces = self.tokenizer.split(text)
+        whole = normalise(text) if self.tokenizer.level == "characters" else text
+        ends, end = [], 0
+        for piece in pieces:
+            end = whole.index(piece, end) + len(piece)
+            ends.append(end)
+        opinions = self._judged([whole[:end] for end in ends])[0]
         return [Step(piece, row) for piece, row in zip(pieces, opinions, strict=True)]
 
     def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
-        """Return one vector a text, (texts, H * directions); an empty text gets zeros."""
-        encoded = self.tokenizer.encode(texts_of(texts))
-        result = np.zeros((len(encoded), self.module.output.in_features), dtype=np.float32)
+        """Return one vector a text, (texts, width); an empty text gets zeros.
+
+        It is what the last layer of the (first) network reads.
+
+        Raises:
+            InputError: the model has n-grams alone.
+        """
+        if self.network is None:
+            raise InputError("a model of n-grams has no vectors; train one with a network")
+        encoded = self._encode(texts_of(texts))
+        spelling = spelling_of(encoded, self.tokenizer, self.network.config.subwords)
+        result = np.zeros((len(encoded), self.network.output.in_features), dtype=np.float32)
         for rows, tokens in batches(encoded, device_of(self.module)):
             with torch.inference_mode():
-                result[rows] = self.module.pooled(tokens).numpy(force=True)
+                result[rows] = self.network.pooled(tokens, spelling).numpy(force=True)
         return result
 
     def answer(
@@ -190,11 +291,10 @@ class TextClassifierModel:
         """
         texts = texts_of(inputs)
         ClassifyAnswers(top=top, steps=steps, threshold=threshold)  # refuses what cannot be
-        kind = self.kind.at(threshold, self.classes)
-        encoded = self.tokenizer.encode(texts)
+        labels = self.labels.at(threshold, self.classes)
+        found, encoded = self._judged(texts)
         truncated = set(encoded.truncated_rows)
-        found = self.probabilities(encoded)
-        named = kind.named(kind.decide(found), self.classes)
+        named = labels.named(labels.decide(found), self.classes)
         rows = []
         for i, probabilities in enumerate(found):
             row = {"text": texts[i], **self._told(named[i], probabilities, top, steps=steps)}
@@ -253,23 +353,54 @@ class TextClassifierModel:
             InputError: these are no examples.
             ConfigError: there are more than two classes, and a threshold was given.
         """
-        kind = self._kind_at(threshold)
+        return self._scores(examples, {"": self._labels_at(threshold)})[""]
+
+    def part_scores(self, examples: Examples) -> dict[str, Classification | Labelling]:
+        """Score labelled texts by the network and by the n-grams alone, after a training.
+
+        Returns:
+            The scores under "network" and "ngrams", where there are both.
+
+        Raises:
+            DataError, InputError: as ``evaluate``.
+        """
+        names = [name for name in ("network", "ngrams") if self._has_parts]
+        return self._scores(
+            examples, {name: self.decisions.get(name, self.labels) for name in names}
+        )
+
+    @property
+    def _has_parts(self) -> bool:
+        return self.network is not None and len(self.module.linear) > 0
+
+    def _scores(
+        self, examples: Examples, wanted: Mapping[str, Labels]
+    ) -> dict[str, Classification | Labelling]:
+        """Score what is ``wanted``, by names as ``mixtures`` has them, each as it answers."""
         self._check_labelled(examples)
-        encoded = self.tokenizer.encode(examples.texts)
+        encoded = self._encode(examples.texts)
         rows = np.flatnonzero(encoded.lengths)
         if not len(rows):
             raise DataError(f"{examples.source}: there is no text to judge on")
         kept = examples.take(rows)
         refuse_unknown(kept, self.classes)
-        return judge(
-            kind,
-            self.probabilities(encoded)[rows],
-            kept.labels,
-            self.classes,
-            kept.texts,
-            skipped=len(examples) - len(kept),
-            truncated=encoded.truncated,
-        )
+        opinions = self._opinions(examples.texts, encoded)
+        found = self.mixtures(opinions)
+        # The same proportions without the temperature that the weights are, too.
+        plain = {"": self._mixed(shares(self.weights), opinions.values())}
+        return {
+            name: judge(
+                labels,
+                found[name][rows],
+                kept.labels,
+                self.classes,
+                kept.texts,
+                uncalibrated=plain[name][rows] if name in plain else None,
+                skipped=len(examples) - len(kept),
+                truncated=encoded.truncated,
+            )
+            for name, labels in wanted.items()
+        }
 
     def predictions(
         self, examples: Examples, *, threshold: float | None = None
@@ -282,17 +413,16 @@ class TextClassifierModel:
         Raises:
             InputError, ConfigError: as ``evaluate``.
         """
-        kind = self._kind_at(threshold)
+        labels = self._labels_at(threshold)
         self._check_labelled(examples)
-        encoded = self.tokenizer.encode(examples.texts)
-        probabilities = self.probabilities(encoded)
-        answered = kind.decide(probabilities)
-        named = kind.named(answered, self.classes)
+        probabilities, encoded = self._judged(examples.texts)
+        answered = labels.decide(probabilities)
+        named = labels.named(answered, self.classes)
         for i, (text, label) in enumerate(zip(examples.texts, examples.written, strict=True)):
             judged = bool(encoded.lengths[i])
             given = [round(float(p), 6) for p in probabilities[i, answered[i]]]
             predicted, probability = (
-                (_as_json(named[i]), _as_json(given)) if kind.several else (named[i], given[0])
+                (_as_json(named[i]), _as_json(given)) if self.several else (named[i], given[0])
             )
             yield {
                 "text": text,
@@ -316,13 +446,19 @@ class TextClassifierModel:
     def parts(self) -> tuple[ModelConfig, dict[str, bytes]]:
         """Return what ``load`` makes a classifier of, but the weights."""
         config = ModelConfig(
-            network=self.module.config,
+            network=None if self.network is None else self.network.config,
+            networks=len(self.module.networks),
+            weights=list(self.weights),
             classes=list(self.classes),
             prior=[float(p) for p in self.prior],
-            labels=self.kind,
+            labels=self.labels,
         )
-        cell = ir_text.write(self.module.recurrent.cell.graph)
-        return config, {TOKENIZER: self.tokenizer.to_json(), CELL: cell.encode()}
+        files = {TOKENIZER: self.tokenizer.to_json()}
+        if self.network is not None:
+            files[CELL] = ir_text.write(self.network.recurrent.cell.graph).encode()
+        if len(self.module.linear):
+            files[NGRAMS] = msgspec.json.encode([one.saved() for one in self.module.linear])
+        return config, files
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the model to the folder ``path``, from which ``elman.load`` reads it.
@@ -333,11 +469,6 @@ class TextClassifierModel:
         bundle.check_destination(Path(path), force=force)
         bundle.save(Path(path), self, training={}, files={}, force=force)
 
-    def _run(self, tokens: PackedSequence) -> Tensor:
-        with torch.inference_mode():
-            logits: Tensor = self.module(tokens)
-        return logits
-
 
 def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
     """Make a classifier of the files of a bundle.
@@ -346,30 +477,71 @@ def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
         BundleError: a file is missing, or they do not fit each other.
     """
     config: ModelConfig = bundle.decode_model(stored, ModelConfig)
-    network = config.network
-    prior, several = np.asarray(config.prior, dtype=np.float32), config.labels.several
-    counts = {len(config.classes), len(set(config.classes)), len(prior), network.num_classes}
-    shares = bool((prior >= 0).all() and (prior <= 1).all())
-    shares = shares and config.labels.fits(len(config.classes))
-    if len(counts) > 1 or not shares or (not several and abs(prior.sum() - 1) > 1e-3):
-        raise BundleError(
-            f"{stored.folder / bundle.CONFIG} is damaged: classes and prior do not match "
-            "num_classes; copy the folder whole or train again"
-        )
+    prior = np.asarray(config.prior, dtype=np.float32)
+    vectorisers = _vectorisers(stored)
+    _check_classes(stored, config, prior, len(vectorisers))
     tokenizer = stored.parse(TOKENIZER, load_tokenizer)
-    if tokenizer.vocab_size != network.vocab_size:
-        raise BundleError(
-            f"{stored.folder / TOKENIZER} has {tokenizer.vocab_size} entries, not the "
-            f"{network.vocab_size} of {bundle.CONFIG}; copy the folder whole or train again"
-        )
-    cell = stored.parse(CELL, lambda data: Cell(ir_text.parse(data.decode("utf-8", "replace"))))
-    module = bundle.restore_module(
-        stored,
-        lambda backend: Classifier(network, cell, backend=backend),
-        backend=backend,
-        num_layers=network.num_layers,
+    cell = None
+    if config.network is not None:
+        if tokenizer.vocab_size != config.network.vocab_size:
+            raise BundleError(
+                f"{stored.folder / TOKENIZER} has {tokenizer.vocab_size} entries, not the "
+                f"{config.network.vocab_size} of {bundle.CONFIG}; copy the folder whole or train "
+                "again"
+            )
+        cell = stored.parse(CELL, lambda data: Cell(ir_text.parse(data.decode("utf-8", "replace"))))
+
+    def make(backend: str) -> Ensemble:
+        networks = [
+            Classifier(config.network, cell, backend=backend)
+            for _ in range(config.networks)
+            if config.network is not None and cell is not None
+        ]
+        linear = [LinearModel(kind, one, len(config.classes)) for kind, one in vectorisers]
+        return Ensemble(networks, linear)
+
+    layers = 0 if config.network is None else config.network.num_layers * config.networks
+    module = bundle.restore_module(stored, make, backend=backend, num_layers=layers)
+    return TextClassifierModel(
+        module, tokenizer, config.classes, prior, config.weights, config.labels
     )
-    return TextClassifierModel(module, tokenizer, config.classes, prior, config.labels)
+
+
+def _vectorisers(stored: bundle.Stored) -> list[tuple[Kind, list[NGramVectoriser]]]:
+    """Return what the linear models of a bundle read."""
+    if NGRAMS not in stored.files:
+        return []
+
+    def parse(data: bytes) -> list[tuple[Kind, list[NGramVectoriser]]]:
+        saved = msgspec.json.decode(data, type=list[SavedLinear])
+        return [(one.kind, [each.restored() for each in one.vectorisers]) for one in saved]
+
+    return stored.parse(NGRAMS, parse)
+
+
+def _check_classes(
+    stored: bundle.Stored, config: ModelConfig, prior: NDArray[np.float32], linear: int
+) -> None:
+    """Refuse a config whose parts do not match.
+
+    Raises:
+        BundleError: they do not.
+    """
+    counts = {len(config.classes), len(set(config.classes)), len(prior)}
+    network = config.network
+    models = (network is not None) + linear
+    whole = len(counts) == 1 and bool((prior >= 0).all() and (prior <= 1).all())
+    whole &= config.labels.several or bool(abs(prior.sum() - 1) <= 1e-3)
+    whole &= config.labels.fits(len(config.classes))
+    if network is not None:
+        whole &= network.num_classes == len(config.classes) and config.networks > 0
+    else:
+        whole &= config.networks == 0
+    if not whole or len(config.weights) != models or min(config.weights, default=0) < 0:
+        raise BundleError(
+            f"{stored.folder / bundle.CONFIG} is damaged: classes, prior and weights do not match "
+            "each other; copy the folder whole or train again"
+        )
 
 
 def _as_json(values: Sequence[Any]) -> str:

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from elman.data import readers, splits
 from elman.data.columns import NOTHING, TEXT
 from elman.data.examples import Examples, Inputs
@@ -18,11 +20,10 @@ from elman.tasks.classify import inspection
 from elman.tasks.classify.inspection import ClassifyFindings
 from elman.tasks.classify.metrics import METRICS
 from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions, ClassifyScoring
-from elman.text.tokenizer import Level
 from elman.training.task import Baseline, Metric, Report
 
 if TYPE_CHECKING:
-    from elman.tasks.classify.learner import ClassifierLearner
+    from elman.tasks.classify.learner import ClassifierLearner, NGramLearner
     from elman.tasks.classify.predictor import TextClassifierModel
     from elman.training.bundle import Stored
 
@@ -43,8 +44,8 @@ columns: Mapping[str, str] = {
 input_columns = ("text",)
 metrics: Mapping[str, Metric] = METRICS
 
-# From here on a fiftieth of a file is enough to validate on.
-LARGE = 5_000
+# From here on fewer than a tenth of a file is enough to validate on.
+LARGE = 20_000
 _SHOWN = 10
 _FREQUENT = 10  # texts with the same labels
 
@@ -161,15 +162,17 @@ def _strata(part: Examples) -> list[str]:
 def default_fractions(count: int, *, test_given: bool) -> tuple[float, float, float]:
     """Return the shares of the parts where none are asked for.
 
-    Early stopping needs some hundred texts, not a tenth of a large file; but a test part that is
-    cut off should be large enough to trust, and a validation part no larger than it.
+    Early stopping, and how much each model counts, need up to two thousand texts, not a tenth of a
+    large file; but a test part that is cut off should be large enough to trust, and a validation
+    part no larger than it.
     """
     if test_given and count >= LARGE:
-        return 0.98, 0.02, 0.0
+        valid = LARGE / 10 / count
+        return 1 - valid, valid, 0.0
     return 0.8, 0.1, 0.1
 
 
-def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner:
+def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner | NGramLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
 
     Raises:
@@ -180,16 +183,16 @@ def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearn
     return learner.prepare(split, options)
 
 
-def predictor(learner: ClassifierLearner) -> TextClassifierModel:
-    """Return the learner's model with its tokenizer and classes."""
-    from elman.tasks.classify.predictor import TextClassifierModel
+def predictor(learner: ClassifierLearner | NGramLearner) -> TextClassifierModel:
+    """Return the learner's network with the linear models beside it, tokenizer and classes."""
+    from elman.tasks.classify.assembly import assemble
 
-    model = TextClassifierModel(
-        learner.model, learner.tokenizer, learner.classes, learner.prior, learner.kind
-    )
-    if len(learner.valid):
-        model.kind = learner.decided(model.probabilities(learner.valid.encoded))
-    return model
+    return assemble(learner)
+
+
+def plain(options: ClassifyOptions) -> ClassifyOptions:
+    """Return the options of a network that stands alone, for comparing networks."""
+    return msgspec.structs.replace(options, model="network", linear="off")
 
 
 def sizes(split: Split[Examples]) -> dict[str, dict[str, int]]:
@@ -200,25 +203,15 @@ def sizes(split: Split[Examples]) -> dict[str, dict[str, int]]:
     return {label: {name: counts[name][label] for name in parts} for label in labels}
 
 
-def baselines(split: Split[Examples], options: ClassifyOptions) -> list[Baseline]:
-    """Train and judge the largest class, and n-grams with logistic regression."""
-    from elman.tasks.classify import baselines as simple
-    from elman.tasks.classify.labels import about
+def baselines(
+    split: Split[Examples], options: ClassifyOptions, predictor: TextClassifierModel, seconds: float
+) -> list[Baseline]:
+    """Judge the largest class, and the network and the n-grams each by itself."""
+    from elman.tasks.classify.baselines import majority, parts
 
-    level: Level = "characters" if options.tokens == "characters" else "words"
-    kind = about(split.train, options.metric)
     return [
-        simple.majority(split.train, split.test, kind),
-        simple.ngrams(
-            split.train,
-            split.valid,
-            split.test,
-            kind,
-            level=level,
-            threshold=options.threshold,
-            balance=options.balance,
-            seed=options.seed,
-        ),
+        majority(split.train, split.test, options.metric),
+        *parts(split, options, predictor, seconds),
     ]
 
 

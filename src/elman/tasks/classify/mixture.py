@@ -1,0 +1,99 @@
+"""Several models' opinions as one: how much each counts is chosen on the validation part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Targets = NDArray[np.int64]
+
+USUAL: Mapping[str, float] = {"network": 0.35, "ngrams": 0.5, "naive Bayes": 0.25}
+"""The weights that come out for the development collection (docs/words.md), rounded; alone a model
+counts once."""
+STRENGTH = 10.0
+"""How many nats of the validation texts a distance of 1 from the usual weights must be worth: few
+texts hardly move them, thousands decide by themselves."""
+LARGEST = 5.0
+FLOOR = -14.0
+"""The lowest logarithm of a probability that counts: nothing is that unlikely."""
+
+
+def fit_weights(names: Sequence[str], opinions: Sequence[Floats], truth: Targets) -> list[float]:
+    """Return how much each model's logarithms of probabilities count, from 0 on.
+
+    They minimise the log loss of the product of experts, ``p(c) ~ prod_m p_m(c) ** w_m``
+    (Genest & Zidek 1986, "Combining Probability Distributions", section 3.3), near the usual
+    weights. As their sum is free, this is a temperature for the whole, too (Guo et al. 2017, "On
+    Calibration of Modern Neural Networks", section 4.2).
+
+    Args:
+        names: of the models, as in ``USUAL``.
+        opinions: for each model (rows, C), logarithms of probabilities.
+        truth: (rows,) the class of each row; none where there is no validation part.
+    """
+    from scipy.optimize import minimize
+
+    usual = np.array([USUAL[name] for name in names])
+    usual /= 1.0 if len(names) > 2 else usual.sum()
+    if not len(truth):
+        return [float(weight) for weight in usual]
+    logs = np.stack([np.maximum(one, FLOOR) for one in opinions]).astype(np.float64)  # (M, n, C)
+    here = np.arange(len(truth))
+
+    def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        scores = np.tensordot(weights, logs, axes=1)  # (n, C)
+        scores -= scores.max(axis=1, keepdims=True)
+        shares = np.exp(scores)
+        shares /= shares.sum(axis=1, keepdims=True)
+        away = weights - usual
+        value = -np.log(np.maximum(shares[here, truth], 1e-300)).sum() + STRENGTH * away @ away
+        slope = (shares * logs).sum(axis=(1, 2)) - logs[:, here, truth].sum(axis=1)
+        return value / len(truth), (slope + 2 * STRENGTH * away) / len(truth)
+
+    found = minimize(loss, usual, jac=True, bounds=[(0.0, LARGEST)] * len(names))
+    weights = found.x if np.isfinite(found.fun) else usual
+    # At least one counts: a mixture of nothing would say that all classes are equal.
+    return [float(weight) for weight in (weights if weights.sum() > 0.01 else usual)]
+
+
+def shares(weights: Sequence[float]) -> list[float]:
+    """Return weights that sum to 1, in the same proportions; equal ones of zeros."""
+    total = sum(weights)
+    return [weight / total if total > 0 else 1 / len(weights) for weight in weights]
+
+
+def cooled(logits: Floats, truth: Targets) -> Floats:
+    """Return logarithms of probabilities (rows, C) at the temperature that suits ``truth`` best.
+
+    Args:
+        logits: (rows, C).
+        truth: (rows,) the class of each row, at least one row.
+    """
+    from scipy.optimize import minimize_scalar
+
+    here = np.arange(len(truth))
+
+    def at(exponent: float) -> Floats:
+        scores = logits * np.float32(math.exp(exponent))
+        scores = scores - scores.max(axis=1, keepdims=True)
+        return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+
+    found = minimize_scalar(
+        lambda exponent: -float(at(exponent)[here, truth].mean()),
+        bounds=(-4.0, 3.0),
+        method="bounded",
+    )
+    return at(float(found.x))
+
+
+def mixed(weights: Sequence[float], opinions: Sequence[Floats]) -> Floats:
+    """Return the probabilities (rows, C) of the mixture."""
+    scores = sum(w * np.maximum(one, FLOOR) for w, one in zip(weights, opinions, strict=True))
+    scores = np.asarray(scores) - np.asarray(scores).max(axis=1, keepdims=True)
+    shares = np.exp(scores)
+    result: Floats = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+    return result
