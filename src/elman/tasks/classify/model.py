@@ -141,8 +141,8 @@ class Classifier(nn.Module):
             vectors = vectors + self.pairs(known)
         if self.subwords is not None:
             assert spelling is not None
-            spelt = self.subwords(tokens.data, spelling)
-            vectors = vectors + (spelt if hidden is None else spelt.masked_fill(hidden[:, None], 0))
+            # A word that is hidden is still spelt: as unknown words will be.
+            vectors = vectors + self.subwords(tokens.data, spelling)
         return vectors
 
     def _recur(
