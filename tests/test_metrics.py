@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
 from elman.tasks.classify.curves import CALIBRATION_BINS, calibration_error
@@ -13,8 +11,6 @@ from elman.tasks.classify.metrics import (
     MISTAKES,
     evaluate,
     evaluate_several,
-    quick_scores,
-    true_class_score,
 )
 from elman.tasks.classify.objective import are_ratings
 
@@ -114,31 +110,6 @@ def test_calibration_bins_do_not_mix():
     confidence = np.array([0.5 * width, 14.5 * width], dtype=np.float32)
     right = np.array([True, False])
     assert calibration_error(confidence, right) == pytest.approx(14.5 * width, abs=1e-6)
-
-
-@given(
-    st.integers(2, 5).flatmap(
-        lambda classes: st.tuples(
-            st.just(classes),
-            st.lists(
-                st.tuples(st.integers(0, classes - 1), st.integers(0, classes - 1)), min_size=1
-            ),
-        )
-    )
-)
-def test_quick_scores_are_those_of_the_report(drawn):
-    classes, pairs = drawn
-    predicted, truth = np.asarray(pairs).T
-    names = [f"class {i}" for i in range(classes)]
-    whole = evaluate(one_hot(predicted, classes), [names[i] for i in truth], names)
-    quick = quick_scores(predicted, truth, classes)
-    assert quick == pytest.approx((whole.accuracy, whole.macro_f1))
-
-
-def test_true_class_score_by_hand():
-    sure = np.array([0.9, 0.7, 0.2], dtype=np.float32)
-    # All texts: 0.6; class 0: 0.8, class 2: 0.2, so 0.5 over the classes that occur.
-    assert true_class_score(sure, np.array([0, 0, 2]), 3) == pytest.approx((0.6 + 0.5) / 2)
 
 
 # -------------------------------------------------------------------------------------------------

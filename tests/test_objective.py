@@ -9,7 +9,7 @@ from sklearn import metrics as sklearn_metrics
 from elman.errors import ConfigError
 from elman.tasks.classify.labels import AnyOf, OneOf
 from elman.tasks.classify.objective import MEASURES, average_precision, names, parse, settled
-from elman.tasks.classify.thresholds import EVEN, choose
+from elman.tasks.classify.thresholds import EVEN, choose, highest
 
 CLASSES = ["спам", "ham", "Новости"]
 
@@ -168,6 +168,16 @@ def test_the_threshold_is_good_on_texts_that_it_was_not_chosen_on():
         threshold = choose(*texts(400, seed=seed + 10))
         assert f1_from(probability, positive, threshold) > best - 0.02
         assert f1_from(probability, positive, threshold) > f1_from(probability, positive, EVEN)
+
+
+def test_the_most_that_any_threshold_gives():
+    probability, positive = texts(300)
+    best = max(f1_from(probability, positive, t) for t in probability)
+    assert highest(probability, positive) == pytest.approx(best)
+    assert highest(probability, positive) >= f1_from(
+        probability, positive, choose(probability, positive)
+    )
+    assert highest(probability, np.zeros(300, dtype=bool)) == 0
 
 
 def test_a_threshold_mends_probabilities_that_are_too_low():

@@ -6,7 +6,7 @@ when a class is answered. All of that stands here, so that nothing else need ask
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 import msgspec
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from elman.errors import ConfigError
 from elman.tasks.classify.objective import (
     SMALLEST,
+    Counts,
     Flags,
     Floats,
     Judged,
@@ -24,7 +25,7 @@ from elman.tasks.classify.objective import (
     rarer,
     settled,
 )
-from elman.tasks.classify.thresholds import EVEN, choose, choose_offsets
+from elman.tasks.classify.thresholds import EVEN, choose, choose_offsets, highest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,17 +107,27 @@ class OneOf(msgspec.Struct, frozen=True, kw_only=True, tag="one"):
         if truth.shape[1] != 2:
             offsets = choose_offsets(probabilities, truth, objective)
             return msgspec.structs.replace(self, offsets=offsets)
-        if objective.label is not None:
-            # Answering the other class is the same choice, seen from there.
-            threshold = choose(probabilities[:, self.positive], truth[:, self.positive])
-            return msgspec.structs.replace(self, threshold=threshold)
-        order = [1 - self.positive, self.positive]
-        threshold = choose(
-            probabilities[:, self.positive],
-            truth[:, self.positive],
-            lambda counts: objective.of_counts(counts.ordered(order)),
-        )
+        threshold = choose(*self._question(probabilities, truth, objective))
         return msgspec.structs.replace(self, threshold=threshold)
+
+    def _question(
+        self, probabilities: Floats, truth: Flags, objective: Objective
+    ) -> tuple[Floats, Flags, Callable[[Counts], float] | None]:
+        """Return what two classes ask of a threshold."""
+        score = None
+        if objective.label is None:
+            order = [1 - self.positive, self.positive]
+
+            def score(counts: Counts) -> float:
+                return objective.of_counts(counts.ordered(order))
+
+        return probabilities[:, self.positive], truth[:, self.positive], score
+
+    def reached(self, probabilities: Floats, truth: Flags, objective: Objective) -> float:
+        """Return the ``objective`` of these answers, of two classes with the best threshold."""
+        if truth.shape[1] == 2 and self.threshold is not None and objective.decides:
+            return highest(*self._question(probabilities, truth, objective))
+        return objective.of(self.judge(probabilities, truth))
 
     def at(self, threshold: float | None, classes: Sequence[str]) -> OneOf:
         """Return this with a threshold that was given; with none as it is.
@@ -232,6 +243,15 @@ class AnyOf(msgspec.Struct, frozen=True, kw_only=True, tag="any"):
             for probability, positive in zip(probabilities.T, truth.T, strict=True)
         ]
         return msgspec.structs.replace(self, thresholds=thresholds)
+
+    def reached(self, probabilities: Floats, truth: Flags, objective: Objective) -> float:
+        """Return the ``objective`` of these answers; F1 of labels with their best thresholds."""
+        columns = zip(probabilities.T, truth.T, strict=True)
+        if objective.name == "macro_f1":
+            return float(np.mean([highest(*column) for column in columns]))
+        if objective.name == "f1":
+            return highest(probabilities[:, objective.column], truth[:, objective.column])
+        return objective.of(self.judge(probabilities, truth))
 
     def at(self, threshold: float | None, classes: Sequence[str]) -> AnyOf:
         """Return this with one threshold for all labels; with none as it is."""

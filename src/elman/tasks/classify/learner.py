@@ -193,9 +193,9 @@ class ClassifierLearner:
     def validate(self) -> Scores | None:
         """Return the scores of the validation part.
 
-        The score is what was asked for. Else it is the log loss, with its sign turned, after the
-        best temperature: a proper score that is not lost where a network is only too sure of
-        itself, which is mended afterwards.
+        The score is what was asked for, with the best threshold where one will be chosen. Else it
+        is the log loss, with its sign turned, after the best temperature: a proper score that is
+        not lost where a network is only too sure of itself, which is mended afterwards.
         """
         if not len(self.valid):
             return None
@@ -205,14 +205,19 @@ class ClassifierLearner:
             logits[rows] = self.model(tokens, self.valid.spelling).numpy(force=True)
         cool = cooled(labels.choices(logits), labels.chosen_rows(truth))
         probabilities = labels.unchosen(np.exp(cool), truth.shape[1])
-        judged = self.prepared.decided(probabilities, truth).judge(probabilities, truth)
+        decision = self.prepared.decided(probabilities, truth)
+        judged = decision.judge(probabilities, truth)
         usual = ("macro_f1", "micro_f1") if labels.several else ("accuracy", "macro_f1")
         metrics = {"loss": float(judged.losses.mean())}
-        if self._objective is not None:
-            metrics[str(self._objective)] = self._objective.of(judged)
-        metrics |= {name: MEASURES[name].of(judged) for name in usual}
         objective = self._objective or Objective("log_loss")
-        return Scores(objective.score(judged), objective.error(judged), metrics)
+        value = objective.of(judged)
+        if self._objective is not None:
+            if self.options.threshold in (None, "auto"):
+                value = decision.reached(probabilities, truth, objective)
+            metrics[str(objective)] = value
+        metrics |= {n: MEASURES[n].of(judged) for n in usual if n not in metrics}
+        score = value if objective.higher_is_better else -value
+        return Scores(score, objective.error(judged), metrics)
 
 
 def _twice(logits: Tensor, order: Rows) -> tuple[Tensor, Tensor]:

@@ -251,33 +251,6 @@ def evaluate(
     )
 
 
-def true_class_score(
-    probability: NDArray[np.float32], truth: NDArray[np.int64], num_classes: int
-) -> float:
-    """Return the validation score: how probable the true classes are, 0 to 1.
-
-    The mean of two means of ``probability`` (rows), that given to the true class: over all
-    texts (accuracy's smooth sister) and over the classes (recall's). Accuracy and macro-F1
-    themselves jump with a few texts of a small class and would pick an epoch by luck.
-    """
-    sums = np.bincount(truth, weights=probability, minlength=num_classes)
-    sizes = np.bincount(truth, minlength=num_classes)
-    present = sizes > 0
-    return float((probability.mean() + (sums[present] / sizes[present]).mean()) / 2)
-
-
-def quick_scores(
-    predicted: NDArray[np.int64], truth: NDArray[np.int64], num_classes: int
-) -> tuple[float, float]:
-    """Return accuracy and macro-F1 as ``evaluate`` does, cheaply, for use after every epoch."""
-    hits = np.bincount(truth[predicted == truth], minlength=num_classes)
-    answered = np.bincount(predicted, minlength=num_classes)
-    present = np.bincount(truth, minlength=num_classes)
-    seen = (answered + present) > 0
-    f1 = 2 * hits[seen] / (answered + present)[seen]
-    return float(hits.sum() / max(len(truth), 1)), float(f1.mean())
-
-
 class LabelMistake(Summary, msgspec.Struct, frozen=True):
     """A text about one of whose labels the model was sure, and wrong."""
 

@@ -54,20 +54,37 @@ def choose(
     expected = _fitted(probability, positive)
     if expected is None:
         return EVEN
-    thresholds, hits, answered = falling(probability, expected)
-    if len(thresholds) > MOST:
-        tried = np.unique(np.linspace(0, len(thresholds) - 1, MOST).astype(int))
-        thresholds, hits, answered = thresholds[tried], hits[tried], answered[tried]
-    count, total = len(expected), float(expected.sum())
-    if score is None:
-        scores = 2 * hits / (answered + total)
-    else:
-        scores = np.array(
-            [score(_counts(h, a, total, count)) for h, a in zip(hits, answered, strict=True)]
-        )
+    thresholds, scores = _tried(probability, expected, score)
     best = int(scores.argmax())
     after = thresholds[best + 1] if best + 1 < len(thresholds) else thresholds[best]
     return float((thresholds[best] + after) / 2)
+
+
+def highest(
+    probability: Floats, positive: Flags, score: Callable[[Counts], float] | None = None
+) -> float:
+    """Return the most that any threshold gives; the arguments are those of ``choose``.
+
+    For what is asked for from epoch to epoch this is steadier than what a chosen threshold gives.
+    """
+    if not positive.any():
+        return 0.0
+    return float(_tried(probability, positive.astype(float), score)[1].max())
+
+
+def _tried(
+    probability: Floats, positive: Floats, score: Callable[[Counts], float] | None
+) -> tuple[Floats, Floats]:
+    """Return thresholds, the highest first, and what each gives where so much is ``positive``."""
+    thresholds, hits, answered = falling(probability, positive)
+    if len(thresholds) > MOST:
+        some = np.unique(np.linspace(0, len(thresholds) - 1, MOST).astype(int))
+        thresholds, hits, answered = thresholds[some], hits[some], answered[some]
+    count, total = len(positive), float(positive.sum())
+    if score is None:
+        return thresholds, 2 * hits / (answered + total)
+    pairs = zip(hits, answered, strict=True)
+    return thresholds, np.array([score(_counts(h, a, total, count)) for h, a in pairs])
 
 
 def choose_offsets(probabilities: Floats, truth: Flags, objective: Objective) -> list[float]:
