@@ -14,8 +14,8 @@ from elman.training.task import Report, headline
 _CARD = """\
 # {name}
 
-{what} with {parameters:,} parameters that reads {level} and answers with one of {num_classes}
-classes. Trained on {train:,} texts of `{data}`.
+{what} with {parameters:,} parameters that reads {level} and answers with {answers}.
+Trained on {train:,} texts of `{data}`.
 {warnings}
 ## Use
 
@@ -45,8 +45,8 @@ mistakes: take those out before the model goes to someone who must not read them
 
 ## Limits
 
-The scores hold for texts like those of `{data}`. The model always answers with one of its classes,
-also for a text that belongs to none of them. Texts longer than {max_length} {level} are truncated.
+The scores hold for texts like those of `{data}`. {limit}
+Texts longer than {max_length} {level} are truncated.
 """
 
 
@@ -60,7 +60,8 @@ def model_card(name: str, learner: ClassifierLearner | NGramLearner, report: Rep
         parameters=report.parameters,
         level=learner.prepared.tokenizer.level,
         max_length=learner.prepared.tokenizer.max_length,
-        num_classes=len(learner.prepared.classes),
+        answers=_answers(learner),
+        limit=_LIMITS[learner.prepared.labels.several],
         data=report.data,
         train=report.parts["train"],
         warnings="".join(f"\n**{_cell(said)}.**\n" for said in _warnings(report)),
@@ -139,6 +140,19 @@ def _calibration_table(scores: Judgement) -> str:
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+_LIMITS = {
+    False: "The model always answers with one of its\nclasses, also for a text that belongs to none.",
+    True: "What is none of its labels it does not know.",
+}
+
+
+def _answers(learner: ClassifierLearner | NGramLearner) -> str:
+    count = len(learner.prepared.classes)
+    if learner.prepared.labels.several:
+        return f"any of {count} labels, or none"
+    return f"one of {count} classes"
 
 
 def _what(learner: ClassifierLearner | NGramLearner) -> str:

@@ -53,7 +53,8 @@ MOST_PAIRS = 10
 
 def data_line(split: Split[Examples], learner: ClassifierLearner) -> str:
     """Say what the data hold, for the first line of a run."""
-    return f"{len(learner.prepared.classes)} classes"
+    noun = "labels, several a text" if learner.prepared.labels.several else "classes"
+    return f"{len(learner.prepared.classes)} {noun}"
 
 
 def network_line(learner: ClassifierLearner) -> str:
@@ -75,9 +76,9 @@ def network_line(learner: ClassifierLearner) -> str:
 
 def findings(found: ClassifyFindings, *, width: int) -> Iterator[RenderableType]:
     """Show how many texts there are of each class, and how long they are."""
-    lengths = found.lengths
+    lengths, noun = found.lengths, "label" if found.labels_a_text else "class"
     yield (
-        f"{counted(found.rows, 'text')}, {counted(len(found.classes), 'class')}; "
+        f"{counted(found.rows, 'text')}, {counted(len(found.classes), noun)}; "
         f"{lengths.shortest:,} to {lengths.longest:,} characters, half of them up to "
         f"{lengths.median:,} ({counted(found.words, 'word')}); a step would read {found.tokens}"
     )
