@@ -8,6 +8,7 @@ from elman.errors import ConfigError
 from elman.nn import ragged
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import POOLINGS
+from elman.text.subwords import spelling
 from elman.text.vocabulary import PADDING_ID, UNKNOWN_ID
 
 # Rows in an order of their own, as users pack them, and in the order of the trainer.
@@ -17,7 +18,7 @@ ROWS = {"own order": [[5, 2], [3, 4, 5, 6, 7], [2], [7, 7, 3]], "sorted": [[4, 5
 def classifier(**options):
     torch.manual_seed(0)
     sizes = {"vocab_size": 8, "num_classes": 3, "embedding_size": 4, "hidden_size": 5}
-    return Classifier(ClassifierConfig(**sizes, **options), "lstm").eval()
+    return Classifier(ClassifierConfig(**{**sizes, **options}), "lstm").eval()
 
 
 def pooled_by_hand(model, row):
@@ -32,6 +33,8 @@ def pooled_by_hand(model, row):
             return data.max(dim=0).values
         case "mean":
             return data.mean(dim=0)
+        case "max+mean":
+            return torch.cat([data.max(dim=0).values, data.mean(dim=0)])
     scores = model.attention.context(torch.tanh(model.attention.projection(data)))
     return (scores.softmax(dim=0) * data).sum(dim=0)
 
@@ -80,7 +83,24 @@ def test_without_pairs_there_is_no_table():
 def test_token_dropout_reads_unknown_in_training_alone():
     model = classifier(token_dropout=0.5)
     packed = pack_sequence([torch.tensor([2, 3, 4, 5, 6, 7] * 200)])
-    assert model._with_unknown(packed) is packed
+    unknown = model.embedding.weight[UNKNOWN_ID]
+    assert not (model.vectors(packed) == unknown).all(dim=1).any()
     model.train()
-    unknown = model._with_unknown(packed).data == UNKNOWN_ID
-    assert 0.4 < unknown.float().mean() < 0.6
+    hidden = (model.vectors(packed) == unknown).all(dim=1)
+    assert 0.4 < hidden.float().mean() < 0.6
+
+
+def test_words_have_a_vector_by_their_spelling_known_or_not():
+    entries = ["<pad>", "<unk>", "кот", "кота", "коту"]
+    spelt = spelling(entries, [2, 3, 4], 16)
+    model = classifier(vocab_size=4, subwords=16)  # the last word is not known
+    packed = pack_sequence([torch.tensor([4, 2]), torch.tensor([3])])
+    vectors = model.vectors(packed, spelt)
+    for vector, i in zip(vectors, packed.data.tolist(), strict=True):
+        start = spelt.starts[i]
+        numbers = spelt.values[start : start + spelt.lengths[i]]
+        mean = model.subwords.table.weight[numbers].mean(dim=0)
+        own = model.embedding.weight[i if i < 4 else UNKNOWN_ID]
+        torch.testing.assert_close(vector, own + mean)
+    model(packed, spelt).sum().backward()
+    assert model.subwords.table.weight.grad.any()

@@ -153,7 +153,7 @@ def test_grid_search_and_cross_validation():
     search = GridSearchCV(classifier(), {"hidden_size": [4, 8], "cell": ["gru"]}, cv=2)
     search.fit(tiny.NAMES, LABELS)
     assert search.best_params_["hidden_size"] in (4, 8)
-    assert search.best_estimator_.model_.module.recurrent.cell.name == "gru"
+    assert search.best_estimator_.model_.network.recurrent.cell.name == "gru"
     scores = cross_val_score(classifier(), np.array(tiny.NAMES), LABELS, cv=2)
     assert scores.shape == (2,)
     assert not np.isnan(scores).any()

@@ -257,7 +257,7 @@ def test_every_shape_trains_saves_and_loads(tmp_path, pooling, bidirectional, nu
 @pytest.mark.parametrize(("pairs", "vectors"), [(0, 0), (7, 7), (None, "all")])
 def test_pairs_as_many_as_there_are_at_most(tmp_path, pairs, vectors):
     trained = run(tiny.parts(), config(pairs=pairs, epochs=2), out=tmp_path / "model")
-    sizes = trained.model.module.config
+    sizes = trained.model.network.config
     assert sizes.pairs == (sizes.vocab_size**2 if vectors == "all" else vectors)
     loaded = elman.load(tmp_path / "model")
     expected = trained.model.predict_proba(tiny.NAMES)
@@ -349,7 +349,7 @@ def test_the_last_good_weights_come_back(first_epoch):
 
 def test_a_planted_embedding_is_named_with_its_step():
     one = trainer(token_dropout=0.0)
-    letter = task.prepare(tiny.parts(), config()).tokenizer.encode(["f"]).values[0]
+    letter = task.prepare(tiny.parts(), config()).prepared.tokenizer.encode(["f"]).values[0]
     spoil(one, "embedding.weight", int(letter))
     # Of the names only "hof..." has an f.
     with pytest.raises(TrainingError) as caught:
@@ -588,7 +588,7 @@ def test_balance_raises_the_small_class():
     rng.shuffle(labels)
     whole = tiny.examples(texts, labels)
     shares = [
-        fitted(Split(whole, whole, whole, ()), balance=balance, epochs=5, patience=9)
+        fitted(Split(whole, whole, whole, ()), linear="off", balance=balance, epochs=5, patience=9)
         .model.predict_proba(texts)[:, 1]
         .mean()
         for balance in (False, True)
@@ -639,7 +639,10 @@ def test_what_is_given_stays_and_what_is_not_is_settled():
         ({"learning_rate": math.nan}, "learning_rate is nan; it must be a finite number, above 0"),
         ({"weight_decay": -1.0}, "weight_decay is -1.0; it must be 0 or more"),
         ({"seed": -1}, "seed is -1; it must be 0 to"),
-        ({"pooling": "sum"}, "pooling is 'sum'; it must be one of last, max, mean, attention"),
+        (
+            {"pooling": "sum"},
+            "pooling is 'sum'; it must be one of last, max, mean, max+mean, attention",
+        ),
         ({"tokens": "bytes"}, "tokens is 'bytes'; it must be one of auto, characters, words"),
     ],
 )

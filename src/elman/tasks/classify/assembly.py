@@ -12,6 +12,7 @@ from elman.tasks.classify.learner import ClassifierLearner, NGramLearner, Prepar
 from elman.tasks.classify.linear import LinearModel, fit_both
 from elman.tasks.classify.mixture import fit_weights
 from elman.tasks.classify.model import Ensemble
+from elman.tasks.classify.objective import Flags
 from elman.tasks.classify.predictor import TextClassifierModel
 
 
@@ -46,32 +47,35 @@ def assemble(learner: ClassifierLearner | NGramLearner) -> TextClassifierModel:
 
 def fit_linear(prepared: Prepared, parts: Sequence[Examples]) -> list[LinearModel]:
     """Return both linear models, fitted to the texts of some parts that have a known label."""
-    labels = prepared.labels
-    texts = [text for part in parts for text in part.texts]
-    truth = labels.truth([label for part in parts for label in part.labels], prepared.classes)
-    rows = np.flatnonzero(truth.any(axis=1) | labels.several)
+    texts, truth = _filled(prepared, parts)
     return fit_both(
-        [texts[i] for i in rows],
-        truth[rows],
-        several=labels.several,
+        texts,
+        truth,
+        several=prepared.labels.several,
         balance=prepared.options.balance,
         seed=prepared.options.seed,
     )
 
 
+def _filled(prepared: Prepared, parts: Sequence[Examples]) -> tuple[list[str], Flags]:
+    """Return the texts that hold something and, of one label each, have a known one; the truth."""
+    labels = prepared.labels
+    texts = [text for part in parts for text in part.texts]
+    truth = labels.truth([label for part in parts for label in part.labels], prepared.classes)
+    filled = np.array([bool(text.strip()) for text in texts], dtype=bool)
+    rows = np.flatnonzero(filled & (truth.any(axis=1) | labels.several))
+    return [texts[i] for i in rows], truth[rows]
+
+
 def _decide(model: TextClassifierModel, prepared: Prepared) -> None:
     """Choose on the validation part how much each model counts, and when a class is answered."""
-    valid, labels = prepared.split.valid, prepared.labels
-    truth = labels.truth(valid.labels, prepared.classes)
-    filled = np.array([bool(text.strip()) for text in valid.texts], dtype=bool)
-    rows = np.flatnonzero(filled & (truth.any(axis=1) | labels.several))
-    opinions = model.opinions([valid.texts[i] for i in rows])
+    labels = prepared.labels
+    texts, truth = _filled(prepared, [prepared.split.valid])
+    opinions = model.opinions(texts)
     choices = [labels.choices(one) for one in opinions.values()]
-    right = labels.chosen_rows(truth[rows])
-    model.weights = tuple(fit_weights(list(opinions), choices, right))
-    if len(rows):
-        found = model.mixtures(opinions)
+    model.weights = tuple(fit_weights(list(opinions), choices, labels.chosen_rows(truth)))
+    if texts:
         model.decisions = {
-            name: prepared.decided(probabilities, truth[rows])
-            for name, probabilities in found.items()
+            name: prepared.decided(probabilities, truth)
+            for name, probabilities in model.mixtures(opinions).items()
         }

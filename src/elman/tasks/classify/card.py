@@ -143,7 +143,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 _LIMITS = {
-    False: "The model always answers with one of its\nclasses, also for a text that belongs to none.",
+    False: "The model always answers with one of its classes,\nalso for a text of none.",
     True: "What is none of its labels it does not know.",
 }
 

@@ -18,6 +18,9 @@ STRENGTH = 10.0
 """How many nats of the validation texts a distance of 1 from the usual weights must be worth: few
 texts hardly move them, thousands decide by themselves."""
 LARGEST = 5.0
+COOLING = (-4.0, 1.0)
+"""Bounds of the logarithm of one over the temperature: networks are too sure of themselves, seldom
+not sure enough, and a few texts that are all right must not make it endless."""
 FLOOR = -14.0
 """The lowest logarithm of a probability that counts: nothing is that unlikely."""
 
@@ -84,7 +87,7 @@ def cooled(logits: Floats, truth: Targets) -> Floats:
 
     found = minimize_scalar(
         lambda exponent: -float(at(exponent)[here, truth].mean()),
-        bounds=(-4.0, 3.0),
+        bounds=COOLING,
         method="bounded",
     )
     return at(float(found.x))
