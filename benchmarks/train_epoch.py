@@ -23,7 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
-from elman.tasks.classify.learner import ClassifierLearner, Corpus
+from elman.data.examples import Examples
+from elman.data.splits import Split
+from elman.tasks.classify.learner import ClassifierLearner, Corpus, Prepared
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.options import ClassifyOptions
 from elman.text.tokenizer import CharacterTokenizer, Encoded
@@ -98,6 +100,7 @@ def elman_epoch(corpus: Corpus, backend: str) -> Callable[[], None]:
         hidden_size=HIDDEN,
         bidirectional=False,
         dropout=DROPOUT,
+        embedding_dropout=DROPOUT / 2,
     )
     options = ClassifyOptions(
         batch_size=BATCH,
@@ -109,14 +112,17 @@ def elman_epoch(corpus: Corpus, backend: str) -> Callable[[], None]:
         label_smoothing=0.0,
         logit_adjustment=0.0,
     )
-    learner = ClassifierLearner(
-        Classifier(network, "lstm", backend=backend),
-        options,
+    none = Examples([], [], "random")
+    prepared = Prepared(
+        options=options,
         tokenizer=CharacterTokenizer.fit(["a"]),  # the texts are encoded already
         classes=[str(i) for i in range(CLASSES)],
+        split=Split(none, none, none, ()),
         train=corpus,
         valid=Corpus(Encoded(corpus.encoded.values[:2], np.array([2])), corpus.targets[:1]),
+        notes=(),
     )
+    learner = ClassifierLearner(Classifier(network, "lstm", backend=backend), prepared)
     trainer = Trainer(learner)
     return lambda: trainer.state.history.append(trainer.epoch())
 

@@ -76,6 +76,7 @@ def test_a_bundle_holds_what_the_design_says(bundle_made_once):
         "reliability.png",
         "train.toml",
         "metrics.json",
+        "test-predictions.csv",
         "history.jsonl",
         "README.md",
         "confusion.png",

@@ -26,6 +26,9 @@ class Notes(Callback):
         if what == self.fails:
             raise RuntimeError(f"no {what}")
 
+    def on_training(self, name, number, count):
+        self._note(f"training {name} {number}/{count}")
+
     def begin(self, task, split, learner):
         self._note(f"begin {task.name} {learner.options.hidden_size}")
 
@@ -62,6 +65,22 @@ def test_all_are_told_in_their_order(names_file):
     assert {*told[-2:]} == {"a close", "b close"}
     assert [epoch.epoch for epoch in epochs] == [1, 2]
     assert epochs[0].metrics["accuracy"] >= 0
+
+
+def test_of_several_trainings_each_is_told(names_file):
+    notes = Notes()
+    more = {"seeds": 2, "keep": "best", "final": True}
+    tiny.train(names_file, epochs=2, callbacks=[notes], **more)
+    names = ["training seed 0 1/2", "training seed 1 2/2", "training all data 1/1"]
+    assert [one for one in notes.told if one.startswith("training")] == names
+    assert notes.told[:8] == [names[0], *RUN, names[1]]
+    assert notes.told[-1] == "close"
+    notes = Notes()
+    tiny.train(names_file, epochs=1, callbacks=[notes], folds=2)
+    assert [one for one in notes.told if one.startswith("training")] == [
+        "training fold 1 1/2",
+        "training fold 2 2/2",
+    ]
 
 
 def test_an_object_needs_no_more_than_one_method(names_file):

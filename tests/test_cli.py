@@ -245,7 +245,7 @@ def test_train_says_what_it_did_and_saves(call, names_file):
     assert code == 0
     assert "names.tsv: 2 classes; 44 train, 6 valid, 6 test" in err
     assert re.search(r"^ +3 .*\d", err, re.MULTILINE)  # a line an epoch
-    for word in ("this network", "always", "n-grams", "macro-F1", "Confusion", "Saved to m"):
+    for word in ("this model", "always", "n-grams", "macro-F1", "Confusion", "Saved to m"):
         assert word in out
     assert elman.load("m").predict(["kamoto"]) in (["ja"], ["de"])
 
@@ -307,7 +307,7 @@ def test_train_reads_stdin_folders_and_parts(call, stdin, here):
     assert said in err
     # Again beside the scores that it makes too good, and wherever these are told.
     lines = out.splitlines()
-    scores = next(i for i, line in enumerate(lines) if line.split()[:2] == ["this", "network"])
+    scores = next(i for i, line in enumerate(lines) if line.split()[:2] == ["this", "model"])
     assert f"  · {said}" in lines[scores : scores + 5]
     assert f"**{said}.**" in Path("m/README.md").read_text()
     assert json.loads(Path("m/metrics.json").read_bytes())["test_notes"] == [said]

@@ -1,5 +1,6 @@
 """Scores are scikit-learn's, and the quick ones are those of the report."""
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
@@ -13,6 +14,7 @@ from elman.tasks.classify.metrics import (
     evaluate_several,
 )
 from elman.tasks.classify.objective import are_ratings
+from elman.tasks.classify.resampling import pooled, resampled
 
 CLASSES = ["a", "b", "c", "d"]
 
@@ -271,3 +273,59 @@ def test_a_label_that_the_model_does_not_know_is_missing():
     assert scores.classes[2].recall == 0
     assert scores.subset_accuracy == 0.5
     assert scores.unlabelled == 1
+
+
+@pytest.mark.parametrize("strange", [False, True])
+def test_scores_of_parts_are_those_of_the_whole(strange):
+    rng = np.random.default_rng(1)
+    labels = [CLASSES[i] for i in rng.integers(0, 3, 60)]
+    if strange:  # known to no model, and in one part alone
+        labels[50] = "ж"
+    predicted = probabilities(60)
+    whole = evaluate(predicted, labels, CLASSES, labels, skipped=3, truncated=1)
+    cuts = [slice(0, 10), slice(10, 40), slice(40, 60)]
+    parts = [evaluate(predicted[c], labels[c], CLASSES, labels[c]) for c in cuts]
+    parts[0] = msgspec.structs.replace(parts[0], skipped=3, truncated=1)
+    found = pooled(parts)
+    means = ("calibration_error", "log_loss", "macro_average_precision")
+    for name in {*found.metrics} - {*means}:
+        assert found.metrics[name] == pytest.approx(whole.metrics[name]), name
+    assert found.confusion == whole.confusion
+    for one, other in zip(found.classes, whole.classes, strict=True):
+        rows = [(r.precision, r.recall, r.f1, r.support) for r in (one, other)]
+        assert rows[0] == pytest.approx(rows[1])
+    assert (found.count, found.skipped, found.truncated) == (60, 3, 1)
+    assert [one.confidence for one in found.mistakes] == pytest.approx(
+        [one.confidence for one in whole.mistakes]
+    )
+    weights = [part.count for part in parts]
+    for name in means:
+        values = [part.metrics[name] for part in parts]
+        assert found.metrics[name] == pytest.approx(np.average(values, weights=weights))
+
+
+def test_scores_of_parts_with_several_labels():
+    rng = np.random.default_rng(1)
+    given_probabilities = rng.random((60, 4)).astype(np.float32)
+    matrix = rng.random((60, 4)) < given_probabilities
+    labels = [tuple(name for name, on in zip(CLASSES, row, strict=True) if on) for row in matrix]
+    whole = evaluate_several(given_probabilities, labels, CLASSES, ["x"] * 60)
+    cuts = [slice(0, 25), slice(25, 60)]
+    found = pooled(
+        [evaluate_several(given_probabilities[c], labels[c], CLASSES, labels[c]) for c in cuts]
+    )
+    means = ("calibration_error", "macro_average_precision")
+    for name in {*found.metrics} - {*means}:
+        assert found.metrics[name] == pytest.approx(whole.metrics[name]), name
+    assert (found.count, found.unlabelled) == (60, whole.unlabelled)
+
+
+def test_resampled_answers_of_several_labels():
+    rows = [
+        {"label": '["a", "b"]', "predicted": '["a"]'},
+        {"label": "[]", "predicted": "[]"},
+        {"label": '["b"]', "predicted": '["b"]'},
+    ]
+    found = resampled(rows, np.array([[1.0, 1, 1], [2, 0, 1]]))
+    assert found["subset_accuracy"] == pytest.approx([2 / 3, 1 / 3])
+    assert found["macro_f1"] == pytest.approx([(1 + 2 / 3) / 2, (1 + 2 / 4) / 2])

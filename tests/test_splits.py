@@ -14,7 +14,7 @@ from elman.data.examples import Examples
 from elman.data.readers import read_examples
 from elman.data.splits import parse_fractions
 from elman.errors import ConfigError, DataError
-from elman.tasks.classify.task import split
+from elman.tasks.classify.task import folds, split
 
 
 def examples_of(rows, source="a.csv") -> Examples:
@@ -278,3 +278,52 @@ def test_real_data(shared_data):
     shares = [part.labels.count("1") / len(part) for part in parts_of(cut)]
     assert max(shares) - min(shares) < 0.001
     assert cut.notes[0].endswith(" exact duplicates dropped")
+
+
+# Folds
+
+
+def test_each_row_is_tested_once_and_every_fold_is_stratified():
+    cuts = folds(MANY, count=5)
+    assert [len(cut.test) for cut in cuts] == [200] * 5
+    assert sorted(text for cut in cuts for text in cut.test.texts) == sorted(MANY.texts)
+    for cut in cuts:
+        assert Counter(cut.test.labels) == {"a": 120, "b": 60, "c": 20}
+        assert len(cut.valid) == pytest.approx(800 / 9, abs=2)
+        texts = [text for part in parts_of(cut) for text in part.texts]
+        assert sorted(texts) == sorted(MANY.texts)
+    assert folds(MANY, count=5) == cuts
+    assert folds(MANY, count=5, seed=1) != cuts
+
+
+def test_equal_texts_stay_in_one_fold():
+    rows = [(f"t{i % 200}", "ab"[i % 3 == 0]) for i in range(600)]
+    cuts = folds(examples_of(rows), count=4)
+    seen = [{key(text) for text in cut.test.texts} for cut in cuts]
+    assert sum(map(len, seen)) == len(set.union(*seen)) == 200
+    for cut in cuts:
+        assert cut.notes[:2] == (
+            "200 exact duplicates dropped",
+            "200 texts occur with more than one label; each stays on one side",
+        )
+        parts = [{key(text) for text in part.texts} for part in parts_of(cut)]
+        assert sum(map(len, parts)) == len(set.union(*parts))
+
+
+def test_every_training_part_knows_every_class():
+    rows = [(f"t{i}", "a") for i in range(30)]
+    cuts = folds(examples_of([*rows, ("b1", "b"), ("b2", "b"), ("c1", "c")]), count=3)
+    tested = [label for cut in cuts for label in cut.test.labels]
+    assert Counter(tested) == {"a": 30, "b": 2}  # of a single one nothing could be learned
+    for cut in cuts:
+        assert {"a", "b", "c"} == {*cut.train.labels}
+
+
+@pytest.mark.parametrize(("count", "need"), [(2, 6), (3, 6), (7, 14)])
+def test_more_folds_than_there_are_texts_for_are_refused(count, need):
+    rows = [(f"t{i}", "ab"[i % 2]) for i in range(need)]
+    assert len(folds(examples_of(rows), count=count)) == count
+    with pytest.raises(ConfigError, match=f"a.csv has {need - 1} different texts, too few"):
+        folds(examples_of(rows[1:]), count=count)
+    with pytest.raises(DataError, match="one class only"):
+        folds(examples_of([(f"t{i}", "a") for i in range(30)]), count=count)

@@ -9,13 +9,15 @@ import tiny
 from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.lab.compare import Comparison, Row, Run
+from elman.lab.models import Difference, Judged, ModelComparison, Pair
 from elman.tasks.classify import task
 from elman.tasks.classify.metrics import ClassScore, evaluate
 from elman.text.summary import Table
 from elman.text.terminal import columns
+from elman.training.fitting import Fitted
 from elman.training.history import Epoch, History
-from elman.training.run import Fitted, Trained
-from elman.training.task import Baseline, Report
+from elman.training.task import Baseline, Report, Spread, Training
+from elman.training.trained import Trained
 
 EVIL = ["<script>alert(1)</script>", "a\nb\x1b[31m", "日本" * 40, "x" * 300, "</table>", "&amp;"]
 
@@ -51,6 +53,24 @@ def history(count):
     return History(epochs, task.metrics)
 
 
+def repeated(count, spread):
+    values = dict.fromkeys(("accuracy", "macro_f1"), 0.5)
+    trainings = [
+        Training(f"fold {i}", 0, 9, values, {}, 0.5, 3, 2, 1.0) for i in range(1, count + 1)
+    ]
+    apart = [Spread(f"{EVIL[0]} {i}", values, values) for i in range(spread)]
+    return msgspec.structs.replace(report(2), name=EVIL[0], trainings=trainings, spread=apart)
+
+
+def models_compared(count):
+    values = dict.fromkeys(("accuracy", "macro_f1"), 0.5)
+    names = [f"{EVIL[i % len(EVIL)]}{i}" for i in range(count)]
+    models = [Judged(name, values, 1000) for name in names]
+    differences = {name: Difference(0.1, -0.1, 0.2) for name in values}
+    pairs = [Pair(*names[:2], differences, 3, 4, 0.4)] * (count * (count - 1) // 2)
+    return ModelComparison("classify", EVIL[0], 45, 2, models, pairs, 2000, 0.95, 0)
+
+
 def comparison(count):
     values = dict.fromkeys(scores(2).metrics, 0.5)
     names = [f"{EVIL[0]}{i}" for i in range(count)]
@@ -63,7 +83,7 @@ def comparison(count):
 def trained(bundle_made_once):
     model = elman.load(bundle_made_once)
     part = Examples(EVIL, EVIL, EVIL[0])
-    return Trained(model, report(8), history(60), Split(part, part, part, ()))
+    return Trained(model, report(8), history(60), Split(part, part, part, ()), [])
 
 
 SHOWN = {
@@ -78,6 +98,10 @@ SHOWN = {
     "no epoch": history(0),
     "an epoch": history(1),
     "60 epochs": history(60),
+    "report of seeds": repeated(3, 1),
+    "report of folds": repeated(30, 5),
+    "models compared": models_compared(2),
+    "many models compared": models_compared(12),
     "comparison": comparison(3),
     "comparison of the zoo": comparison(30),
     "fitted": Fitted(history(60), "stopped by Ctrl-C after epoch 60"),
@@ -101,7 +125,7 @@ def test_a_repr_fits_a_screen_and_html_is_escaped(name, trained):
 def test_a_report_shows_scores_beside_baselines():
     lines = repr(tiny_report()).splitlines()
     assert lines[1].split() == [*scores(2).metrics, "seconds"]
-    assert lines[2].split()[:3] == ["this", "network", "0.0000"]
+    assert lines[2].split()[:3] == ["this", "model", "0.0000"]
     assert lines[3].split()[0] == "majority"
     assert lines[4] == "60 epochs, the weights of epoch 3 kept; 1,000,000 parameters"
 

@@ -17,11 +17,11 @@ from elman import api, tasks
 from elman.cell import cell, tanh
 from elman.cli import screen as screens
 from elman.cli.app import run
+from elman.data import output
 from elman.errors import BundleError, ConfigError, DataError
-from elman.training import bundle
-from elman.training import run as engine
+from elman.training import bundle, fitting
 from elman.training.checkpoint import training_folder
-from elman.training.options import PANELS, declared, table
+from elman.training.options import PANELS, Repeats, declared, table
 from elman.training.task import Pages, Task
 
 ROOT = Path(__file__).parent.parent
@@ -160,6 +160,7 @@ def test_the_docs_have_the_table_of_options(name):
     assert table(found.options) in page, table(found.options)
     assert table(found.answers) in page, table(found.answers)
     assert table(found.scoring) in page, table(found.scoring)
+    assert table(Repeats) in page, table(Repeats)
 
 
 def test_a_task_that_is_not_there_is_refused(call):
@@ -178,7 +179,7 @@ def test_it_trains_is_judged_and_shown(task, data, call):
     code, out, err = call("train", data, "--out", "model", *words_of(task))
     assert code == 0, err
     assert f"{data}" in err
-    assert "this network" in out
+    assert "this model" in out
     assert "Saved to model" in out
     report = json.loads(Path("model/metrics.json").read_bytes())
     [best] = [line for line in err.splitlines() if line.startswith("best: ")]
@@ -263,9 +264,15 @@ def test_answers_to_the_test_part_are_written_where_it_is_asked_for(task, data, 
     assert code == 0
     assert out.splitlines()[-1] == "Answers: rows.jsonl"
     rows = [json.loads(line) for line in Path("rows.jsonl").read_text("utf-8").splitlines()]
-    assert rows == [*elman.load("model").predictions(api.read_split(task, data, {}).test)]
-    # In the model's folder, which may be given to others, they are not.
-    assert not any("rows" in path.name for path in Path("model").iterdir())
+    test = api.read_split(task, data, {}).test
+    assert rows == [*elman.load("model").predictions(test)]
+    # The model's folder has them too, as `evaluate --out` writes them.
+    with Path("model/test-predictions.csv").open(encoding="utf-8", newline="") as file:
+        as_text = [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+        assert [*csv.DictReader(file)] == as_text
+    assert "`test-predictions.csv`" in Path("model/README.md").read_text(encoding="utf-8")
+    output.write_rows(Path("again.csv"), elman.load("model").predictions(test))
+    assert Path("again.csv").read_bytes() == Path("model/test-predictions.csv").read_bytes()
     before = Path("model/metrics.json").read_bytes()
     code, out, err = call(*argv, "--force", "--predictions", data)
     assert (code, out, err.count("\n")) == (2, "", 1)
@@ -411,7 +418,7 @@ def test_a_loss_that_is_not_finite_names_where_it_began(task, data):
     learner = task.prepare(api.read_split(task, data, {}), api.make_options(task, options_of(task)))
     with torch.no_grad():
         learner.model.recurrent.weight_hh_l0[0] = float("nan")
-    went = engine.fit(learner)
+    went = fitting.fit(learner)
     assert went.failed
     assert "of recurrent layer 1 is not finite at step 1" in went.stopped
     assert "as the weights recurrent.weight_hh_l0 are not" in went.stopped
@@ -438,6 +445,322 @@ def test_a_file_with_a_cell_is_run_once_a_training_and_anew_when_it_changes(task
     assert elman.load("model").evaluate(examples) == scores
     assert train(task, data, cell="mine.py:mine").model.evaluate(examples) != scores
     assert Path("runs").read_text() == "xx"
+
+
+# Several trainings: seeds, folds, a last one on all data, going on from a model
+
+
+class StopAtTraining:
+    """Presses Ctrl-C after the first update of an epoch of one of several trainings."""
+
+    def __init__(self, name, epoch=1):
+        self.name, self.epoch, self.now = name, epoch, ""
+
+    def on_training(self, name, number, count):
+        self.now = name
+
+    def on_batch(self, progress):
+        if (self.now, progress.epoch) == (self.name, self.epoch):
+            raise KeyboardInterrupt
+
+
+def keeps_of(task):
+    return ["best"] if task.combine is None else ["best", "mean"]
+
+
+def headline_of(task):
+    return [name for name, metric in task.metrics.items() if metric.headline]
+
+
+def test_several_seeds_are_told_apart_and_one_is_kept(task, data, call):
+    trained = train(task, data, out="model", seeds=3, keep="best", seed=4)
+    report = trained.report
+    assert [(one.name, one.seed) for one in report.trainings] == [
+        (f"seed {seed}", seed) for seed in (4, 5, 6)
+    ]
+    parts = trained.split
+    alone = [train(task, data, split=None, seed=4)]
+    assert alone[0].split.digest() == parts.digest()
+    assert alone[0].report.test.metrics == report.trainings[0].metrics
+    [spread] = report.spread
+    for name in headline_of(task):
+        values = [one.metrics[name] for one in report.trainings]
+        assert spread.mean[name] == pytest.approx(np.mean(values))
+        assert spread.deviation[name] == pytest.approx(np.std(values, ddof=1))
+    scores = [one.score for one in report.trainings]
+    best = report.trainings[scores.index(max(scores))]
+    assert report.test.metrics == best.metrics
+    assert elman.load("model").evaluate(parts.test).metrics == best.metrics
+    assert report.name == f"{best.name}, kept"
+    told = json.loads(Path("model/metrics.json").read_bytes())
+    assert [one["name"] for one in told["trainings"]] == ["seed 4", "seed 5", "seed 6"]
+    assert best.name in repr(trained)
+    assert "<table>" in trained._repr_html_()
+    assert f"| {best.name} |" in Path("model/README.md").read_text(encoding="utf-8")
+    code, out, err = call("train", "--config", "model/train.toml", "--out", "again")
+    assert code == 0, err
+    assert "seed 5 (2 of 3)" in err
+    assert "each by itself" in out
+    assert "±" in out
+    for file in ("model.safetensors", bundle.CONFIG):
+        assert Path("again", file).read_bytes() == Path("model", file).read_bytes()
+
+
+def test_a_mean_of_seeds_is_one_model(task, data, call):
+    if task.combine is None:
+        code, _, err = call("train", data, "--seeds", 2, *words_of(task))
+        said = f"elman: networks of the task {task.name} have no mean; add --keep best\n"
+        assert (code, err) == (2, said)
+        return
+    trained = train(task, data, out="model", seeds=2)
+    assert trained.report.name == "mean of 2 seeds"
+    assert trained.model.num_parameters == trained.report.parameters
+    loaded = elman.load("model")
+    assert loaded.answer(inputs_of(task)) == trained.model.answer(inputs_of(task))
+    assert loaded.evaluate(trained.split.test).metrics == trained.report.test.metrics
+    assert loaded.num_parameters > train(task, data).model.num_parameters
+
+
+def test_several_seeds_go_on_where_they_were_stopped(task, data, call):
+    for keep in keeps_of(task):
+        more = {"seeds": 3, "keep": keep}
+        unbroken = train(task, data, out=f"{keep}-unbroken", **more)
+        for name, epoch, done in [("seed 1", 1, 1), ("seed 2", 2, 2), ("seed 0", 2, 1)]:
+            place = f"{keep}-{name[-1]}"
+            stopped = train(task, data, out=place, callbacks=[StopAtTraining(name, epoch)], **more)
+            assert stopped.interrupt is not None
+            said = stopped.report.stopped
+            if name == "seed 0":
+                assert said == "seed 0, the first of 3, was stopped by Ctrl-C after epoch 1"
+            else:
+                assert said == (
+                    f"stopped by Ctrl-C when {done} of 3 seeds were trained; the model is of these"
+                )
+            assert elman.load(place).answer(inputs_of(task))
+            with pytest.raises(ConfigError, match="the stopped run had seeds 3, not 2; resume"):
+                train(task, data, out=place, resume=True, seeds=2, keep="best")
+            resumed = train(task, data, out=place, resume=True, **more)
+            assert resumed.report.trainings[0].best_epoch
+            assert resumed.report.test == unbroken.report.test
+            for file in ("model.safetensors", bundle.CONFIG, bundle.SUMS):
+                first, second = (Path(p, file).read_bytes() for p in (place, f"{keep}-unbroken"))
+                assert first == second
+            assert not training_folder(Path(place)).exists()
+
+
+def test_a_stopped_run_of_seeds_is_said_and_forgotten_with_force(task, data, call, monkeypatch):
+    def press(screen, progress):
+        if screen._several == "seed 1":
+            raise KeyboardInterrupt
+
+    argv = ["train", data, "--out", "model", "--seeds", 3, "--keep", "best", *words_of(task)]
+    with monkeypatch.context() as patch:
+        patch.setattr(screens.TrainingScreen, "on_batch", press)
+        code, out, err = call(*argv)
+    assert code == 130
+    assert "Saved to model" in out
+    assert err.splitlines()[-1].endswith("--resume")
+    assert [p.name for p in Path("model.training").iterdir()] == ["seed-0"]
+    code, _, err = call("train", data, "--out", "model", *words_of(task))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "a stopped run stands in model.training; add --resume to go on" in err
+    code, _, err = call("train", data, "--out", "model", "--resume", *words_of(task))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "the stopped run had seeds 3, not 1" in err
+    assert call("train", data, "--out", "model", "--force", *words_of(task))[0] == 0
+    assert not Path("model.training").exists()
+
+
+def test_each_example_is_tested_once_over_the_folds(task, data, call):
+    trained = train(task, data, folds=3)
+    report = trained.report
+    whole = task.read(data)
+    assert report.test.count == sum(one.count for one in report.trainings)
+    assert len(trained.split.test) == len(whole)
+    rows = [*trained.predictions()]
+    assert sorted(row["text"] for row in rows) == sorted(row["text"] for row in rows)
+    assert len({row["text"] for row in rows}) == len(rows) == len(whole)
+    assert [one.name for one in report.trainings] == ["fold 1", "fold 2", "fold 3"]
+    names = ["this model", *(one.name for one in report.baselines)]
+    assert [one.name for one in report.spread] == names
+    for i, one in enumerate(report.spread):
+        for name in headline_of(task):
+            values = [[t.metrics, *t.baselines.values()][i][name] for t in report.trainings]
+            assert one.mean[name] == pytest.approx(np.mean(values))
+            assert one.deviation[name] == pytest.approx(np.std(values, ddof=1))
+    with pytest.raises(ConfigError, match="cross-validation alone keeps no model; add final=True"):
+        trained.model  # noqa: B018
+    assert "fold 2" in repr(trained)
+    assert "<table>" in trained._repr_html_()
+    argv = ["train", data, "--folds", 3, *words_of(task)]
+    code, out, err = call(*argv, "--json", "--predictions", "rows.jsonl")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["out"] is None
+    assert told["spread"][0]["mean"] == report.spread[0].mean
+    assert len(Path("rows.jsonl").read_text(encoding="utf-8").splitlines()) == len(whole)
+    code, out, _ = call(*argv)
+    assert code == 0
+    assert "No model is kept of cross-validation alone" in out
+    assert {path.name for path in Path().iterdir()} == {data, "rows.jsonl"}
+
+
+def test_scores_of_folds_are_those_of_all_their_answers(task, data):
+    trained = train(task, data, folds=3)
+    rows = [*trained.predictions()]
+    answered = [row for row in rows if row.get("correct", True) is not None]
+    values = task.resampled(answered, np.ones((1, len(answered))))
+    for name in headline_of(task):
+        assert trained.report.test.metrics[name] == pytest.approx(values[name][0])
+
+
+def test_a_last_model_saw_all_data_and_says_so(task, data, call):
+    once = train(task, data)
+    trained = train(task, data, out="model", final=True)
+    said = (
+        "scores are of a model trained on the training part alone; this one saw all "
+        f"{len(task.read(data)):,} examples"
+    )
+    assert said in Path("model/README.md").read_text(encoding="utf-8")
+    assert said in " ".join(repr(trained).split())
+    assert trained.report.test == once.report.test
+    assert trained.report.final.epochs == [once.report.best_epoch]
+    assert weights(trained.model.module) != weights(once.model.module)
+    loaded = elman.load("model")
+    assert loaded.answer(inputs_of(task)) == trained.model.answer(inputs_of(task))
+    with Path("model/test-predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = [*csv.DictReader(file)]  # of the model that was judged
+    assert rows == [
+        {k: "" if v is None else str(v) for k, v in row.items()}
+        for row in once.model.predictions(once.split.test)
+    ]
+    code, out, err = call("train", "--config", "model/train.toml", "--out", "again")
+    assert code == 0, err
+    assert said in out
+    for file in ("model.safetensors", bundle.CONFIG, "train.toml"):
+        assert Path("again", file).read_bytes() == Path("model", file).read_bytes()
+
+
+def test_folds_with_a_last_model_keep_that(task, data):
+    trained = train(task, data, out="model", folds=2, final=True)
+    assert elman.load("model").answer(inputs_of(task)) == trained.model.answer(inputs_of(task))
+    assert trained.report.final.count == len(task.read(data))
+    best = [one.best_epoch for one in trained.report.trainings]
+    assert trained.report.final.epochs[0] in best
+    card = Path("model/README.md").read_text(encoding="utf-8")
+    assert "(cross-validation)" in card
+    assert "| fold 2 |" in card
+    with Path("model/test-predictions.csv").open(encoding="utf-8", newline="") as file:
+        assert len([*csv.DictReader(file)]) == len(task.read(data))
+
+
+@pytest.mark.parametrize("name", ["fold 1", "fold 2", "all data"])
+def test_stopped_folds_go_on(task, data, name):
+    more = {"folds": 2, "final": True}
+    unbroken = train(task, data, out="unbroken", **more)
+    with pytest.raises(KeyboardInterrupt):
+        train(task, data, out="model", callbacks=[StopAtTraining(name, 2)], **more)
+    assert not Path("model").exists()
+    resumed = train(task, data, out="model", resume=True, **more)
+    assert resumed.report.test == unbroken.report.test
+    for file in ("model.safetensors", bundle.CONFIG):
+        assert Path("model", file).read_bytes() == Path("unbroken", file).read_bytes()
+    assert not training_folder(Path("model")).exists()
+
+
+def test_a_last_fit_that_is_stopped_leaves_what_was_judged(task, data):
+    more = {"final": True}
+    stopped = train(task, data, out="model", callbacks=[StopAtTraining("all data", 1)], **more)
+    assert stopped.report.stopped == (
+        "stopped by Ctrl-C in the last fit, on all data; the model is the one that was judged"
+    )
+    assert stopped.report.final is None
+    assert weights(elman.load("model").module) == weights(train(task, data).model.module)
+    resumed = train(task, data, out="model", resume=True, **more)
+    assert resumed.report.final is not None
+    assert not training_folder(Path("model")).exists()
+
+
+def test_a_last_fit_of_seeds_is_one_for_each_that_is_kept(task, data):
+    for keep in keeps_of(task):
+        trained = train(task, data, out=keep, seeds=2, keep=keep, final=True)
+        assert len(trained.report.final.epochs) == (1 if keep == "best" else 2)
+        assert elman.load(keep).answer(inputs_of(task)) == trained.model.answer(inputs_of(task))
+
+
+def test_a_model_is_gone_on_from(task, data, call):
+    first = train(task, data, out="first")
+    more = elman.train(data, task=task.name, init="first", learning_rate=1e-30, epochs=1)
+    examples = first.split.test
+    assert more.model.evaluate(examples).metrics == pytest.approx(
+        first.model.evaluate(examples).metrics, abs=1e-6
+    )
+    for init in (first, first.model):
+        same = elman.train(data, task=task.name, init=init, learning_rate=1e-30, epochs=1)
+        assert weights(same.model.module) == weights(more.model.module)
+    code, _, err = call("train", data, "--init", "first", "--epochs", 2, "--out", "more")
+    assert code == 0, err
+    kept = Path("more/train.toml").read_text(encoding="utf-8")
+    assert 'init = "first"' in kept
+    assert "hidden_size" not in kept  # it follows from the model
+    code, _, err = call("train", "--config", "more/train.toml", "--out", "again")
+    assert code == 0, err
+    assert (
+        Path("again/model.safetensors").read_bytes() == Path("more/model.safetensors").read_bytes()
+    )
+
+
+def test_a_model_that_is_gone_on_from_keeps_its_cell(task, data):
+    Path("mine.py").write_text(
+        "from elman.cell import cell, tanh\n"
+        "@cell(state=('h',))\n"
+        "def mine(p, x, h):\n"
+        "    return tanh(p.a(x, h))\n"
+    )
+    train(task, data, out="first", cell="mine.py:mine")
+    second = elman.train(data, task=task.name, init="first", epochs=1, out="second")
+    assert second.model.settings["cell"].name == "mine"
+    assert elman.train(data, task=task.name, init="first", cell="mine.py:mine", epochs=1)
+    assert elman.train(data, task=task.name, init="second", epochs=1)
+
+
+def test_what_contradicts_the_model_is_refused(task, data, call):
+    train(task, data, out="first")
+    for option, value, had in (("hidden_size", 7, None), ("cell", "gru", "lstm")):
+        had = had or options_of(task)["hidden_size"]
+        code, out, err = call(
+            "train", data, "--init", "first", f"--{option.replace('_', '-')}", value
+        )
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert f"--init is a model with {option} {had}, not {value}; leave out" in err
+    code, _, err = call("train", data, "--init", "nowhere")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "there is no model at nowhere" in err
+    other = next(name for name in NAMES if name != task.name)
+    with pytest.raises(ConfigError, match=f"a model of the task {task.name}, not of {other}"):
+        elman.train(data, task=other, init="first")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"folds": 3, "out": "model"}, "cross-validation alone keeps no model; add --final"),
+        ({"folds": 3, "seeds": 2}, "--folds trains once for each fold; leave out --seeds"),
+        ({"folds": 3, "test": "names.tsv"}, "--folds cuts all of the data by itself; leave out"),
+        ({"folds": 1}, "folds is 1; it must be 2 to 99"),
+        ({"folds": 60}, "too few for 60 folds; ask for fewer folds"),
+        ({"seeds": 0}, "seeds is 0; it must be 1 to 99"),
+        ({"seeds": 2.5}, "seeds is 2.5; it must be a whole number"),
+        ({"keep": "best"}, "--keep best is of several seeds; add --seeds 3"),
+        ({"keep": "worst", "seeds": 2}, "keep is 'worst'; it must be one of mean, best"),
+        ({"final": 1}, "final is 1; it must be True or False"),
+        ({"init": 3}, "init is 3; give a model, what elman.train returned, or a folder"),
+    ],
+)
+def test_trainings_that_cannot_be_are_refused(task, data, options, said):
+    with pytest.raises(ConfigError, match=said):
+        train(task, data, **options)
+    assert [p.name for p in Path().iterdir()] == [data]
 
 
 # Bad input

@@ -23,7 +23,7 @@ from elman.tasks.classify import task
 from elman.tasks.classify.learner import class_weights
 from elman.tasks.classify.options import ClassifyOptions, settle
 from elman.tasks.classify.predictor import CELL, TOKENIZER
-from elman.training import bundle
+from elman.training import bundle, fitting
 from elman.training import run as engine
 from elman.training.checkpoint import Checkpoint, training_folder
 from elman.training.history import Epoch, kept_line
@@ -46,7 +46,7 @@ class fitted:
 
     def __init__(self, split=None, **options):
         self.learner = task.prepare(split or tiny.parts(), config(**options))
-        went = engine.fit(self.learner)
+        went = fitting.fit(self.learner)
         self.history, self.stopped, self.failed = went.history, went.stopped, went.failed
         self.model = task.predictor(self.learner)
 
@@ -411,7 +411,9 @@ def test_a_run_that_fails_later_keeps_what_was_good(tmp_path, monkeypatch):
     spoiled = []
     prepare = task.prepare
     monkeypatch.setattr(
-        task, "prepare", lambda *parts: spoiled.append(prepare(*parts)) or spoiled[0]
+        task,
+        "prepare",
+        lambda *given, **more: spoiled.append(prepare(*given, **more)) or spoiled[0],
     )
     trained = run(tiny.parts(), config(), out=tmp_path / "model", watcher=Spoiler(9, 9))
     assert trained.failed

@@ -6,6 +6,7 @@ What people call, each with a page of its own, as in ``help(elman.train)``:
     elman.load(folder)           a trained model: predict, predict_proba, steps, embed, save
     elman.evaluate(model, data)  judge a model on labelled data
     elman.compare(data, ...)     several cells, each from several seeds, on the same data
+    elman.compare_models(models, data)  whether saved models really differ on labelled data
     elman.TextClassifier         the same as an estimator of scikit-learn: fit, predict, score
     elman.callbacks              who is told of a run as it goes: a function, TensorBoard
     elman.nn                     layers that take the place of torch.nn's: LSTM, GRU, RNN
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from elman.api import load as load
     from elman.api import train as train
     from elman.lab.compare import compare as compare
+    from elman.lab.models import compare_models as compare_models
     from elman.nn.recurrent import Recurrent as Recurrent
     from elman.tasks.classify.estimator import TextClassifier as TextClassifier
 
@@ -40,13 +42,14 @@ _LAZY = {
     "Recurrent": "elman.nn.recurrent",
     "TextClassifier": "elman.tasks.classify.estimator",
     "compare": "elman.lab.compare",
+    "compare_models": "elman.lab.models",
     "evaluate": "elman.api",
     "load": "elman.api",
     "train": "elman.api",
 }
 _MODULES = ("callbacks", "cell", "cells", "errors", "nn")
 # What `help` shows in full. The classes would be a thousand lines, most of them torch's.
-__all__ = ["__version__", "compare", "evaluate", "load", "train"]
+__all__ = ["__version__", "compare", "compare_models", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack, cast, get_type_hints
 
+import msgspec
+
 from elman import tasks
 from elman.callbacks import Callbacks
 from elman.data.columns import NOTHING
@@ -18,22 +20,26 @@ from elman.data.source import items_of
 from elman.data.splits import Split
 from elman.data.typed import is_table
 from elman.errors import BundleError, ConfigError, DataError
+from elman.ir import text as ir_text
 from elman.keywords import EvaluateOptions, TrainOptions
 from elman.training import bundle, machine
 from elman.training.checkpoint import is_unfinished, training_folder
 from elman.training.lock import locked
 from elman.training.options import (
     Device,
+    Keep,
     MachineOptions,
     ReadOptions,
+    Repeats,
     RunOptions,
     declared,
     meant,
     shorts,
 )
 from elman.training.progress import TrainingProgress, asked_for
-from elman.training.run import Trained, may_replace, run
+from elman.training.run import cross_validate, may_replace, run
 from elman.training.task import Predictor, Task
+from elman.training.trained import Trained
 
 if TYPE_CHECKING:
     from elman.tasks.classify.metrics import Classification
@@ -82,6 +88,11 @@ def train(
     valid: Any = None,
     test: Any = None,
     split: Fractions | None = None,
+    seeds: int = 1,
+    keep: Keep = "mean",
+    folds: int | None = None,
+    final: bool = False,
+    init: Predictor | Trained[Any, Any] | str | Path | None = None,
     progress: bool | None = None,
     callbacks: Iterable[object] = (),
     **options: Unpack[TrainOptions],
@@ -100,6 +111,15 @@ def train(
         test: what to test on, instead of a share of ``data``.
         split: shares of the training, validation and test parts (0.8, 0.1, 0.1; of the
             classifier with ``test`` given and 5,000 texts or more 0.98, 0.02, 0).
+        seeds: how many networks to train on the same parts, from ``seed``, ``seed + 1`` ...
+        keep: of several: ``mean`` keeps all as one model whose answers are the mean of theirs,
+            ``best`` the one with the best validation score.
+        folds: cross-validation: cut ``data`` into so many parts and train for each, which is the
+            test part once; with ``final`` a model is kept, without it the scores alone.
+        final: after the scores train once more, on all data and as long as was best, and keep that
+            model; the scores stay those of what was trained on the training part.
+        init: a model to go on from, what ``train`` returned or a folder: its weights are the first
+            ones, those of classes by their names; its sizes and its tokenizer stay.
         progress: show how it goes; None shows it in a notebook and on a terminal.
         callbacks: functions, called with each epoch, or objects as ``elman.callbacks`` tells; what
             one raises ends the run.
@@ -118,41 +138,113 @@ def train(
     check_shares(split)
     if resume and out is None:
         raise ConfigError("there is nothing to resume without out, the folder of the model")
-    chosen = tasks.find(task) if task is not None else tasks.guess(data)
+    repeats = Repeats(seeds=seeds, keep=keep, folds=folds, final=final)
+    _check_folds(repeats, out=out, valid=valid, test=test, split=split)
+    first = None if init is None else model_given(init, name="init")
+    if task is not None or first is None:
+        chosen = tasks.find(task) if task is not None else tasks.guess(data)
+    else:
+        chosen = first.task
     columns, reading, settings = sorted_out(chosen, options)
     asked = make_options(chosen, settings, beside=train.__kwdefaults__ or ())
     machine.check_device(asked.device)
+    before = None
+    if first is not None:
+        before, asked = _to_go_on_from(first, chosen, asked)
     shown = [TrainingProgress()] if asked_for(progress) else []
     watcher = Callbacks(callbacks, first=shown)
-    place = None if out is None else Path(expanded(out))
     request = {
         **{name: _named(part) for name, part in (("data", data), ("valid", valid), ("test", test))},
         **columns,
         **reading.given(),
+        **repeats.given(),
+        "init": str(init) if isinstance(init, str | Path) else None,
         "split": None if split is None else ",".join(map(str, split)),
     }
+    place = None if out is None else Path(expanded(out))
+    where: dict[str, Any] = {
+        "repeats": repeats,
+        "init": before,
+        "out": place,
+        "force": force,
+        "resume": resume,
+        "watcher": watcher,
+        "request": request,
+    }
+    like = None if first is None else first.trained
+    trained: Trained[Predictor, Any]
     with _reserved(place, force=force, resume=resume), watcher:
-        parts = read_split(
-            chosen,
-            data,
-            columns,
-            form=reading.form(),
-            valid=valid,
-            test=test,
-            fractions=split,
-            seed=asked.seed,
-        )
-        trained = run(
-            chosen,
-            parts,
-            asked,
-            out=place,
-            force=force,
-            resume=resume,
-            watcher=watcher,
-            request=request,
-        )
+        if repeats.folds is not None:
+            examples = read_all(chosen, data, columns, reading.form(), like)
+            cuts = chosen.folds(examples, count=repeats.folds, seed=asked.seed)
+            trained = cross_validate(chosen, cuts, asked, **where)
+        else:
+            parts = read_split(
+                chosen,
+                data,
+                columns,
+                form=reading.form(),
+                valid=valid,
+                test=test,
+                fractions=split,
+                seed=asked.seed,
+                like=like,
+            )
+            trained = run(chosen, parts, asked, **where)
     return cast("Trained[Model, Scores]", trained)
+
+
+def _check_folds(repeats: Repeats, *, out: Any, **parts: Any) -> None:
+    """Refuse what cross-validation cannot do.
+
+    Raises:
+        ConfigError: there is no model to be kept, or a part of the data is given.
+    """
+    if repeats.folds is None:
+        return
+    for name, given in parts.items():
+        if given is not None:
+            raise ConfigError(f"--folds cuts all of the data by itself; leave out --{name}")
+    if out is not None and not repeats.final:
+        raise ConfigError(
+            "cross-validation alone keeps no model; add --final to train one on all data after "
+            "the scores, or leave out --out"
+        )
+
+
+def _to_go_on_from(
+    first: GivenModel, task: Task, options: RunOptions
+) -> tuple[Predictor, RunOptions]:
+    """Return the model to go on from, and the options with what it has decided.
+
+    Raises:
+        ConfigError: the options ask for something else than the model is.
+    """
+    if first.task.name != task.name:
+        raise ConfigError(
+            f"--init is a model of the task {first.task.name}, not of {task.name}; choose another"
+        )
+    model = first.load("cpu")
+    own = msgspec.structs.replace(options, **model.settings)
+    cells = [
+        {name: ir_text.write(cell.graph) for name, cell in one.cells().items()}
+        for one in (options, own)
+    ]
+    asked, decided = (
+        {**one.to_dict(), **cell} for one, cell in zip((options, own), cells, strict=True)
+    )
+    for one in declared(task.options):
+        given = getattr(options, one.name)
+        if given in (None, one.default) or asked[one.name] == decided[one.name]:
+            continue
+        flag = f"--{one.name.replace('_', '-')}"
+        if getattr(own, one.name) is None:
+            raise ConfigError(f"{flag} is decided by the model that --init names; leave it out")
+        raise ConfigError(
+            f"--init is a model with {one.name} {own.to_dict()[one.name]}, not "
+            f"{options.to_dict()[one.name]}; leave out {flag}, or train anew without --init"
+        )
+    return model, own
 
 
 @contextmanager
@@ -228,28 +320,61 @@ def evaluate(
     Raises:
         BundleError, ConfigError, DataError: the request cannot work.
     """
+    given = model_given(model)
+    known = [one.name for one in declared(given.task.scoring)]
+    asked = {name: value for name, value in options.items() if name in known}
+    others = {name: value for name, value in options.items() if name not in known}
+    scoring = given.task.scoring(**asked).to_dict()
+    examples = read_labelled(given, data, others)
+    return cast("Scores", given.load("cpu").evaluate(examples, **scoring))
+
+
+@dataclass(frozen=True)
+class GivenModel:
+    """A model that someone names: its task is known, its weights need not be read yet."""
+
+    task: Task
+    load: Callable[[Device], Predictor]
+    """Reads it where it is a folder."""
+    trained: Recorded
+
+
+def model_given(model: Any, *, name: str = "model") -> GivenModel:
+    """Return what is known of a model, of what ``train`` returned, or of a folder.
+
+    ``name`` is what the caller's argument is called.
+
+    Raises:
+        BundleError: there is no model in the folder.
+        ConfigError: it is something else.
+    """
     if isinstance(model, Trained):
-        return evaluate(model.model, data, **options)
+        model = model.model
     if isinstance(model, str | Path):
-        task, predictor = task_of(model), None
-        trained = recorded(task, model)
-    elif isinstance(getattr(model, "task", None), str):
-        several = bool(getattr(model, "several", False))
-        task, predictor, trained = tasks.find(model.task), model, Recorded(multilabel=several)
-    else:
-        raise ConfigError(
-            f"model is {model!r:.80}; give a model, what elman.train returned, or a folder"
-        )
+        task, place = task_of(model), model
+        return GivenModel(task, lambda device: load(place, device=device), recorded(task, place))
+    if isinstance(getattr(model, "task", None), str):
+        read = Recorded(multilabel=bool(getattr(model, "several", False)))
+        return GivenModel(tasks.find(model.task), lambda _: cast(Predictor, model), read)
+    raise ConfigError(
+        f"{name} is {model!r:.80}; give a model, what elman.train returned, or a folder"
+    )
+
+
+def read_labelled(model: GivenModel, data: Any, options: Mapping[str, Any]) -> Any:
+    """Read labelled examples for a model, as the data of its training were read.
+
+    Raises:
+        ConfigError: one of the ``options`` is neither a column nor says how files are read.
+        DataError: they cannot be read.
+    """
     check_data(data=data)
-    columns, reading, others = sorted_out(task, options)
-    known = [one.name for one in declared(task.scoring)]
-    for name in others:
-        if name not in known:
-            raise _unknown(name, [*task.columns, *reading.__struct_fields__, *known])
-    asked = task.scoring(**others).to_dict()
-    examples = read_all(task, data, columns, reading.form(), trained)
-    judged = (predictor or load(cast("str | Path", model))).evaluate(examples, **asked)
-    return cast("Scores", judged)
+    columns, reading, others = sorted_out(model.task, options)
+    if others:
+        known = [one.name for one in declared(model.task.scoring)]
+        names = [*model.task.columns, *reading.__struct_fields__, *known]
+        raise _unknown(next(iter(others)), names)
+    return read_all(model.task, data, columns, reading.form(), model.trained)
 
 
 def task_of(path: str | Path) -> Task:
@@ -380,18 +505,21 @@ def read_split(
     test: Any = None,
     fractions: Fractions | None = None,
     seed: int = 0,
+    like: Recorded | None = None,
 ) -> Split[Any]:
     """Read ``data`` and the parts that are given, and cut the others from ``data``.
+
+    ``like`` says how the data of another model were read, whose columns are looked for first.
 
     Raises:
         ConfigError: the shares cannot be.
         DataError: a part cannot be read.
     """
     given = {
-        name: None if part is None else read_all(task, part, columns, form)
+        name: None if part is None else read_all(task, part, columns, form, like)
         for name, part in (("valid", valid), ("test", test))
     }
-    examples = read_all(task, data, columns, form)
+    examples = read_all(task, data, columns, form, like)
     return task.split(examples, fractions=fractions, seed=seed, **given)
 
 

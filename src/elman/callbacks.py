@@ -21,7 +21,7 @@ from elman.training.history import Epoch
 if TYPE_CHECKING:
     from elman.data.splits import Split
     from elman.lab.compare import Run
-    from elman.training.run import Fitted
+    from elman.training.fitting import Fitted
     from elman.training.task import Learner, Task
     from elman.training.trainer import Progress
 
@@ -30,6 +30,9 @@ __all__ = ["Callback", "Epoch", "TensorBoard"]
 
 class Callback:
     """What a callback can be told; any other class with some of these methods does as well."""
+
+    def on_training(self, name: str, number: int, count: int) -> None:
+        """One of several trainings is next: ``seed 1``, ``fold 2``, ``all data``; from 1."""
 
     def begin(self, task: Task, split: Split[Any], learner: Learner) -> None:
         """The data are read and training begins; ``learner.options`` are settled."""
@@ -91,6 +94,10 @@ class Callbacks:
                 known["begin"](task, split, learner)
             if known not in self._begun:
                 self._begun.append(known)
+
+    def on_training(self, name: str, number: int, count: int) -> None:
+        """Tell all that one of several trainings is next."""
+        self._tell("on_training", name, number, count)
 
     def on_batch(self, progress: Progress) -> None:
         """Tell all of an update."""

@@ -44,11 +44,13 @@ class Network(nn.Module):
 
 
 class ToyLearner:
-    def __init__(self, split, options):
+    def __init__(self, split, options, init=None):
         self.options, self.notes = options, ()
         self.schedule = options.schedule(unit="characters", batch_work=0)
         self.split = split
         self.characters = "".join(sorted({c for line in split.train.lines for c in line}))
+        if init is not None:
+            self.characters = init.characters
         torch.manual_seed(options.seed)
         sizes = len(self.characters) + 1, options.embedding_size, options.hidden_size
         self.model = Network(
@@ -58,6 +60,8 @@ class ToyLearner:
             dropout=options.dropout,
             backend=options.backend,
         )
+        if init is not None:
+            self.model.load_state_dict(init.module.state_dict())
 
     def batches(self, rng):
         order = rng.permutation(len(self.split.train))
@@ -68,6 +72,8 @@ class ToyLearner:
         return Loss(*self.model.loss(lines, self.characters, self.options.smoothing))
 
     def validate(self):
+        if not len(self.split.valid):
+            return None
         loss, count = self.model.loss(self.split.valid.lines, self.characters)
         return Scores(-float(loss), 1 / count**0.5, {"nats": float(loss)})
 
@@ -88,6 +94,16 @@ class ToyPredictor:
     @property
     def num_parameters(self):
         return sum(p.numel() for p in self.module.parameters())
+
+    @property
+    def settings(self):
+        own = self.module.recurrent
+        return {
+            "cell": own.cell,
+            "embedding_size": own.input_size,
+            "hidden_size": own.hidden_size,
+            "num_layers": own.num_layers,
+        }
 
     def answer(self, inputs, *, length=3):
         return [{"text": text, "continued": self._continued(text, length)} for text in inputs]
@@ -112,7 +128,8 @@ class ToyPredictor:
     @torch.inference_mode()
     def predictions(self, examples, **options):
         for line in examples.lines:
-            yield {"text": line, "nats": float(self.module.loss([line], self.characters)[0])}
+            loss, count = self.module.loss([line], self.characters)
+            yield {"text": line, "nats": float(loss), "characters": count}
 
     def parts(self):
         recurrent = self.module.recurrent

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 
-from elman.data import readers
+from elman.data import readers, splits
 from elman.data.files import read_bytes
 from elman.data.form import AS_TOLD, Facts
 from elman.data.splits import Split
@@ -22,6 +22,7 @@ summary = "Train a network that continues lines."
 formats = "Reads lines of text."
 columns = {}
 input_columns = ()
+combine = None  # the mean of two guesses of the next character is no guess
 metrics = {"nats": Metric("nats", higher_is_better=False, headline=True)}
 
 
@@ -58,6 +59,9 @@ class Lines:
 
     def __len__(self):
         return len(self.lines)
+
+    def take(self, rows):
+        return Lines([self.lines[i] for i in rows], self.source)
 
     def digest(self):
         return hashlib.sha256("\n".join(self.lines).encode()).hexdigest()
@@ -97,7 +101,19 @@ def split(examples, *, fractions=None, seed=0, valid=None, test=None):
     return Split(train, valid or parts[0], test or parts[1], ())
 
 
-def prepare(split, options):
+def folds(examples, *, count, seed):
+    return splits.folds(
+        examples,
+        keys=lambda part: part.lines,
+        strata=lambda part: [""] * len(part),
+        count=count,
+        valid=0.2,
+        seed=seed,
+        noun="line",
+    )
+
+
+def prepare(split, options, *, init=None):
     from toy.network import ToyLearner
 
     settled = options.filled(
@@ -109,10 +125,10 @@ def prepare(split, options):
         hidden_size=6,
         dropout=0.1,
     )
-    return ToyLearner(split, settled)
+    return ToyLearner(split, settled, init)
 
 
-def predictor(learner):
+def predictor(learner, *, tuned=()):
     from toy.network import ToyPredictor
 
     return ToyPredictor(learner.model, learner.characters)
@@ -132,6 +148,16 @@ def baselines(split, options, predictor, seconds):
     total = len(text) + len({*text, *truth})
     nats = -np.mean([math.log((counts[c] + 1) / total) for c in truth])
     return [Baseline("unigram", Scored(len(truth), float(nats)), 0.0, len(split.train))]
+
+
+def pooled(parts):
+    count = sum(one.count for one in parts)
+    return Scored(count, sum(one.nats * one.count for one in parts) / count)
+
+
+def resampled(rows, weights):
+    nats, sizes = (np.array([row[key] for row in rows]) for key in ("nats", "characters"))
+    return {"nats": weights @ (nats * sizes) / (weights @ sizes)}
 
 
 def files(name, learner, report):

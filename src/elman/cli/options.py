@@ -391,7 +391,7 @@ def task_for(argv: Sequence[str], config: Mapping[str, Any]) -> Task:
 
 def _positional(argv: Sequence[str]) -> list[str]:
     """Return the words that are no options and no values of options."""
-    flags = {"--force", "-f", "--resume", "--json", "--quiet"}
+    flags = {"--force", "-f", "--resume", "--final", "--models", "--json", "--quiet"}
     for struct in (ReadOptions, *(tasks.find(name).options for name in tasks.TASKS)):
         known = declared(struct)
         flags |= {f"--{one.name.replace('_', '-')}" for one in known if one.kind is bool}

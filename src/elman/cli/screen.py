@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from elman.data.splits import Split
     from elman.lab.compare import Comparison, Run
-    from elman.training.run import Fitted
+    from elman.lab.models import ModelComparison
+    from elman.training.fitting import Fitted
     from elman.training.task import Learner, Metric, Report, Task
     from elman.training.trainer import Progress
 
@@ -80,12 +81,21 @@ class TrainingScreen:
         self._bar_id: Any = None
         self._next = 0.0
         self._highest = -math.inf
+        self._several, self._number = "", 1
 
     def __enter__(self) -> TrainingScreen:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._end_bar()
+
+    def on_training(self, name: str, number: int, count: int) -> None:
+        """Say which of several trainings is next."""
+        self._several, self._number = name, number
+        self._columns, self._highest = None, -math.inf
+        if not self.quiet:
+            of = f" ({number} of {count})" if count > 1 else ""
+            self.console.print(f"\n[bold]{plain(name)}[/]{of}")
 
     def begin(self, task: Task, split: Split[Any], learner: Learner) -> None:
         """Say what was read and what will be trained."""
@@ -96,7 +106,7 @@ class TrainingScreen:
         say, pages = self.console.print, tasks.pages(task)
         data = pages.data_line(split, learner)
         say(f"[bold]{plain(split.train.source)}[/]: {plain(data)}; {parts}")
-        for note in learner.notes:
+        for note in learner.notes if self._number == 1 else ():
             say(f"  · {plain(note)}")
         if not learner.schedule.epochs:
             say(plain(pages.network_line(learner)))
@@ -180,12 +190,14 @@ class TrainingScreen:
             ended = f"; training ended {fitted.ended}" if fitted.ended else ""
             self.console.print(f"{kept_line(fitted.history)}{ended}")
         if fitted.stopped:
-            print(f"elman: {fitted.stopped}; the best weights so far are kept", file=sys.stderr)
-        elif not self.quiet:
+            kept = "" if self._several else "; the best weights so far are kept"
+            said = f"{self._several} {fitted.stopped}".strip()
+            print(f"elman: {said}{kept}", file=sys.stderr)
+        elif not self.quiet and not self._several:
             self.console.print("[dim]scoring the model and its parts on the test part …[/]")
 
 
-def print_report(report: Report[Any], *, out: Path) -> None:
+def print_report(report: Report[Any], *, out: Path | None) -> None:
     """Print what `train` found."""
     from rich.table import Table
 
@@ -196,14 +208,16 @@ def print_report(report: Report[Any], *, out: Path) -> None:
     table.add_column("", overflow="ellipsis", no_wrap=True)
     for title in (*(metric.title for metric in shown.values()), "seconds"):
         table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
-    rows = [("this network", report.test.metrics, report.seconds)]
-    rows += [(one.name, one.test.metrics, one.seconds) for one in report.baselines]
-    best = _best(shown, (metrics for _, metrics, _ in rows))
-    for name, metrics, seconds in rows:
-        style = "bold" if metrics[next(iter(shown))] == best else ""
-        table.add_row(plain(name), *_shown(shown, metrics), f"{seconds:.1f}", style=style)
+    rows = report.rows(shown)
+    best = _best(shown, (row.values for row in rows if not row.single))
+    for row in rows:
+        wins = row.values[next(iter(shown))] == best
+        style = "dim" if row.single else "bold" if wins else ""
+        table.add_row(plain(row.name), *row.cells, row.shown_seconds, style=style)
     screen.print(f"\n[bold]Test: {counted(report.test.count, pages.NOUN)}[/]")
     screen.print(table)
+    if report.spread:
+        screen.print(f"  [dim]± standard deviation over {len(report.trainings)} trainings[/]")
     for note in report.test_notes:
         screen.print(f"  · {plain(note)}")
     if not report.baselines:
@@ -211,6 +225,9 @@ def print_report(report: Report[Any], *, out: Path) -> None:
     for line in pages.verdict(report):
         screen.print(f"  {plain(line)}")
     print_all(pages.evaluation(report.test, sizes=report.sizes, width=screen.width), screen)
+    if out is None:
+        screen.print("\nNo model is kept of cross-validation alone; --final trains one on all data")
+        return
     name = str(out)
     screen.print(f"\nSaved to [bold]{plain(name)}[/] ({report.parameters:,} parameters)")
     screen.print(f"Try: elman predict {plain(name)} {plain(pages.suggestion(report))}")
@@ -292,6 +309,31 @@ def print_comparison(comparison: Comparison) -> None:
             style="dim",
         )
     console().print(table)
+
+
+def print_model_comparison(comparison: ModelComparison) -> None:
+    """Print the scores of each saved model, and how they differ."""
+    from rich.table import Table
+
+    metrics = comparison.models[0].metrics
+    shown = headline(metrics, tasks.find(comparison.task).metrics)
+    screen = console()
+    table = Table(title=plain(comparison.head()), box=None)
+    table.add_column("model", no_wrap=True, min_width=12)
+    for title in (*(metric.title for metric in shown.values()), "parameters"):
+        table.add_column(title, justify="right", no_wrap=True)
+    best = _best(shown, (one.metrics for one in comparison.models))
+    for one in comparison.models:
+        table.add_row(
+            plain(one.name),
+            *_shown(shown, one.metrics),
+            f"{one.parameters:,}",
+            style="bold" if one.metrics[next(iter(shown))] == best else "",
+        )
+    screen.print(table)
+    screen.print()
+    for sentence in comparison.sentences():
+        screen.print(f"  {plain(sentence)}")
 
 
 def _spread(mean: float, spread: float, runs: int, digits: int) -> str:

@@ -19,8 +19,9 @@ from elman.data.splits import parse_fractions
 from elman.errors import ConfigError
 from elman.training.checkpoint import is_unfinished
 from elman.training.lock import is_held
-from elman.training.run import Trained
+from elman.training.options import Repeats
 from elman.training.task import Task
+from elman.training.trained import Trained
 
 _TEXT = """{summary}
 
@@ -41,6 +42,8 @@ def command(argv: Sequence[str]) -> Callable[..., int]:
         *options.task_options(),
         *options.data_options(task),
         *options.options_of(task.options),
+        *options.options_of(Repeats),
+        _INIT,
         *_OUTPUT,
     ]
     return options.with_signature(
@@ -51,6 +54,15 @@ def command(argv: Sequence[str]) -> Callable[..., int]:
         defaults=config,
     )
 
+
+_INIT = option(
+    "init",
+    Path | None,
+    None,
+    "A saved model to go on from; its sizes and tokenizer stay.",
+    panel="network",
+    rule="none",
+)
 
 _OUTPUT = [
     option(
@@ -111,7 +123,10 @@ def _train(
 
     fractions = None if split is None else parse_fractions(split)
     first = data if isinstance(data, str) else data[0]
-    place = _destination(None if out is None else Path(expanded(out)), first, resume=resume)
+    named = None if out is None else Path(expanded(out))
+    place = None
+    if named is not None or given["folds"] is None or given["final"]:
+        place = _destination(named, first, resume=resume)
     predictions = expanded(predictions)
     if predictions is not None:
         parts = (data, given["valid"], given["test"])
@@ -131,13 +146,12 @@ def _train(
                 **given,
             )
     except KeyboardInterrupt as stop:
-        _say("stopped" if is_unfinished(place) else "stopped; no epoch was whole, nothing is kept")
+        _say(_stopped(place))
         _say_how_to_go_on(argv, place, named=out is not None, resume=resume)
         return process.exit_code(stop)
     told = _tell(partial(_print_report, trained, place, json=json), place)
     if predictions is not None:
-        rows = trained.model.predictions(trained.split.test)
-        output.write_rows(predictions, rows, option="--predictions")
+        output.write_rows(predictions, trained.predictions(), option="--predictions")
         if not json:
             told = _tell(partial(screen.print_written, predictions), place) and told
     for warning in trained.report.warnings:
@@ -147,27 +161,36 @@ def _train(
     return _exit_code(trained) if told else 1
 
 
-def _print_report(trained: Trained[Any, Any], place: Path, *, json: bool) -> None:
+def _stopped(place: Path | None) -> str:
+    if place is None:
+        return "stopped; nothing is kept of cross-validation alone"
+    if is_unfinished(place):
+        return "stopped"
+    return "stopped; no epoch was whole, nothing is kept"
+
+
+def _print_report(trained: Trained[Any, Any], place: Path | None, *, json: bool) -> None:
     from elman.cli import screen
 
     if json:
-        screen.print_json(trained.report, out=str(place))
+        screen.print_json(trained.report, out=None if place is None else str(place))
     else:
         screen.print_report(trained.report, out=place)
 
 
-def _tell(show: Callable[[], None], place: Path) -> bool:
+def _tell(show: Callable[[], None], place: Path | None) -> bool:
     """Print a part of the report; return whether there was room for it."""
+    saved = "" if place is None else f"; the model is saved to {place}"
     try:
         show()
         sys.stdout.flush()
     except BrokenPipeError:
         process.silence_stdout()
-        _say(f"nobody reads the report any more; the model is saved to {place}")
+        _say(f"nobody reads the report any more{saved}")
     except OSError as error:
         process.silence_stdout()
         reason = (error.strerror or str(error)).lower()
-        _say(f"the report cannot be written ({reason}); the model is saved to {place}")
+        _say(f"the report cannot be written ({reason}){saved}")
         return False
     return True
 
@@ -182,9 +205,11 @@ def _say(text: str) -> None:
     print(f"elman: {text}", file=sys.stderr)
 
 
-def _say_how_to_go_on(argv: Sequence[str], place: Path, *, named: bool, resume: bool) -> None:
+def _say_how_to_go_on(
+    argv: Sequence[str], place: Path | None, *, named: bool, resume: bool
+) -> None:
     """Say the command that goes on with a run, where one was stopped."""
-    if not is_unfinished(place):
+    if place is None or not is_unfinished(place):
         return
     words = list(argv)
     end = words.index("--") if "--" in words else len(words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import tempfile
@@ -71,6 +72,13 @@ def write_rows(path: Path, rows: Iterable[Row], *, option: str = "--out") -> Non
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise _cannot(path, option, (error.strerror or str(error)).lower()) from error
+
+
+def as_csv(rows: Iterable[Row]) -> bytes:
+    """Return rows of the same keys as ``write_rows`` writes them to a file ``.csv``."""
+    text = io.StringIO(newline="")
+    WRITERS[".csv"](text, rows)
+    return text.getvalue().encode("utf-8", "replace")
 
 
 def _cannot(path: Path, option: str, reason: str) -> ConfigError:

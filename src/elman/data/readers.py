@@ -348,12 +348,12 @@ def joined(parts: Sequence[Examples]) -> Examples:
     """Return the examples of several files as one."""
     if len(parts) == 1:
         return parts[0]
-    names = [part.source for part in parts]
-    shown = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
+    names = [*dict.fromkeys(part.source for part in parts)]
+    *first, last = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
     return Examples(
         [text for part in parts for text in part.texts],
         [label for part in parts for label in part.labels],
-        ", ".join(shown[:-1]) + " and " + shown[-1],
+        ", ".join(first) + " and " + last if first else last,
         joined_notes((part.source, part.notes) for part in parts),
         tuple(facts for part in parts for facts in part.facts),
         several=parts[0].several,

@@ -165,6 +165,68 @@ def split(
     )
 
 
+def folds(
+    examples: PartT,
+    *,
+    keys: Callable[[PartT], list[str]],
+    strata: Callable[[PartT], Sequence[str]],
+    count: int,
+    valid: float,
+    seed: int = 0,
+    noun: str = "text",
+) -> list[Split[PartT]]:
+    """Cut examples into ``count`` parts of equal make-up, each of which is the test part once.
+
+    Equal examples stand in one part, as for ``split``. A stratum of a single example is always in
+    the training part: nothing could be learned of it otherwise.
+
+    Args:
+        examples: What to cut.
+        keys: As for ``split``.
+        strata: As for ``split``.
+        count: How many splits to make.
+        valid: Share of what is not the test part on which each training is validated.
+        seed: Of the shuffling.
+        noun: What an example is called in notes.
+
+    Raises:
+        ConfigError: There are fewer different examples than so many parts need.
+    """
+    grouped = _group(keys(examples), strata(examples))
+    if len(grouped.stratum) < max(2 * count, 6):  # three at least to train and validate on
+        texts = _count(len(grouped.stratum), f"different {noun}")
+        raise ConfigError(
+            f"{examples.source} has {texts}, too few for {count} folds; ask for fewer folds"
+        )
+    fold = _folded(grouped, count, np.random.default_rng(seed))[grouped.group]
+    notes = _notes_on_groups(grouped, noun, kept=False)
+    cuts = []
+    for number in range(count):
+        rest = examples.take(grouped.rows[fold != number])
+        cut = split(
+            rest,
+            keys=keys,
+            strata=strata,
+            fractions=(1 - valid, valid, 0.0),
+            seed=seed,
+            noun=noun,
+        )
+        test = examples.take(grouped.rows[fold == number])
+        cuts.append(Split(cut.train, cut.valid, test, notes))
+    return cuts
+
+
+def _folded(grouped: _Grouped, count: int, rng: np.random.Generator) -> _Ints:
+    """Return the fold of each group, -1 for what is never tested on."""
+    stratum = grouped.stratum
+    sizes = np.bincount(stratum, minlength=len(grouped.classes))
+    order = np.lexsort((rng.permutation(len(stratum)), stratum))
+    order = order[sizes[stratum[order]] > 1]
+    fold = np.full(len(stratum), -1)
+    fold[order] = np.arange(len(order)) % count  # neighbours are of one stratum
+    return fold
+
+
 def _checked_fractions(
     numbers: list[float] | tuple[float, ...], said: object
 ) -> tuple[float, float, float]:

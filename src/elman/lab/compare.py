@@ -18,9 +18,9 @@ from elman.keywords import CompareOptions
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 from elman.training import machine
+from elman.training.fitting import Fitted, fit
 from elman.training.options import RunOptions, declared
 from elman.training.progress import ComparisonProgress, asked_for
-from elman.training.run import Fitted, fit
 from elman.training.task import Baseline, Learner, Predictor, Task
 
 

@@ -1,12 +1,14 @@
 """A run that was stopped, kept so that it goes on exactly where it was.
 
 One safetensors file holds all tensors; its metadata hold the history and what the run was told.
-It stands beside the bundle, in ``<out>.training``, until the run is finished.
+It stands beside the bundle, in ``<out>.training``, until the run is finished; where a run trains
+several times, each training has a folder of its own there.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,18 +30,31 @@ FILE = "checkpoint.safetensors"
 
 
 class Checkpoint:
-    """The place of one run's checkpoint.
+    """The place of one training's checkpoint.
 
     Args:
         out: where the bundle will stand.
         task: its name.
-        options: the run's options as given.
+        options: the training's options as given.
         data: the digest of the three parts.
+        name: the folder of this training where a run has several.
+        plan: what else makes the run what it is, such as how often it trains.
     """
 
-    def __init__(self, out: Path, task: str, options: RunOptions, data: str):
-        self.folder = training_folder(out)
+    def __init__(
+        self,
+        out: Path,
+        task: str,
+        options: RunOptions,
+        data: str,
+        *,
+        name: str = "",
+        plan: Mapping[str, Any] | None = None,
+    ):
+        self.out = out
+        self.folder = training_folder(out) / name
         self.task = task
+        self.plan = dict(plan or {})
         self.options = self._with_task(options)
         self.cells = {name: ir_text.write(cell.graph) for name, cell in options.cells().items()}
         self.data = data
@@ -52,7 +67,11 @@ class Checkpoint:
     def _with_task(self, options: RunOptions) -> dict[str, Any]:
         """Return the options that make a run what it is: not how the machine runs it."""
         own = options.to_dict()
-        return {"task": self.task, **{k: v for k, v in own.items() if k not in MACHINE}}
+        return {
+            "task": self.task,
+            **self.plan,
+            **{k: v for k, v in own.items() if k not in MACHINE},
+        }
 
     def save(self, trainer: Trainer) -> None:
         """Write the trainer's state after a whole epoch; replaces the last one atomically.
@@ -137,21 +156,13 @@ class Checkpoint:
 
         What is not given follows from the data once more: `restore` looks at it then.
         """
-        from safetensors import SafetensorError, safe_open
-
         if not self.file.is_file():
             raise ConfigError(
                 f"there is nothing to resume at {self.folder}; leave out --resume to begin"
             )
-        try:
-            with safe_open(str(self.file), framework="numpy") as stored:
-                metadata = stored.metadata()
-            then = msgspec.json.decode(metadata["options"], type=dict)
-            cells = msgspec.json.decode(metadata["cells"], type=dict)
-            data = metadata["data"]
-        except (SafetensorError, OSError, KeyError, TypeError, msgspec.DecodeError) as error:
-            raise BundleError(f"{self.file} is damaged; begin anew with --force") from error
-        given = {k: value for k, value in self.options.items() if value not in (None, "auto")}
+        then, cells, data = _told(self.file)
+        told = {k for k, value in self.options.items() if value not in (None, "auto")}
+        given = {k: self.options[k] for k in (*self.plan, *told)}
         _refuse_others(given, then)
         for name, text in self.cells.items():
             if cells.get(name) != text:
@@ -165,11 +176,20 @@ class Checkpoint:
                 "resume with the same files, or begin anew with --force"
             )
 
-    def remove(self) -> None:
-        """Forget the run: it is finished."""
-        self.file.unlink(missing_ok=True)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+    def check_plan(self) -> None:
+        """Refuse to go on from what another plan of trainings has left beside ``out``.
+
+        Raises:
+            ConfigError: nothing is left there, or it is of another plan.
+            BundleError: it is damaged.
+        """
+        stored = stored_files(self.out)
+        if not stored:
+            raise ConfigError(
+                f"there is nothing to resume at {training_folder(self.out)}; "
+                "leave out --resume to begin"
+            )
+        _refuse_others({"task": self.task, **self.plan}, _told(stored[0])[0])
 
 
 def training_folder(out: Path) -> Path:
@@ -178,9 +198,37 @@ def training_folder(out: Path) -> Path:
     return place.parent / f"{place.name}.training"
 
 
+def stored_files(out: Path) -> list[Path]:
+    """Return the checkpoints of the unfinished run of ``out``."""
+    folder = training_folder(out)
+    return sorted([*folder.glob(FILE), *folder.glob(f"*/{FILE}")])
+
+
 def is_unfinished(out: Path) -> bool:
     """Whether a run that was stopped can go on at ``out``."""
-    return (training_folder(out) / FILE).is_file()
+    return bool(stored_files(out))
+
+
+def forget(out: Path) -> None:
+    """Forget the run of ``out``: it is finished, or another one begins in its place."""
+    for file in stored_files(out):
+        file.unlink(missing_ok=True)
+        for folder in {file.parent, training_folder(out)}:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _told(file: Path) -> tuple[dict[str, Any], dict[str, str], str]:
+    """Return what a checkpoint says of its run: options, cells, the digest of the data."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(file), framework="numpy") as stored:
+            metadata = stored.metadata()
+        options = msgspec.json.decode(metadata["options"], type=dict)
+        return options, msgspec.json.decode(metadata["cells"], type=dict), metadata["data"]
+    except (SafetensorError, OSError, KeyError, TypeError, msgspec.DecodeError) as error:
+        raise BundleError(f"{file} is damaged; begin anew with --force") from error
 
 
 def _refuse_others(options: dict[str, Any], then: dict[str, Any]) -> None:

@@ -191,6 +191,14 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         values = {name: getattr(self, name) for name in self.__struct_fields__}
         return {k: v.name if isinstance(v, Cell) else v for k, v in values.items()}
 
+    def given(self) -> dict[str, Any]:
+        """Return the options that differ from their defaults."""
+        return {
+            one.name: getattr(self, one.name)
+            for one in declared(type(self))
+            if getattr(self, one.name) != one.default
+        }
+
 
 class ReadOptions(Options, frozen=True, kw_only=True):
     """What can be said about the form of the files, whatever the task."""
@@ -233,14 +241,6 @@ class ReadOptions(Options, frozen=True, kw_only=True):
             ConfigError: the delimiter or the separator cannot be one.
         """
         return Form(**self.to_dict())
-
-    def given(self) -> dict[str, Any]:
-        """Return the options that differ from their defaults."""
-        return {
-            one.name: getattr(self, one.name)
-            for one in declared(type(self))
-            if getattr(self, one.name) != one.default
-        }
 
 
 class MachineOptions(Options, frozen=True, kw_only=True):
@@ -318,6 +318,36 @@ class RunOptions(MachineOptions, frozen=True, kw_only=True):
             unit=unit,
             batch_work=batch_work,
         )
+
+
+Keep = Literal["mean", "best"]
+
+
+class Repeats(Options, frozen=True, kw_only=True):
+    """How often a run trains, and what is kept of that: asked for beside a task's options."""
+
+    rules: ClassVar[Mapping[str, str]] = {"folds": "none"}
+
+    seeds: Annotated[
+        int, Option("Networks to train on the same split, from --seed, --seed + 1 ...", ge=1, le=99)
+    ] = 1
+    keep: Annotated[
+        Keep, Option("Of several seeds: the mean of their answers, or the best on validation.")
+    ] = "mean"
+    folds: Annotated[
+        int | None,
+        Option("Cross-validation: so many parts of DATA, each the test part once.", ge=2, le=99),
+    ] = None
+    final: Annotated[
+        bool, Option("After the scores, train once more on all data, and keep that model.")
+    ] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.folds is not None and self.seeds > 1:
+            raise ConfigError("--folds trains once for each fold; leave out --seeds or --folds")
+        if self.keep != "mean" and self.seeds == 1:
+            raise ConfigError(f"--keep {self.keep} is of several seeds; add --seeds 3, or so")
 
 
 class NetworkOptions(RunOptions, frozen=True, kw_only=True):

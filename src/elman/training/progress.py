@@ -21,8 +21,8 @@ from elman.training.task import headline, shown_as
 if TYPE_CHECKING:
     from elman.data.splits import Split
     from elman.lab.compare import Run
+    from elman.training.fitting import Fitted
     from elman.training.history import Epoch
-    from elman.training.run import Fitted
     from elman.training.task import Learner, Task
     from elman.training.trainer import Progress
 
@@ -183,13 +183,23 @@ class TrainingProgress:
         self._task: Task | None = None
         self._unit = ""
         self._titled = False
+        self._named = ""
+
+    def on_training(self, name: str, number: int, count: int) -> None:
+        """Begin a table of its own for one of several trainings."""
+        self._display.close()
+        self._display, self._titled = display(), False
+        self._bar = Paced(self._display)
+        self._named = f"{name}, {number} of {count}: " if count > 1 else f"{name}: "
 
     def begin(self, task: Task, split: Split[Any], learner: Learner) -> None:
         """Say what was read and what will be trained."""
         self._task, self._unit = task, learner.schedule.unit
         parts = ", ".join(f"{count:,} {name}" for name, count in split.counts().items())
         epochs = counted(learner.schedule.epochs, "epoch")
-        self._display.say(f"{split.train.source}: {parts}; {_cells(learner)}, at most {epochs}")
+        self._display.say(
+            f"{self._named}{split.train.source}: {parts}; {_cells(learner)}, at most {epochs}"
+        )
         for note in learner.notes:
             self._display.say(f"· {note}")
 

@@ -6,6 +6,7 @@ so that equal runs give equal models.
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -15,13 +16,16 @@ from typing import Any
 from elman._version import __version__
 from elman.data.splits import Split
 from elman.training.options import RunOptions, declared, toml
-from elman.training.task import Report, Task
+from elman.training.task import Metric, Predictor, Report, Task, headline
 
 _SECTION = """
 ## How it was made
 
 By Elman {elman}, torch {torch}, Python {python}. Of `{data}` {counts}; SHA-256 of all examples in
 their parts: `{digest}`. {epochs}
+
+`test-predictions.csv` has each example of the test part with the answer to it: take that file out
+before the model goes to someone who must not read the examples.
 
 {notes}
 To repeat it, {how}: `elman train {data_given}--config train.toml --out again`. `train.toml` is
@@ -32,30 +36,65 @@ To repeat it, {how}: `elman train {data_given}--config train.toml --out again`. 
 """
 
 
-def section(report: Report[Any], split: Split[Any], recipe: bytes) -> str:
+def section(task: Task, report: Report[Any], split: Split[Any], recipe: bytes) -> str:
     """Return the end of a model card in Markdown: from what, with what and how it was trained."""
     import torch
 
     counts = ", ".join(f"{count:,} {name}" for name, count in split.counts().items())
+    notes = dict.fromkeys((*report.test_notes, *report.notes))
     why = report.stopped or f"training ended {report.ended}"
+    epochs = f"Epoch {report.best_epoch} of {report.epochs} is kept; {why}."
+    if report.final is not None:
+        lasted = " and ".join(dict.fromkeys(map(str, report.final.epochs)))
+        epochs = (
+            f"Epoch {report.best_epoch} of {report.epochs} was best; {why}. What is kept was then "
+            f"trained on all {report.final.count:,} examples, for {lasted} epochs."
+        )
+    if not report.epochs:  # nothing was trained by the epoch
+        epochs = report.stopped
     named = "data" in tomllib.loads(recipe.decode())
-    return _SECTION.format(
+    return _trainings(task.metrics, report) + _SECTION.format(
         elman=__version__,
         torch=torch.__version__,
         python=platform.python_version(),
         data=report.data,
         counts=counts,
         digest=report.digest,
-        epochs=f"Epoch {report.best_epoch} of {report.epochs} is kept; {why}.",
-        notes="".join(f"- {_plain(note)}\n" for note in report.notes),
+        epochs=epochs,
+        notes="".join(f"- {_plain(note)}\n" for note in notes),
         how="with the data beside" if named else "with the same data in a file",
         data_given="" if named else "FILE ",
         recipe=recipe.decode().strip().replace("```", "'''"),
     )
 
 
+def _trainings(metrics: Mapping[str, Metric], report: Report[Any]) -> str:
+    """Return the scores of several trainings in Markdown; nothing for a single one."""
+    if not report.trainings:
+        return ""
+    shown = headline(report.test.metrics, metrics)
+    rows = [["", *(_plain(metric.title) for metric in shown.values()), "epoch kept"]]
+    rows.append(["---"] * len(rows[0]))
+    for one in report.trainings:
+        values = (f"{one.metrics[name]:.{metric.digits}f}" for name, metric in shown.items())
+        rows.append([one.name, *values, f"{one.best_epoch} of {one.epochs}"])
+    for row in report.spread:
+        rows.append([_plain(row.name), *(row.shown(name, m) for name, m in shown.items()), ""])
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"\n## Each training\n\nMeans ± standard deviations in the last rows.\n\n{table}\n"
+
+
 def _plain(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def digest_of(predictor: Predictor) -> str:
+    """Return a short hash of a model's weights."""
+    digest = hashlib.sha256()
+    for name, tensor in predictor.module.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def name_of(place: str) -> str:
@@ -88,7 +127,7 @@ def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any
         request: where the data came from.
     """
     given = {name: value for name, value in request.items() if value not in (None, "-")}
-    for name in ("data", "valid", "test"):
+    for name in ("data", "valid", "test", "init"):
         if name in given:
             given[name] = _name_if_elsewhere(given[name])
     return toml(

@@ -7,7 +7,7 @@ through a `Learner` and used through a `Predictor`. What is here imports torch f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -21,6 +21,7 @@ from elman.training.options import Options, RunOptions, Schedule
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from elman.training.bundle import Stored
@@ -105,6 +106,78 @@ class Baseline(Summary, msgspec.Struct, frozen=True):
         yield f"{self.name}: {scores}"
 
 
+class Training(msgspec.Struct, frozen=True):
+    """One of several trainings of a run: from a seed, or for a fold."""
+
+    name: str
+    """``seed 3``, ``fold 1``."""
+    seed: int
+    count: int
+    """Examples that it was judged on."""
+    metrics: dict[str, float]
+    """Of its test part, by names of the task's metrics."""
+    baselines: dict[str, dict[str, float]]
+    """Likewise, where they too were trained for it: of a fold."""
+    score: float | None
+    """What early stopping looked at, higher is better; None without a validation part."""
+    epochs: int
+    best_epoch: int
+    seconds: float
+    """Of training alone."""
+    failed: str = ""
+    """Why it has failed, one sentence, or nothing."""
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """How one model does over several trainings, by names of the task's headline metrics."""
+
+    name: str
+    mean: dict[str, float]
+    deviation: dict[str, float]
+    """The sample's standard deviation; 0 for a single training."""
+
+    def shown(self, name: str, metric: Metric) -> str:
+        """Return mean ± standard deviation of one metric."""
+        deviation = f"{self.deviation[name]:.{max(metric.digits - 1, 0)}f}"
+        return f"{self.mean[name]:.{metric.digits}f} ± {deviation}"
+
+
+class Final(msgspec.Struct, frozen=True):
+    """A last fit, on all data; what is kept is not what was judged."""
+
+    count: int
+    """Examples that the kept model saw."""
+    epochs: list[int]
+    """Of each of its networks."""
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """A row of the table of scores: a model, or one of several trainings."""
+
+    name: str
+    values: Mapping[str, float]
+    seconds: float | None
+    metrics: Mapping[str, Metric]
+    """The columns."""
+    spread: Spread | None = None
+    """Where means of several trainings are shown."""
+    single: bool = False
+    """Whether it is a part of what stands in another row."""
+
+    @property
+    def cells(self) -> list[str]:
+        """What is shown of each metric."""
+        if self.spread is not None:
+            return [self.spread.shown(name, metric) for name, metric in self.metrics.items()]
+        return [f"{self.values[name]:.{one.digits}f}" for name, one in self.metrics.items()]
+
+    @property
+    def shown_seconds(self) -> str:
+        """The seconds, where they are known."""
+        return "" if self.seconds is None else f"{self.seconds:.1f}"
+
+
 class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
     """What is known of a finished run: metrics.json, and what ``train --json`` prints."""
 
@@ -132,20 +205,44 @@ class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
     """Examples of each part of the split."""
     warnings: list[str] = []
     """What is wrong with the model, one sentence each."""
+    name: str = "this model"
+    """What was judged: the model, or several together."""
+    trainings: list[Training] = []
+    """Each of several seeds or folds; nothing of a single one."""
+    spread: list[Spread] = []
+    """How far these are apart: of the network, and of a cross-validation's baselines."""
+    final: Final | None = None
+    """Of a model that was trained on all data after the scores."""
+
+    def rows(self, metrics: Mapping[str, Metric]) -> list[ScoreRow]:
+        """Return the rows of the table of scores.
+
+        Of several trainings each has a row, then how far they are apart. Of a cross-validation
+        means stand in place of scores.
+        """
+        judged = [(self.name, self.test.metrics, self.seconds)]
+        judged += [(one.name, one.test.metrics, one.seconds) for one in self.baselines]
+        whole = [ScoreRow(name, values, seconds, metrics) for name, values, seconds in judged]
+        each = [
+            ScoreRow(one.name, one.metrics, one.seconds, metrics, single=True)
+            for one in self.trainings
+        ]
+        if len(self.spread) > 1:  # of folds: every model has its own
+            pairs = zip(self.spread, whole, strict=True)
+            return [*each, *(replace(row, name=one.name, spread=one) for one, row in pairs)]
+        apart = [ScoreRow(one.name, one.mean, None, metrics, one, True) for one in self.spread]
+        return [whole[0], *each, *apart, *whole[1:]]
 
     def summary(self) -> Iterable[str | Table]:
         """Say how good the network is beside its baselines, and how it was trained."""
-        metrics = self.test.metrics
         yield f"{self.data}: {counted(self.test.count, 'test example')}"
-        judged = [("this network", metrics, self.seconds)]
-        judged += [(one.name, one.test.metrics, one.seconds) for one in self.baselines]
+        names = self.spread[0].mean if self.spread else self.test.metrics
+        rows = self.rows({name: Metric(name) for name in names})
         yield Table(
-            ["", *metrics, "seconds"],
-            [
-                [name, *(f"{scores[one]:.4f}" for one in metrics), f"{seconds:.1f}"]
-                for name, scores, seconds in judged
-            ],
+            ["", *names, "seconds"], [[row.name, *row.cells, row.shown_seconds] for row in rows]
         )
+        if self.spread:
+            yield f"mean ± standard deviation over {counted(len(self.trainings), 'training')}"
         yield (
             f"{counted(self.epochs, 'epoch')}, the weights of epoch {self.best_epoch} kept; "
             f"{self.parameters:,} parameters"
@@ -236,6 +333,10 @@ class Predictor(Protocol):
         """Number of trained values."""
 
     @property
+    def settings(self) -> Mapping[str, Any]:
+        """The task's options that are decided by the model: who goes on from it has the same."""
+
+    @property
     def answer(self) -> Callable[..., list[dict[str, Any]]]:
         """A method: takes a list of inputs and the task's ``answers`` by name.
 
@@ -255,7 +356,8 @@ class Predictor(Protocol):
         """A method: takes what ``evaluate`` takes.
 
         It returns a row for each example, in order: what is read, what is true, the answer. All
-        rows have the same keys, and values that a cell of a table can hold.
+        rows have the same keys, and values that a cell of a table can hold. Where an answer is
+        right or wrong, ``correct`` says which; it is None where there is no answer to judge.
         """
 
     def parts(self) -> tuple[msgspec.Struct, dict[str, bytes]]:
@@ -280,6 +382,9 @@ class Task(Protocol):
     input_columns: Sequence[str]
     """Those of them that ``read_inputs`` takes, too."""
     metrics: Mapping[str, Metric]
+    combine: Callable[[Sequence[Any]], Predictor] | None
+    """Returns one model whose answers are the mean of those of several, which were trained from
+    several seeds on the same parts; None where answers have no mean."""
 
     def claims(self, data: Any) -> bool:
         """Whether a file is plainly this task's, by its name or beginning."""
@@ -327,15 +432,32 @@ class Task(Protocol):
     ) -> Split[Any]:
         """Cut examples into three parts, or take those that are given."""
 
-    def prepare(self, split: Split[Any], options: Any) -> Learner:
+    def folds(self, examples: Any, *, count: int, seed: int) -> list[Split[Any]]:
+        """Cut examples ``count`` times so that each is in the test part once.
+
+        Raises:
+            ConfigError: there are too few for so many.
+        """
+
+    def prepare(self, split: Split[Any], options: Any, *, init: Any | None = None) -> Learner:
         """Turn the parts into numbers and make the model, from the options' seed.
+
+        Args:
+            split: the parts.
+            options: as asked for.
+            init: a model to go on from, whose ``settings`` are among the options.
 
         Raises:
             DataError: nothing is left to train on.
+            ConfigError: it is not possible to go on from that model.
         """
 
-    def predictor(self, learner: Any) -> Predictor:
-        """Return the learner's model, ready to use."""
+    def predictor(self, learner: Any, *, tuned: Sequence[Any] = ()) -> Predictor:
+        """Return the learner's model, ready to use.
+
+        What is decided by a validation part is taken from the models ``tuned`` where the learner
+        has no such part: models of the same options, trained on a share of the same data.
+        """
 
     def sizes(self, split: Split[Any]) -> dict[str, dict[str, int]]:
         """Return how many examples of each kind stand in each part."""
@@ -353,6 +475,22 @@ class Task(Protocol):
             options: settled.
             predictor: the model, of which parts may be judged alone.
             seconds: its network took to train.
+        """
+
+    def pooled(self, parts: Sequence[Any]) -> Evaluation:
+        """Return the scores of one kind of model on several parts as one, each example once."""
+
+    def resampled(
+        self, rows: Sequence[Mapping[str, Any]], weights: NDArray[np.float64]
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return the headline metrics of answers, each of which counts so many times.
+
+        Args:
+            rows: what ``Predictor.predictions`` returned, those that are judged.
+            weights: (R, rows) how often each counts, in each of R drawings.
+
+        Returns:
+            For each metric (R,): with weights of 1 what ``Predictor.evaluate`` says.
         """
 
     def files(self, name: str, learner: Any, report: Report[Any]) -> dict[str, bytes]:

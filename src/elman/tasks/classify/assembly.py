@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from elman.data.examples import Examples
+from elman.tasks.classify.labels import averaged
 from elman.tasks.classify.learner import ClassifierLearner, NGramLearner, Prepared
 from elman.tasks.classify.linear import LinearModel, fit_both
 from elman.tasks.classify.mixture import fit_weights
@@ -16,11 +17,14 @@ from elman.tasks.classify.objective import Flags
 from elman.tasks.classify.predictor import TextClassifierModel
 
 
-def assemble(learner: ClassifierLearner | NGramLearner) -> TextClassifierModel:
+def assemble(
+    learner: ClassifierLearner | NGramLearner, *, tuned: Sequence[TextClassifierModel] = ()
+) -> TextClassifierModel:
     """Return the learner's model with all that belongs to it.
 
     The weights of the models are chosen on the validation part, where the linear ones have seen the
-    training part alone; then these are fitted again, to both parts.
+    training part alone; then these are fitted again, to both parts. Without such a part they are
+    those of the models ``tuned``, in the mean.
     """
     start = time.perf_counter()
     prepared = learner.prepared
@@ -37,7 +41,7 @@ def assemble(learner: ClassifierLearner | NGramLearner) -> TextClassifierModel:
         prepared.labels,
     )
     model.module.to(prepared.options.device)
-    _decide(model, prepared)
+    decide(model, prepared, tuned)
     if linear and len(prepared.valid):
         linear = fit_linear(prepared, [prepared.split.train, prepared.split.valid])
         model.module = Ensemble(networks, linear).to(prepared.options.device).eval()
@@ -67,8 +71,17 @@ def _filled(prepared: Prepared, parts: Sequence[Examples]) -> tuple[list[str], F
     return [texts[i] for i in rows], truth[rows]
 
 
-def _decide(model: TextClassifierModel, prepared: Prepared) -> None:
-    """Choose on the validation part how much each model counts, and when a class is answered."""
+def decide(
+    model: TextClassifierModel, prepared: Prepared, tuned: Sequence[TextClassifierModel]
+) -> None:
+    """Choose how much each model counts, and when a class is answered.
+
+    Without a validation part both are the mean of what was chosen for the models ``tuned``.
+    """
+    if tuned and not len(prepared.valid):
+        model.weights = tuple(_mean_weights(tuned))
+        model.decisions = {"": averaged([one.labels for one in tuned])}
+        return
     labels = prepared.labels
     texts, truth = _filled(prepared, [prepared.split.valid])
     opinions = model.opinions(texts)
@@ -79,3 +92,25 @@ def _decide(model: TextClassifierModel, prepared: Prepared) -> None:
             name: prepared.decided(probabilities, truth)
             for name, probabilities in model.mixtures(opinions).items()
         }
+
+
+def combine(models: Sequence[TextClassifierModel]) -> TextClassifierModel:
+    """Return one model whose networks are those of all: their answer is the mean of these.
+
+    The models were trained on the same parts, so that tokenizer, classes and linear models are the
+    same; how much the networks count beside the linear models, and from when on a class is
+    answered, is the mean of what was chosen.
+    """
+    first = models[0]
+    networks = [network for one in models for network in one.module.networks]
+    module = Ensemble(networks, list(first.module.linear))
+    labels = averaged([one.labels for one in models])
+    result = TextClassifierModel(
+        module, first.tokenizer, first.classes, first.prior, _mean_weights(models), labels
+    )
+    result.linear_seconds = sum(one.linear_seconds for one in models)
+    return result
+
+
+def _mean_weights(models: Sequence[TextClassifierModel]) -> list[float]:
+    return [float(weight) for weight in np.mean([one.weights for one in models], axis=0)]

@@ -89,7 +89,7 @@ def _pictures(report: Report[Any], scores: Judgement) -> str:
         "learning-curve": "the course of training" if report.epochs else "",
         "confusion": "the confusion matrix" if isinstance(scores, Classification) else "",
         "precision-recall": "precision over recall" if scores.curves else "",
-        "reliability": "how honest the probabilities are",
+        "reliability": "how honest the probabilities are" if scores.calibration else "",
     }
     return ", ".join(f"`{name}.png` ({what})" for name, what in named.items() if what)
 
@@ -126,13 +126,16 @@ def _threshold_table(scores: Judgement) -> str:
 
 def _calibration_table(scores: Judgement) -> str:
     after, before = scores.calibration, scores.uncalibrated
-    assert after is not None
-    said = f"Expected calibration error {after.error:.4f}, log loss {after.log_loss:.4f}"
+    said = (
+        f"Expected calibration error {scores.calibration_error:.4f}, log loss {scores.log_loss:.4f}"
+    )
     if before is not None:
         said += (
             f"; before calibration on the validation part {before.error:.4f} and "
             f"{before.log_loss:.4f}"
         )
+    if after is None:
+        return f"{said}."
     rows = [[f"{b.confidence:.3f}", f"{b.accuracy:.3f}", f"{b.count:,}"] for b in after.bins]
     return f"{said}.\n\n" + _table(["said to be right", "is right", "answers"], rows)
 

@@ -23,8 +23,8 @@ from elman.tasks.classify import task
 from elman.tasks.classify.objective import parse, settled
 from elman.tasks.classify.options import ClassifyOptions
 from elman.training import machine
+from elman.training.fitting import fit
 from elman.training.history import History
-from elman.training.run import fit
 
 
 class TextClassifier(ClassifierMixin, BaseEstimator):

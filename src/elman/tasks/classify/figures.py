@@ -147,7 +147,9 @@ def _legend(axes: Axes) -> None:
 
 def pictures(scores: Judgement) -> dict[str, bytes]:
     """Return the pictures of a bundle, by the names of their files."""
-    drawn = {"reliability": reliability(scores)}
+    drawn = {}
+    if scores.calibration is not None:
+        drawn["reliability"] = reliability(scores)
     if scores.curves:
         drawn["precision-recall"] = precision_recall(scores)
     return {f"{name}.png": render(figure, "png") for name, figure in drawn.items()}

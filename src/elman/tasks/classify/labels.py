@@ -302,6 +302,28 @@ class AnyOf(msgspec.Struct, frozen=True, kw_only=True, tag="any"):
 Labels: TypeAlias = OneOf | AnyOf
 
 
+def averaged(several: Sequence[Labels]) -> Labels:
+    """Return how the mean of some models answers: by the means of their thresholds or offsets."""
+    first = several[0]
+    if isinstance(first, AnyOf):
+        return msgspec.structs.replace(
+            first, thresholds=_mean([one.thresholds for one in several if isinstance(one, AnyOf)])
+        )
+    alike = [one for one in several if isinstance(one, OneOf)]
+    thresholds = [one.threshold for one in alike if one.threshold is not None]
+    return msgspec.structs.replace(
+        first,
+        threshold=sum(thresholds) / len(thresholds) if thresholds else None,
+        offsets=_mean([one.offsets for one in alike]),
+    )
+
+
+def _mean(rows: Sequence[list[float]]) -> list[float]:
+    """Return the mean of lists; an empty one holds zeros."""
+    width = max(map(len, rows))
+    return [float(one) for one in np.mean([row or [0.0] * width for row in rows], axis=0)]
+
+
 def about(train: Examples, metric: str | None) -> Labels:
     """Return what labels are in a training part, with what was asked for.
 

@@ -15,6 +15,7 @@ from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
+from elman.tasks.classify import continuing
 from elman.tasks.classify.encoding import encode, spelling_of
 from elman.tasks.classify.labels import (
     Labels,
@@ -28,6 +29,7 @@ from elman.tasks.classify.mixture import cooled
 from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.objective import MEASURES, Flags, Objective
 from elman.tasks.classify.options import ClassifyOptions, settle
+from elman.tasks.classify.predictor import TextClassifierModel
 from elman.text.subwords import Spelling
 from elman.text.tokenizer import Encoded, Tokenizer, choose_level, fit_tokenizer
 from elman.training.options import Schedule
@@ -48,7 +50,7 @@ class Corpus:
 
     encoded: Encoded
     truth: Flags
-    spelling: Spelling | None
+    spelling: Spelling | None = None
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -227,21 +229,31 @@ def _twice(logits: Tensor, order: Rows) -> tuple[Tensor, Tensor]:
     return one, other
 
 
-def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner | NGramLearner:
+def prepare(
+    split: Split[Examples], options: ClassifyOptions, *, init: TextClassifierModel | None = None
+) -> ClassifierLearner | NGramLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
+
+    With ``init`` the vocabulary and the first weights are that model's.
 
     Raises:
         DataError: nothing is left to train on.
         ConfigError: an option does not suit the kind of the texts.
     """
+    if init is not None:
+        continuing.check(init)
     train, valid = split.train, split.valid
     labels = about(train, options.metric)
     classes = labels.classes(train.labels)
     refuse_threshold(options.threshold, labels, classes)
     level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
     settled = settle(options, level=level, count=len(train))
-    tokenizer = fit_tokenizer(
-        train.texts, level=level, min_count=settled.min_count, max_length=settled.max_length
+    tokenizer = (
+        init.tokenizer
+        if init is not None
+        else fit_tokenizer(
+            train.texts, level=level, min_count=settled.min_count, max_length=settled.max_length
+        )
     )
     vectors = settled.subwords or 0
     encoded = encode(tokenizer, train.texts, vectors)
@@ -260,11 +272,16 @@ def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearn
         valid=make_corpus(
             encoded_valid, labels.truth(valid.labels, classes), tokenizer, vectors, labels
         ),
-        notes=tuple(_notes(split, settled, tokenizer, corpus, truncated)),
+        notes=(
+            *_notes(split, settled, tokenizer, corpus, truncated),
+            *([] if init is None else continuing.notes_on_classes(classes, init)),
+        ),
     )
     if settled.model == "ngrams":
         return NGramLearner(prepared)
     model = make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes))
+    if init is not None:
+        continuing.take_weights(model, classes, init)
     return ClassifierLearner(model, prepared)
 
 

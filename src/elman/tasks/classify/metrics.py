@@ -244,7 +244,7 @@ def evaluate(
         ][:MISTAKES],
         threshold=kind.threshold,
         positive=positive,
-        **_of_ratings(names, confusion),
+        **of_ratings(names, confusion),
         **_both_calibrations(judged, uncalibrated),
         skipped=skipped,
         truncated=truncated,
@@ -421,7 +421,7 @@ def _confusion(truth: NDArray[np.intp], predicted: NDArray[np.intp], classes: in
     return pairs.reshape(classes, classes)
 
 
-def _of_ratings(names: Sequence[str], confusion: Any) -> dict[str, Any]:
+def of_ratings(names: Sequence[str], confusion: Any) -> dict[str, Any]:
     """Return how far answers are from the truth where classes may be ratings."""
     if not are_ratings(names):
         return {}

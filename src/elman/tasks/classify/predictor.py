@@ -35,6 +35,10 @@ from elman.training import bundle
 TOKENIZER = "tokenizer.json"
 CELL = "cell.txt"
 NGRAMS = "ngrams.json"
+_SETTINGS = (
+    *("embedding_size", "hidden_size", "num_layers", "bidirectional", "pooling", "pairs"),
+    "subwords",
+)
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +143,19 @@ class TextClassifierModel:
     def num_parameters(self) -> int:
         """Number of trained values."""
         return sum(p.numel() for p in self.module.parameters())
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options that the model has decided: sizes, and how it reads."""
+        reads = {
+            "tokens": self.tokenizer.level,
+            "max_length": self.tokenizer.max_length,
+            "min_count": None,  # the vocabulary is there
+        }
+        if self.network is None:
+            return {**reads, "model": "ngrams"}
+        sizes = {name: getattr(self.network.config, name) for name in _SETTINGS}
+        return {**reads, "model": "network", "cell": self.network.recurrent.cell, **sizes}
 
     def predict(self, texts: Iterable[str], *, threshold: float | None = None) -> list[Any]:
         """Return the label of each text, or where there may be several a list of them.
@@ -411,10 +428,12 @@ class TextClassifierModel:
         as JSON writes them.
 
         Raises:
+            DataError: no label is among the classes.
             InputError, ConfigError: as ``evaluate``.
         """
         labels = self._labels_at(threshold)
         self._check_labelled(examples)
+        refuse_unknown(examples, self.classes)
         probabilities, encoded = self._judged(examples.texts)
         answered = labels.decide(probabilities)
         named = labels.named(answered, self.classes)
@@ -429,6 +448,7 @@ class TextClassifierModel:
                 "label": label,
                 "predicted": predicted if judged else None,
                 "probability": probability if judged else None,
+                "correct": predicted == label if judged else None,
             }
 
     def _check_labelled(self, examples: object) -> None:

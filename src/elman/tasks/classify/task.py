@@ -23,7 +23,11 @@ from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions, Class
 from elman.training.task import Baseline, Metric, Report
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from elman.tasks.classify.learner import ClassifierLearner, NGramLearner
+    from elman.tasks.classify.metrics import Classification, Labelling
     from elman.tasks.classify.predictor import TextClassifierModel
     from elman.training.bundle import Stored
 
@@ -110,17 +114,10 @@ def split(
         ConfigError: the fractions do not sum to 1.
         DataError: there is one class only, or there are too few different texts.
     """
-    labels = set(examples.sizes())
-    if len(labels) == 1 and not examples.several:
-        raise DataError(
-            f"{examples.source} has one class only, {next(iter(labels))!r}; add texts of another "
-            "class, or check which column is the label (--label)"
-        )
-    inspection.refuse_no_lists(examples)
-    inspection.refuse_no_classes(examples)
+    _refuse_few_classes(examples)
     for part in (valid, test):
         if part is not None:
-            inspection.refuse_unknown(part, sorted(labels))
+            inspection.refuse_unknown(part, sorted(examples.sizes()))
     shares = fractions or default_fractions(len(examples), test_given=test is not None)
     parts = splits.split(
         examples,
@@ -131,6 +128,42 @@ def split(
         valid=valid,
         test=test,
     )
+    return _with_notes(parts, examples)
+
+
+def folds(examples: Examples, *, count: int, seed: int = 0) -> list[Split[Examples]]:
+    """Cut labelled texts ``count`` times, class by class, each text once into the test part.
+
+    Raises:
+        ConfigError: there are too few texts for so many.
+        DataError: there is one class only.
+    """
+    _refuse_few_classes(examples)
+    train, valid, _ = default_fractions(len(examples), test_given=False)
+    cuts = splits.folds(
+        examples,
+        keys=lambda part: splits.keys_of(part.texts),
+        strata=_strata,
+        count=count,
+        valid=valid / (train + valid),
+        seed=seed,
+    )
+    return [_with_notes(cut, examples) for cut in cuts]
+
+
+def _refuse_few_classes(examples: Examples) -> None:
+    labels = examples.sizes()
+    if len(labels) == 1 and not examples.several:
+        raise DataError(
+            f"{examples.source} has one class only, {next(iter(labels))!r}; add texts of another "
+            "class, or check which column is the label (--label)"
+        )
+    inspection.refuse_no_lists(examples)
+    inspection.refuse_no_classes(examples)
+
+
+def _with_notes(parts: Split[Examples], examples: Examples) -> Split[Examples]:
+    """Add to a cut what there is to say of the labels and of classes that a part lacks."""
     unseen = _notes_on_unseen(parts.train, parts.test, "test")
     notes = (
         *parts.notes,
@@ -172,7 +205,9 @@ def default_fractions(count: int, *, test_given: bool) -> tuple[float, float, fl
     return 0.8, 0.1, 0.1
 
 
-def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearner | NGramLearner:
+def prepare(
+    split: Split[Examples], options: ClassifyOptions, *, init: TextClassifierModel | None = None
+) -> ClassifierLearner | NGramLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
 
     Raises:
@@ -180,14 +215,23 @@ def prepare(split: Split[Examples], options: ClassifyOptions) -> ClassifierLearn
     """
     from elman.tasks.classify import learner
 
-    return learner.prepare(split, options)
+    return learner.prepare(split, options, init=init)
 
 
-def predictor(learner: ClassifierLearner | NGramLearner) -> TextClassifierModel:
+def predictor(
+    learner: ClassifierLearner | NGramLearner, *, tuned: Sequence[TextClassifierModel] = ()
+) -> TextClassifierModel:
     """Return the learner's network with the linear models beside it, tokenizer and classes."""
     from elman.tasks.classify.assembly import assemble
 
-    return assemble(learner)
+    return assemble(learner, tuned=tuned)
+
+
+def combine(models: Sequence[TextClassifierModel]) -> TextClassifierModel:
+    """Return one model whose networks answer together: those of several seeds."""
+    from elman.tasks.classify.assembly import combine
+
+    return combine(models)
 
 
 def plain(options: ClassifyOptions) -> ClassifyOptions:
@@ -213,6 +257,22 @@ def baselines(
         majority(split.train, split.test, options.metric),
         *parts(split, options, predictor, seconds),
     ]
+
+
+def pooled(parts: Sequence[Classification | Labelling]) -> Classification | Labelling:
+    """Return the scores of several parts, of the folds of a cross-validation, as one."""
+    from elman.tasks.classify.resampling import pooled
+
+    return pooled(parts)
+
+
+def resampled(
+    rows: Sequence[Mapping[str, Any]], weights: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return accuracy and macro-F1 of answers that count so many times each."""
+    from elman.tasks.classify.resampling import resampled
+
+    return resampled(rows, weights)
 
 
 def files(name: str, learner: ClassifierLearner, report: Report[Any]) -> dict[str, bytes]:
