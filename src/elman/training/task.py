@@ -70,6 +70,11 @@ class Evaluation(Summary, msgspec.Struct, frozen=True):
         names = (field.name for field in msgspec.structs.fields(self) if field.type is float)
         return {name: float(getattr(self, name)) for name in names}
 
+    @property
+    def main(self) -> list[str]:
+        """The names of the metrics for which a table has room."""
+        return [*self.metrics]
+
     def summary(self) -> Iterable[str | Table]:
         """Say how many examples were judged, and how well."""
         scores = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
@@ -236,7 +241,7 @@ class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
     def summary(self) -> Iterable[str | Table]:
         """Say how good the network is beside its baselines, and how it was trained."""
         yield f"{self.data}: {counted(self.test.count, 'test example')}"
-        names = self.spread[0].mean if self.spread else self.test.metrics
+        names = [*self.spread[0].mean] if self.spread else self.test.main
         rows = self.rows({name: Metric(name) for name in names})
         yield Table(
             ["", *names, "seconds"], [[row.name, *row.cells, row.shown_seconds] for row in rows]

@@ -25,6 +25,7 @@ MISTAKES = 20
 FEW = 8
 """Classes whose confusion matrix fits a screen as text, and whose curves a picture."""
 
+_MAIN = ("accuracy", "subset_accuracy", "macro_f1", "log_loss", "calibration_error")
 _HEADLINE = ("accuracy", "macro_f1", "subset_accuracy")
 METRICS: Mapping[str, Metric] = {
     **{
@@ -102,6 +103,12 @@ class Judgement(Evaluation, frozen=True, kw_only=True):
         if not self.metric:
             return scores
         return {self.metric: self.value(self.metric), **scores}
+
+    @property
+    def main(self) -> list[str]:
+        """The names of the metrics for which a table has room."""
+        first, *others = self.metrics
+        return [first, *(name for name in _MAIN if name in others)]
 
     def value(self, name: str) -> float:
         """Return a score by its name: one of ``metrics``, or such as ``f1:spam``."""
