@@ -8,6 +8,7 @@ What people call, each with a page of its own, as in ``help(elman.train)``:
     elman.compare(data, ...)     several cells, each from several seeds, on the same data
     elman.compare_models(models, data)  whether saved models really differ on labelled data
     elman.TextClassifier         the same as an estimator of scikit-learn: fit, predict, score
+    elman.TextCleaner            cleaning of texts for scikit-learn: fit, transform
     elman.callbacks              who is told of a run as it goes: a function, TensorBoard
     elman.nn                     layers that take the place of torch.nn's: LSTM, GRU, RNN
     elman.Recurrent              a layer of any cell, also of your own equations
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
     from elman.lab.models import compare_models as compare_models
     from elman.nn.recurrent import Recurrent as Recurrent
     from elman.tasks.classify.estimator import TextClassifier as TextClassifier
+    from elman.text.cleaning.transformer import TextCleaner as TextCleaner
 
 # Imported on first use: `import elman` takes milliseconds, torch takes seconds.
 _LAZY = {
     "Recurrent": "elman.nn.recurrent",
     "TextClassifier": "elman.tasks.classify.estimator",
+    "TextCleaner": "elman.text.cleaning.transformer",
     "compare": "elman.lab.compare",
     "compare_models": "elman.lab.models",
     "evaluate": "elman.api",

@@ -49,6 +49,8 @@ class CompareOptions(DataOptions, total=False):
     """Examples in a batch."""
     bidirectional: bool
     """Read each text in both directions."""
+    clean: str | None
+    """Steps of cleaning with commas between them, as of elman clean: lecture, urls,lower."""
     device: Literal["cpu", "cuda"]
     """What computes: the processor, or a GPU."""
     dropout: float | None

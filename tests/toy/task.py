@@ -128,7 +128,7 @@ def prepare(split, options, *, init=None):
     return ToyLearner(split, settled, init)
 
 
-def predictor(learner, *, tuned=()):
+def predictor(learner, *, tuned=(), twin=None):
     from toy.network import ToyPredictor
 
     return ToyPredictor(learner.model, learner.characters)

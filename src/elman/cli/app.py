@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # the command line at hand.
 OF_TASKS = {
     "check": "Say what would be read of a file, and what looks wrong in it.",
+    "clean": "Clean texts by named steps, and say what each step did or was worth.",
     "train": "Train a model on a file, a folder or a built-in data set.",
     "predict": "Answer texts with a trained model.",
     "evaluate": "Score a trained model on labelled examples.",

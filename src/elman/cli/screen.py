@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from elman.data.splits import Split
+    from elman.lab.cleaning import Ablation
     from elman.lab.compare import Comparison, Run
     from elman.lab.models import ModelComparison
     from elman.training.fitting import Fitted
     from elman.training.task import Learner, Metric, Report, Task
     from elman.training.trainer import Progress
 
+ABLATION_WIDTH = 88  # columns from which on two metrics stand beside each other, with spreads
 REFRESH = 0.1  # seconds between two changes of the progress bar
 _TRAILING = re.compile(r" +$", re.MULTILINE)
 
@@ -233,9 +235,9 @@ def print_report(report: Report[Any], *, out: Path | None) -> None:
     screen.print(f"Try: elman predict {plain(name)} {plain(pages.suggestion(report))}")
 
 
-def print_written(path: Path) -> None:
-    """Say where the answers to examples are."""
-    console().print(f"Answers: [bold]{plain(str(path))}[/]")
+def print_written(path: Path, what: str = "Answers") -> None:
+    """Say where the answers to examples are, or what else was written."""
+    console().print(f"{what}: [bold]{plain(str(path))}[/]")
 
 
 def print_all(renderables: Iterable[Any], screen: Console) -> None:
@@ -261,16 +263,19 @@ def _shown(shown: Mapping[str, Metric], metrics: Mapping[str, float]) -> list[st
 def print_run(task: Task, run: Run) -> None:
     """Print one line on stderr when a run of `compare` has ended."""
     failed = f"; {run.failed}" if run.failed else ""
-    shown = headline(run.metrics, task.metrics)
-    scores = ", ".join(
-        f"{metric.title} {value}"
-        for metric, value in zip(shown.values(), _shown(shown, run.metrics), strict=True)
-    )
     epochs = counted(run.epochs, "epoch")
     print(
-        f"{run.cell} seed {run.seed}: {scores}, {epochs}, {run.seconds:.1f} s{failed}",
+        f"{run.cell} seed {run.seed}: {scores_line(task, run.metrics)}, {epochs}, "
+        f"{run.seconds:.1f} s{failed}",
         file=sys.stderr,
     )
+
+
+def scores_line(task: Task, metrics: Mapping[str, float]) -> str:
+    """Return the scores of the short tables with their names."""
+    shown = headline(metrics, task.metrics)
+    pairs = zip(shown.values(), _shown(shown, metrics), strict=True)
+    return ", ".join(f"{metric.title} {value}" for metric, value in pairs)
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -336,8 +341,43 @@ def print_model_comparison(comparison: ModelComparison) -> None:
         screen.print(f"  {plain(sentence)}")
 
 
-def _spread(mean: float, spread: float, runs: int, digits: int) -> str:
+def _spread(mean: float, spread: float, runs: int, digits: int, sign: str = "") -> str:
     """Return mean ± standard deviation; one run has no spread."""
     if runs < 2:
-        return f"{mean:.{digits}f}"
-    return f"{mean:.{digits}f} ± {spread:.{max(digits - 1, 0)}f}"
+        return f"{mean:{sign}.{digits}f}"
+    return f"{mean:{sign}.{digits}f} ± {spread:.{max(digits - 1, 0)}f}"
+
+
+# ---------------------------------------------------------------------------------------------
+# What steps of cleaning are worth
+
+
+def print_ablation(found: Ablation) -> None:
+    """Print what `clean --ablate` found: scores, and what each step adds to them."""
+    from rich.table import Table
+
+    shown = headline(found.variants[0].mean, tasks.find(found.task).metrics)
+    screen = console()
+    if screen.width < ABLATION_WIDTH:
+        shown = dict([*shown.items()][:1])
+    screen.print(
+        f"[bold]{plain(found.data)}[/]: {plain(found.model)}, {counted(found.seeds, 'cut')} with "
+        f"{counted(found.judged_count, 'text')} kept apart"
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for metric in shown.values():
+        table.add_column(metric.title, justify="right", no_wrap=True)
+        table.add_column("worth", justify="right", no_wrap=True)
+    for i, one in enumerate(found.variants):
+        cells = []
+        for name, metric in shown.items():
+            runs, digits = found.seeds, metric.digits
+            worth = _spread(one.worth[name], one.worth_spread[name], runs, digits, sign="+")
+            cells.append(_spread(one.mean[name], one.spread[name], runs, digits))
+            cells.append(worth if i else "")
+        table.add_row(plain(one.name), *cells)
+    screen.print(table)
+    name, metric = next(iter(shown.items()))
+    for line in found.verdict(name, higher_is_better=metric.higher_is_better):
+        screen.print(f"  {plain(line)}")

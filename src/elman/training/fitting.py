@@ -245,7 +245,8 @@ class Workshop:
             if self.watcher is not None and job.name:
                 self.watcher.on_training(job.name, number, len(jobs))
             try:
-                member = self.train(job, anew=anew and number == 1)
+                same = (one.predictor for one in members if one.job.split is job.split)
+                member = self.train(job, anew=anew and number == 1, twin=next(same, None))
             except KeyboardInterrupt as stop:
                 if not members:
                     raise
@@ -257,8 +258,10 @@ class Workshop:
                 return members, stopped
         return members, None
 
-    def train(self, job: Job, *, anew: bool = False) -> Member:
+    def train(self, job: Job, *, anew: bool = False, twin: Predictor | None = None) -> Member:
         """Do one training; ``anew`` forgets what was stopped in its place.
+
+        ``twin`` is a model of another seed on the same parts.
 
         Raises:
             KeyboardInterrupt: stopped before the first epoch was whole.
@@ -281,7 +284,8 @@ class Workshop:
             raise TrainingError(_named(job, fitted.stopped))  # there is nothing worth keeping
         if self.watcher is not None:
             self.watcher.end(fitted)
-        return Member(job, learner, fitted, self.task.predictor(learner, tuned=job.tuned))
+        predictor = self.task.predictor(learner, tuned=job.tuned, twin=twin)
+        return Member(job, learner, fitted, predictor)
 
     def _checkpoint(self, job: Job) -> Checkpoint | None:
         if self.out is None:

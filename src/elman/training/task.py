@@ -457,11 +457,17 @@ class Task(Protocol):
             ConfigError: it is not possible to go on from that model.
         """
 
-    def predictor(self, learner: Any, *, tuned: Sequence[Any] = ()) -> Predictor:
+    def predictor(
+        self, learner: Any, *, tuned: Sequence[Any] = (), twin: Any | None = None
+    ) -> Predictor:
         """Return the learner's model, ready to use.
 
-        What is decided by a validation part is taken from the models ``tuned`` where the learner
-        has no such part: models of the same options, trained on a share of the same data.
+        Args:
+            learner: what was trained.
+            tuned: models of the same options, trained on a share of the same data: what a
+                validation part decides is taken from these where the learner has no such part.
+            twin: a model of another seed on the same parts, whatever of which does not depend on
+                the seed may be taken.
         """
 
     def sizes(self, split: Split[Any]) -> dict[str, dict[str, int]]:

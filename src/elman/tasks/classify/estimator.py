@@ -39,6 +39,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         tokens: ``"characters"``, ``"words"`` or ``"auto"``.
         validation_fraction: share of the training texts that early stopping looks at.
         random_state: seed; None is 0, as everywhere in Elman.
+        clean: steps of cleaning, as ``"lecture"``; None for none.
         min_count, max_length, embedding_size, hidden_size, num_layers, model, linear,
             bidirectional, pooling, pairs, subwords, dropout, embedding_dropout, token_dropout,
             label_smoothing, r_drop, logit_adjustment, batch_size, epochs, patience, learning_rate,
@@ -56,6 +57,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         cell: str | Cell = "lstm",
         *,
         tokens: str = "auto",
+        clean: str | None = None,
         min_count: int | None = None,
         max_length: int | None = None,
         embedding_size: int | None = None,
@@ -89,6 +91,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     ):
         self.cell = cell
         self.tokens = tokens
+        self.clean = clean
         self.min_count = min_count
         self.max_length = max_length
         self.embedding_size = embedding_size

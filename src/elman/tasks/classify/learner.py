@@ -16,6 +16,7 @@ from elman.data.splits import Split
 from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
 from elman.tasks.classify import continuing
+from elman.tasks.classify.cleaning import cleaned, fit_cleaner
 from elman.tasks.classify.encoding import encode, spelling_of
 from elman.tasks.classify.labels import (
     Labels,
@@ -30,6 +31,7 @@ from elman.tasks.classify.model import Classifier, ClassifierConfig
 from elman.tasks.classify.objective import MEASURES, Flags, Objective
 from elman.tasks.classify.options import ClassifyOptions, settle
 from elman.tasks.classify.predictor import TextClassifierModel
+from elman.text.cleaning import Cleaner
 from elman.text.subwords import Spelling
 from elman.text.tokenizer import Encoded, Tokenizer, choose_level, fit_tokenizer
 from elman.training.options import Schedule
@@ -62,16 +64,18 @@ class Prepared:
 
     Attributes:
         options: as asked for, settled.
-        tokenizer: text to token ids.
+        cleaner: what cleans the texts; None for nothing.
+        tokenizer: text, cleaned, to token ids.
         classes: the C labels of the training part, sorted.
         labels: whether a text has one of them or any, and what was asked for.
-        split: the texts themselves.
+        split: the texts themselves, cleaned.
         train: what is learned from.
         valid: what is judged after each epoch.
         notes: what there is to say of the data, one sentence each.
     """
 
     options: ClassifyOptions
+    cleaner: Cleaner | None
     tokenizer: Tokenizer
     classes: list[str]
     labels: Labels
@@ -234,7 +238,7 @@ def prepare(
 ) -> ClassifierLearner | NGramLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
 
-    With ``init`` the vocabulary and the first weights are that model's.
+    With ``init`` the cleaning, the vocabulary and the first weights are that model's.
 
     Raises:
         DataError: nothing is left to train on.
@@ -242,6 +246,8 @@ def prepare(
     """
     if init is not None:
         continuing.check(init)
+    cleaner = fit_cleaner(split.train.texts, options) if init is None else init.cleaner
+    split = cleaned(split, cleaner)
     train, valid = split.train, split.valid
     labels = about(train, options.metric)
     classes = labels.classes(train.labels)
@@ -264,6 +270,7 @@ def prepare(
     truncated = encoded.truncated + encoded_valid.truncated
     prepared = Prepared(
         options=settled,
+        cleaner=cleaner,
         tokenizer=tokenizer,
         classes=classes,
         labels=labels,

@@ -13,6 +13,7 @@ import msgspec
 
 from elman.errors import ConfigError
 from elman.tasks.classify.objective import parse
+from elman.text.cleaning import Steps
 from elman.text.tokenizer import MAX_LENGTH, Level
 from elman.training.options import Option, Options, TextOptions
 
@@ -25,6 +26,7 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
     """The options of a run. ``None`` means: settled from the data by ``settle``."""
 
     rules: ClassVar[Mapping[str, str]] = {
+        "clean": "none",
         "min_count": "2",
         "max_length": "512 characters or 256 words",
         "token_dropout": "3,000 / number of texts, from 0.05 to 0.2",
@@ -46,6 +48,13 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "threshold": "auto with f1:CLASS, macro_f1 and the like, else 0.5",
     }
 
+    clean: Annotated[
+        str | None,
+        Option(
+            "Steps of cleaning with commas between them, as of elman clean: lecture, urls,lower.",
+            panel="text",
+        ),
+    ] = None
     model: Annotated[
         Trains,
         Option("A recurrent network, or n-grams with logistic regression alone.", panel="network"),
@@ -109,6 +118,9 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         super().__post_init__()
         if self.metric is not None:
             parse(self.metric)  # refuses what there is not
+        if self.clean is not None:
+            # In their order, a preset by its steps: what is recorded never changes its meaning.
+            msgspec.structs.force_setattr(self, "clean", str(Steps.of(self.clean)))
 
 
 class ClassifyAnswers(Options, frozen=True, kw_only=True):

@@ -386,10 +386,16 @@ def answer(
     if not row.get("labels", True):
         ranked = f"no label ({ranked})" if ranked else "no label"
     if row.get("empty"):
-        yield visible(f"(empty text): {ranked} (the prior)")
+        yield visible(f"{_empty(row)}: {ranked} (the prior)")
         return
     text = row["text"]
     yield visible(f"{text if len(text) <= 200 else text[:199] + '…'}: {ranked}")
+
+
+def _empty(row: Mapping[str, Any]) -> str:
+    """Return what stands for a text without a token; one that cleaning emptied is shown."""
+    text = " ".join(row["text"].split())
+    return f"(nothing is left of {shortened(text, 40)!r})" if row.get("cleaned") else "(empty text)"
 
 
 def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
@@ -403,7 +409,8 @@ def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
     if "steps" in row:
         raise ConfigError("--steps cannot be shown in a table; use --json")
     columns: dict[str, Any] = {"text": row["text"]} if inputs else {}
-    note = "empty text: prior" if row.get("empty") else ""
+    said = "nothing is left after cleaning: prior" if row.get("cleaned") else "empty text: prior"
+    note = said if row.get("empty") else ""
     if "labels" in row:
         probabilities = [round(row["probabilities"][label], 6) for label in row["labels"]]
         columns["predicted"] = json.dumps(row["labels"], ensure_ascii=False)
@@ -428,7 +435,7 @@ def _steps(row: Mapping[str, Any], classes: Sequence[str], width: int) -> Iterat
     """Draw how the opinion changed: for each token its most probable classes with bars."""
     steps = row["steps"]
     if not steps:
-        yield "[bold](empty text)[/] no step to show; the answer is the prior"
+        yield f"[bold]{plain(_empty(row))}[/] no step to show; the answer is the prior"
         return
     top = len(row["top"])
     token = min(max(columns(visible_token(step["token"])) for step in steps), 20)

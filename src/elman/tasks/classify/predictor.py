@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -25,8 +26,9 @@ from elman.tasks.classify.linear import Kind, LinearModel, SavedLinear
 from elman.tasks.classify.metrics import Classification, Labelling, judge
 from elman.tasks.classify.mixture import mixed, shares
 from elman.tasks.classify.model import Classifier, ClassifierConfig, Ensemble
+from elman.tasks.classify.objective import Flags
 from elman.tasks.classify.options import ClassifyAnswers, ClassifyScoring
-from elman.text.cleaning import normalise
+from elman.text.cleaning import Cleaner, load_cleaner, normalise
 from elman.text.ngrams import NGramVectoriser
 from elman.text.summary import Table
 from elman.text.tokenizer import Encoded, Tokenizer, load_tokenizer
@@ -35,6 +37,7 @@ from elman.training import bundle
 TOKENIZER = "tokenizer.json"
 CELL = "cell.txt"
 NGRAMS = "ngrams.json"
+CLEANING = "cleaning.json"
 _SETTINGS = (
     *("embedding_size", "hidden_size", "num_layers", "bidirectional", "pooling", "pairs"),
     "subwords",
@@ -55,6 +58,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Share of each class in the training part."""
     labels: Labels
     """Whether a text has one of the classes or any of them, and when each is answered."""
+    clean: str | None = None
+    """The steps of cleaning; what they need is in a file of its own."""
 
 
 class Step(NamedTuple):
@@ -63,6 +68,23 @@ class Step(NamedTuple):
     token: str
     probabilities: NDArray[np.float32]
     """(C,)"""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The validation part, on which was chosen how much each model counts.
+
+    Attributes:
+        texts: those with a token and a known label.
+        truth: (texts, C) which classes are true of them.
+        linear: what each linear model said of them before it saw them, (texts, C).
+        threshold: what was asked for of when a class is answered.
+    """
+
+    texts: list[str]
+    truth: Flags
+    linear: dict[str, NDArray[np.float32]]
+    threshold: float | Literal["auto"] | None
 
 
 class TextClassifierModel:
@@ -76,7 +98,9 @@ class TextClassifierModel:
         weights: how much the networks and each linear model count; chosen on the validation part,
             they make the probabilities calibrated ones.
         decisions: ``labels`` under "", and those of the parts that are judged alone after training.
+        cleaner: what cleans texts before they are read, as in training; None for nothing.
         linear_seconds: how long the linear models and the weights took; 0 of a loaded model.
+        held_out: what the weights were chosen on; None of a loaded model.
     """
 
     task = "classify"
@@ -89,6 +113,7 @@ class TextClassifierModel:
         prior: NDArray[np.float32],
         weights: Sequence[float],
         labels: Labels,
+        cleaner: Cleaner | None = None,
     ):
         self.module = module.eval()
         self.tokenizer = tokenizer
@@ -96,7 +121,9 @@ class TextClassifierModel:
         self.prior = prior
         self.weights = tuple(weights)
         self.decisions = {"": labels}
+        self.cleaner = cleaner
         self.linear_seconds = 0.0
+        self.held_out: HeldOut | None = None
 
     def __repr__(self) -> str:
         return f"<{self.kind}, {len(self.classes)} classes, {self.num_parameters:,} parameters>"
@@ -151,6 +178,7 @@ class TextClassifierModel:
             "tokens": self.tokenizer.level,
             "max_length": self.tokenizer.max_length,
             "min_count": None,  # the vocabulary is there
+            "clean": None if self.cleaner is None else str(self.cleaner.steps),
         }
         if self.network is None:
             return {**reads, "model": "ngrams"}
@@ -184,7 +212,7 @@ class TextClassifierModel:
             InputError: ``texts`` is one string or a table of several columns, or holds something
                 that is missing or no string.
         """
-        return self._judged(texts_of(texts))[0]
+        return self._judged(self._cleaned(texts_of(texts)))[0]
 
     def opinions(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return what each kind of model thinks by itself: logarithms of probabilities (texts, C).
@@ -195,7 +223,15 @@ class TextClassifierModel:
         order ``weights`` says how much each counts. What a network thinks of a text without a token
         is the prior.
         """
+        texts = self._cleaned(texts)
         return self._opinions(texts, self._encode(texts))
+
+    def network_opinions(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return what the networks think of cleaned texts, as ``opinions`` has it."""
+        return self._networks(self._encode(texts))
+
+    def _cleaned(self, texts: Sequence[str]) -> Sequence[str]:
+        return texts if self.cleaner is None else self.cleaner.clean(texts)
 
     def _opinions(self, texts: Sequence[str], encoded: Encoded) -> dict[str, NDArray[np.float32]]:
         found = {}
@@ -258,7 +294,7 @@ class TextClassifierModel:
         The opinion after k tokens is the answer to the text as far as the end of token k, whatever
         the pooling and the directions; the last one is the answer to the whole text.
         """
-        [text] = texts_of([text])
+        [text] = self._cleaned(texts_of([text]))
         pieces = self.tokenizer.split(text)
         whole = normalise(text) if self.tokenizer.level == "characters" else text
         ends, end = [], 0
@@ -278,7 +314,7 @@ class TextClassifierModel:
         """
         if self.network is None:
             raise InputError("a model of n-grams has no vectors; train one with a network")
-        encoded = self._encode(texts_of(texts))
+        encoded = self._encode(self._cleaned(texts_of(texts)))
         spelling = spelling_of(encoded, self.tokenizer, self.network.config.subwords)
         result = np.zeros((len(encoded), self.network.output.in_features), dtype=np.float32)
         for rows, tokens in batches(encoded, device_of(self.module)):
@@ -300,8 +336,8 @@ class TextClassifierModel:
         them, with ``steps`` 3, first the label); with ``steps`` also the same after each token.
         With several labels it has all ``labels`` from their thresholds on and the ``probabilities``
         of every one; ``top`` are these labels, or where it is given or there is none the most
-        probable ones. ``empty`` marks a text without a token, ``truncated`` one that is longer than
-        the model reads.
+        probable ones. ``empty`` marks a text without a token, ``cleaned`` one of these that
+        cleaning emptied, ``truncated`` one that is longer than the model reads.
 
         Raises:
             ConfigError: an option cannot be.
@@ -309,7 +345,8 @@ class TextClassifierModel:
         texts = texts_of(inputs)
         ClassifyAnswers(top=top, steps=steps, threshold=threshold)  # refuses what cannot be
         labels = self.labels.at(threshold, self.classes)
-        found, encoded = self._judged(texts)
+        found, encoded = self._judged(self._cleaned(texts))
+        has_text = self._has_text(texts, encoded)
         truncated = set(encoded.truncated_rows)
         named = labels.named(labels.decide(found), self.classes)
         rows = []
@@ -317,6 +354,8 @@ class TextClassifierModel:
             row = {"text": texts[i], **self._told(named[i], probabilities, top, steps=steps)}
             if not encoded.lengths[i]:
                 row["empty"] = True
+                if has_text[i]:
+                    row["cleaned"] = True
             if i in truncated:
                 row["truncated"] = True
             if steps:
@@ -360,6 +399,8 @@ class TextClassifierModel:
     ) -> Classification | Labelling:
         """Score labelled texts; texts of length 0 are left out and counted.
 
+        Of a text that cleaning emptied the answer, the prior, is judged like any other.
+
         Args:
             examples: as the parts of ``trained.split`` are.
             threshold: from which probability on the rarer of two classes, or a label, is answered;
@@ -395,16 +436,19 @@ class TextClassifierModel:
     ) -> dict[str, Classification | Labelling]:
         """Score what is ``wanted``, by names as ``mixtures`` has them, each as it answers."""
         self._check_labelled(examples)
-        encoded = self._encode(examples.texts)
-        rows = np.flatnonzero(encoded.lengths)
+        texts = self._cleaned(examples.texts)
+        encoded = self._encode(texts)
+        rows = np.flatnonzero(self._has_text(examples.texts, encoded))
         if not len(rows):
             raise DataError(f"{examples.source}: there is no text to judge on")
         kept = examples.take(rows)
         refuse_unknown(kept, self.classes)
-        opinions = self._opinions(examples.texts, encoded)
+        opinions = self._opinions(texts, encoded)
         found = self.mixtures(opinions)
         # The same proportions without the temperature that the weights are, too.
         plain = {"": self._mixed(shares(self.weights), opinions.values())}
+        for one in (*found.values(), *plain.values()):
+            one[encoded.lengths == 0] = self.prior
         return {
             name: judge(
                 labels,
@@ -434,11 +478,12 @@ class TextClassifierModel:
         labels = self._labels_at(threshold)
         self._check_labelled(examples)
         refuse_unknown(examples, self.classes)
-        probabilities, encoded = self._judged(examples.texts)
+        probabilities, encoded = self._judged(self._cleaned(examples.texts))
+        has_text = self._has_text(examples.texts, encoded)
         answered = labels.decide(probabilities)
         named = labels.named(answered, self.classes)
         for i, (text, label) in enumerate(zip(examples.texts, examples.written, strict=True)):
-            judged = bool(encoded.lengths[i])
+            judged = bool(has_text[i])
             given = [round(float(p), 6) for p in probabilities[i, answered[i]]]
             predicted, probability = (
                 (_as_json(named[i]), _as_json(given)) if self.several else (named[i], given[0])
@@ -463,6 +508,12 @@ class TextClassifierModel:
                 f"{examples.source}: a text has {has} here, and the model answers {answers}"
             )
 
+    def _has_text(self, texts: Sequence[str], encoded: Encoded) -> NDArray[np.bool_]:
+        """Return which texts are judged: those with a token, and those that cleaning emptied."""
+        if self.cleaner is None:
+            return encoded.lengths > 0
+        return np.array([bool(text) and not text.isspace() for text in texts], dtype=bool)
+
     def parts(self) -> tuple[ModelConfig, dict[str, bytes]]:
         """Return what ``load`` makes a classifier of, but the weights."""
         config = ModelConfig(
@@ -472,12 +523,15 @@ class TextClassifierModel:
             classes=list(self.classes),
             prior=[float(p) for p in self.prior],
             labels=self.labels,
+            clean=None if self.cleaner is None else str(self.cleaner.steps),
         )
         files = {TOKENIZER: self.tokenizer.to_json()}
         if self.network is not None:
             files[CELL] = ir_text.write(self.network.recurrent.cell.graph).encode()
         if len(self.module.linear):
             files[NGRAMS] = msgspec.json.encode([one.saved() for one in self.module.linear])
+        if self.cleaner is not None:
+            files[CLEANING] = self.cleaner.to_json()
         return config, files
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
@@ -522,8 +576,9 @@ def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
 
     layers = 0 if config.network is None else config.network.num_layers * config.networks
     module = bundle.restore_module(stored, make, backend=backend, num_layers=layers)
+    cleaner = None if config.clean is None else stored.parse(CLEANING, load_cleaner)
     return TextClassifierModel(
-        module, tokenizer, config.classes, prior, config.weights, config.labels
+        module, tokenizer, config.classes, prior, config.weights, config.labels, cleaner
     )
 
 

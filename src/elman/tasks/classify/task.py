@@ -219,12 +219,15 @@ def prepare(
 
 
 def predictor(
-    learner: ClassifierLearner | NGramLearner, *, tuned: Sequence[TextClassifierModel] = ()
+    learner: ClassifierLearner | NGramLearner,
+    *,
+    tuned: Sequence[TextClassifierModel] = (),
+    twin: TextClassifierModel | None = None,
 ) -> TextClassifierModel:
     """Return the learner's network with the linear models beside it, tokenizer and classes."""
     from elman.tasks.classify.assembly import assemble
 
-    return assemble(learner, tuned=tuned)
+    return assemble(learner, tuned=tuned, twin=twin)
 
 
 def combine(models: Sequence[TextClassifierModel]) -> TextClassifierModel:

@@ -9,6 +9,11 @@ def normalise(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
+def normalise_compatible(text: str) -> str:
+    """Return ``text`` in form KC: full-width letters, ligatures and the like as usual ones."""
+    return unicodedata.normalize("NFKC", text)
+
+
 def is_normal(text: str) -> bool:
     """Whether ``text`` is in form C; many times faster than to normalise it."""
     return text.isascii() or unicodedata.is_normalized("NFC", text)
