@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from elman import api
+from elman import api, tasks
 from elman.data.columns import NOTHING
 from elman.data.examples import Inputs
 from elman.data.form import AS_TOLD, Facts, Form
