@@ -90,7 +90,15 @@ def test_every_command_has_help(call, command):
     code, out, err = call(command, "--help")
     assert (code, err) == (0, "")
     assert f"Usage: elman {command}" in out
-    assert ("--json" in out) == (command != "completion")
+    assert ("--json" in out) == (command not in ("completion", "vectors"))
+
+
+@pytest.mark.parametrize("command", ["analogy", "evaluate", "export", "map", "similar"])
+def test_every_command_about_vectors_has_help(call, command):
+    code, out, err = call("vectors", command, "--help")
+    assert (code, err) == (0, "")
+    assert f"Usage: elman vectors {command}" in out
+    assert ("--json" in out) == (command not in ("export", "map"))
 
 
 def test_help_in_a_pipe_has_an_option_a_line(call, monkeypatch):

@@ -7,6 +7,8 @@ What people call, each with a page of its own, as in ``help(elman.train)``:
     elman.evaluate(model, data)  judge a model on labelled data
     elman.compare(data, ...)     several cells, each from several seeds, on the same data
     elman.compare_models(models, data)  whether saved models really differ on labelled data
+    elman.embed(texts, ...)      train word vectors: word2vec or fastText
+    elman.Vectors                word vectors of any file: load, similar, analogy
     elman.TextClassifier         the same as an estimator of scikit-learn: fit, predict, score
     elman.TextCleaner            cleaning of texts for scikit-learn: fit, transform
     elman.callbacks              who is told of a run as it goes: a function, TensorBoard
@@ -38,21 +40,25 @@ if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent as Recurrent
     from elman.tasks.classify.estimator import TextClassifier as TextClassifier
     from elman.text.cleaning.transformer import TextCleaner as TextCleaner
+    from elman.text.vectors.table import Vectors as Vectors
+    from elman.training.embed import embed as embed
 
 # Imported on first use: `import elman` takes milliseconds, torch takes seconds.
 _LAZY = {
     "Recurrent": "elman.nn.recurrent",
     "TextClassifier": "elman.tasks.classify.estimator",
     "TextCleaner": "elman.text.cleaning.transformer",
+    "Vectors": "elman.text.vectors.table",
     "compare": "elman.lab.compare",
     "compare_models": "elman.lab.models",
+    "embed": "elman.training.embed",
     "evaluate": "elman.api",
     "load": "elman.api",
     "train": "elman.api",
 }
 _MODULES = ("callbacks", "cell", "cells", "errors", "nn")
 # What `help` shows in full. The classes would be a thousand lines, most of them torch's.
-__all__ = ["__version__", "compare", "compare_models", "evaluate", "load", "train"]
+__all__ = ["__version__", "compare", "compare_models", "embed", "evaluate", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,7 @@ from elman.data.typed import is_table
 from elman.errors import BundleError, ConfigError, DataError
 from elman.ir import text as ir_text
 from elman.keywords import EvaluateOptions, TrainOptions
+from elman.text.vectors.folder import TASK as WORD_VECTORS
 from elman.training import bundle, machine
 from elman.training.checkpoint import is_unfinished, training_folder
 from elman.training.lock import locked
@@ -384,6 +385,11 @@ def task_of(path: str | Path) -> Task:
         BundleError: there is no model, or of a task that this Elman does not know.
     """
     name = bundle.read_config(Path(expanded(path))).task
+    if name == WORD_VECTORS:
+        raise BundleError(
+            f"{path} holds word vectors, which answer no texts; ask them with "
+            f"`elman vectors similar {path} WORD`"
+        )
     if name not in tasks.TASKS:
         raise BundleError(
             f"{path} is a model of the task {name!r}, which this Elman does not know; "

@@ -26,6 +26,12 @@ class InputError(DataError, TypeError):
     """What was given from Python as texts is none, or one of them is missing."""
 
 
+class WordError(DataError, KeyError):
+    """A word has no vector."""
+
+    __str__ = Exception.__str__  # that of KeyError puts the sentence in quotes
+
+
 class CellError(ElmanError):
     """A cell's equations cannot be traced, verified or found."""
 

@@ -101,6 +101,12 @@ class CompareOptions(DataOptions, total=False):
     """Share of training tokens read as unknown."""
     tokens: Literal["auto", "characters", "words"]
     """What one step reads; auto takes characters for short texts."""
+    unlabelled: str | None
+    """Texts without labels of which word vectors are learnt first."""
+    vectors: str | None
+    """Word vectors to start from: a file, or a folder of elman embed."""
+    vectors_mode: Literal["tuned", "frozen", "warm"]
+    """Whether they are trained on, stand still, or stand still in a quarter of the epochs."""
     weight_decay: float
     """Of AdamW."""
 

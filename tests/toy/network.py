@@ -63,7 +63,7 @@ class ToyLearner:
         if init is not None:
             self.model.load_state_dict(init.module.state_dict())
 
-    def batches(self, rng):
+    def batches(self, rng, epoch):
         order = rng.permutation(len(self.split.train))
         return np.split(order, range(self.options.batch_size, len(order), self.options.batch_size))
 

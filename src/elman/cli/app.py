@@ -31,6 +31,8 @@ OF_TASKS = {
     "compare": "Train several cells on the same data and compare them.",
 }
 OTHERS = {
+    "embed": "Train word vectors on texts: word2vec or fastText.",
+    "vectors": "Ask word vectors, judge, draw and convert them.",
     "datasets": "List the built-in data sets.",
     "cells": "List the cells with their equations, parameters and cost, or show one in full.",
     "explain": "Show what the compiler makes of a cell, from its equations to machine code.",

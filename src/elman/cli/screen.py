@@ -16,6 +16,7 @@ from elman import tasks
 from elman.cli.process import machine_writer
 from elman.text.terminal import UNBOUNDED, counted, plain, width_of
 from elman.training.history import Epoch, kept_line
+from elman.training.progress import Paced, Terminal
 from elman.training.task import headline, shown_as
 
 if TYPE_CHECKING:
@@ -68,6 +69,26 @@ def print_json(value: Any, **more: Any) -> None:
     document = {**more, **msgspec.to_builtins(value)} if more else value
     machine_writer()(msgspec.json.encode(document).decode() + "\n")
     sys.stdout.flush()
+
+
+class Bar:
+    """A bar on stderr, where that is a terminal."""
+
+    def __init__(self, *, quiet: bool = False):
+        self._shown = None if quiet else Terminal()
+        self._move = None if self._shown is None else Paced(self._shown)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown is not None:
+            self._shown.close()
+
+    def __call__(self, share: float, text: str) -> None:
+        """Show how far the work is, 0 to 1, and what is being done."""
+        if self._move is not None:
+            self._move(share, text)
 
 
 class TrainingScreen:

@@ -110,19 +110,44 @@ def read_inputs(
 
 def _read_input_file(path: str | Path, wanted: Wanted, form: Form) -> RawColumns:
     source = name_of(path)
-    said = form.delimiter is not None or form.header is not None or wanted.given
-    if said or _suffix(path) in _TABLE_SUFFIXES:
+    if _is_said_to_be_table(path, wanted, form):
         return read_columns(path, wanted, source, form)
     data, encoding, notes = _text_of(path, source, form)
-    if (
+    if _looks_like_table(data, wanted):
+        return _read_text(data, path, wanted, source, form, encoding, notes)
+    return lines.read_whole_lines(data, wanted.roles[0], source, form, encoding, notes)
+
+
+def _is_said_to_be_table(path: str | Path, wanted: Wanted, form: Form) -> bool:
+    said = form.delimiter is not None or form.header is not None or wanted.given
+    return bool(said) or suffix_of(path) in _TABLE_SUFFIXES
+
+
+def _looks_like_table(data: bytes, wanted: Wanted) -> bool:
+    return bool(
         _starts_as_json(data)
         or lines.is_fasttext(data)
         or tables.is_drawn(data)
         or recognise(_names_by_r(data), wanted.roles[0].names)
         or lines.is_table(data, wanted)
-    ):
-        return _read_text(data, path, wanted, source, form, encoding, notes)
-    return lines.read_whole_lines(data, wanted.roles[0], source, form, encoding, notes)
+    )
+
+
+def is_lines(head: bytes, path: str | Path, form: Form) -> bool:
+    """Whether a file has an input a line, as :func:`read_inputs` would read it.
+
+    Args:
+        head: whole lines from the beginning of the file, unpacked.
+        path: the file, whose suffix may say what it is.
+        form: what the user said about it.
+
+    Raises:
+        DataError: it is empty, or no text.
+    """
+    wanted = Wanted.of((TEXT,), {TEXT.name: None}, keep=True)
+    if _is_said_to_be_table(path, wanted, form) or head.startswith(PARQUET_MAGIC):
+        return False
+    return not _looks_like_table(to_utf8(head, name_of(path), form.encoding).data, wanted)
 
 
 def read_columns(path: str | Path, wanted: Wanted, source: str, form: Form = AS_TOLD) -> RawColumns:
@@ -135,7 +160,7 @@ def read_columns(path: str | Path, wanted: Wanted, source: str, form: Form = AS_
     data = unpack(read_bytes(path), source)
     if data.startswith(PARQUET_MAGIC):
         return typed.read_parquet(data, wanted, source)
-    if _suffix(path) == ".parquet" and data:
+    if suffix_of(path) == ".parquet" and data:
         raise DataError(f"{source} is not a Parquet file; name it after what it is, such as .csv")
     decoded = to_utf8(data, source, form.encoding)
     del data
@@ -157,7 +182,7 @@ def _read_text(
     notes: tuple[str, ...],
 ) -> RawColumns:
     """Read text of whatever format it is."""
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     if suffix in _JSON_SUFFIXES and _JSON_LINE.search(data) is None:
         raise DataError(f"{source} holds no JSON objects; name a table after what it is, as .csv")
     labelled = {role.name for role in wanted.roles} <= {TEXT.name, LABEL.name}
@@ -175,7 +200,7 @@ def _read_text(
     return replace(raw, facts=replace(raw.facts, encoding=encoding), notes=notes + raw.notes)
 
 
-def _suffix(path: str | Path) -> str:
+def suffix_of(path: str | Path) -> str:
     """Return the suffix that says what is in a file: that before ``.gz``."""
     name = Path(path).name.lower()
     return Path(name.removesuffix(".gz")).suffix

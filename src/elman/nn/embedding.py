@@ -74,3 +74,41 @@ class SubwordEmbedding(nn.Module):
         bags = self.table(torch.from_numpy(values).to(device), torch.from_numpy(offsets).to(device))
         vectors: Tensor = bags.index_select(0, inverse)
         return vectors
+
+
+class Standing:
+    """Rows of an embedding that stand still in training while ``held``.
+
+    The whole table is exempt from weight decay, which would else shrink these rows.
+
+    Args:
+        embedding: whose rows they are.
+        ids: (rows,) which.
+    """
+
+    def __init__(self, embedding: nn.Embedding, ids: Tensor):
+        self.held = True
+        self._moves = torch.ones(embedding.num_embeddings, 1)
+        self._moves[ids] = 0
+        vars(embedding.weight)["decays"] = False
+        embedding.weight.register_hook(self._without_rows)  # type: ignore[no-untyped-call]
+
+    def _without_rows(self, gradient: Tensor) -> Tensor:
+        return gradient * self._moves.to(gradient.device) if self.held else gradient
+
+
+def start_from(
+    embedding: nn.Embedding, ids: Tensor, vectors: Tensor, *, times: float = 1.0
+) -> None:
+    """Start some rows from vectors learnt elsewhere, whose size there says nothing here.
+
+    Args:
+        embedding: of V rows, as it was made.
+        ids: (rows,) which.
+        vectors: (rows, I).
+        times: how much larger than the other rows they are made.
+    """
+    spread = vectors.square().mean().sqrt().clamp_min(1e-12)
+    with torch.no_grad():
+        own = embedding.weight.square().mean().sqrt()
+        embedding.weight[ids] = (vectors * (times * own / spread)).to(embedding.weight)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -207,11 +207,14 @@ class WordTokenizer:
         min_count: int = 2,
         max_length: int = MAX_LENGTH["words"],
         max_size: int = MAX_WORDS,
+        known: Iterable[str] = (),
     ) -> WordTokenizer:
-        """Make the vocabulary of the words seen at least ``min_count`` times."""
+        """Make the vocabulary of the words seen at least ``min_count`` times, and of ``known``."""
         counts: Counter[str] = Counter()
         for text in without_surrogates(texts):
             counts.update(_entries(text)[:max_length])
+        for word in known:
+            counts[word] = max(counts[word], min_count)
         vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
         return cls(_word_tokenizer(vocabulary), max_length=max_length)
 
@@ -285,10 +288,15 @@ class WordTokenizer:
         return cls(inner, max_length=saved.max_length)
 
 
-def words(text: str) -> list[str]:
-    """Return the entries of the words and signs of ``text``, in order, as a vocabulary has them."""
+def words(text: str, *, case: bool = False) -> list[str]:
+    """Return the entries of the words and signs of ``text``, in order, as a vocabulary has them.
+
+    Args:
+        text: any text.
+        case: keep capital letters, which a vocabulary does not have.
+    """
     [text] = without_surrogates([text])
-    return _entries(text)
+    return _entries(text, case=case)
 
 
 def choose_level(texts: Sequence[str]) -> Level:
@@ -311,6 +319,7 @@ def fit_tokenizer(
     level: Level,
     min_count: int | None = None,
     max_length: int | None = None,
+    known: Iterable[str] = (),
 ) -> Tokenizer:
     """Make a tokenizer of the given level from the training texts.
 
@@ -320,6 +329,7 @@ def fit_tokenizer(
         min_count: tokens seen less often share the unknown entry; 2 when not given, so that the
             unknown entry is itself trained on the rare ones.
         max_length: longer texts are truncated; 512 characters or 256 words when not given.
+        known: words that enter the vocabulary however seldom the texts have them.
 
     Raises:
         ConfigError: a number under 1.
@@ -327,8 +337,10 @@ def fit_tokenizer(
     for name, value in (("min_count", min_count), ("max_length", max_length)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} is {value}; it must be 1 or more")
-    kind = CharacterTokenizer if level == "characters" else WordTokenizer
-    return kind.fit(texts, min_count=min_count or 2, max_length=max_length or MAX_LENGTH[level])
+    sizes = {"min_count": min_count or 2, "max_length": max_length or MAX_LENGTH[level]}
+    if level == "characters":
+        return CharacterTokenizer.fit(texts, **sizes)
+    return WordTokenizer.fit(texts, **sizes, known=known)
 
 
 def load_tokenizer(data: bytes, *, source: str = "tokenizer.json") -> Tokenizer:
@@ -417,8 +429,8 @@ def _word_tokenizer(vocabulary: Vocabulary) -> Any:
     return inner
 
 
-def _entries(text: str) -> list[str]:
-    normal, pieces = _splitter()
+def _entries(text: str, *, case: bool = False) -> list[str]:
+    normal, pieces = _splitter(case)
     return [piece for piece, _ in pieces(normal(text))]
 
 
@@ -436,6 +448,11 @@ def _whole(text: str, end: int, limit: int) -> int:
 
 
 @cache
-def _splitter() -> tuple[Any, Any]:
+def _splitter(case: bool) -> tuple[Any, Any]:
     inner = _word_tokenizer(Vocabulary.from_counts({}))
-    return inner.normalizer.normalize_str, inner.pre_tokenizer.pre_tokenize_str
+    normal = inner.normalizer
+    if case:
+        from tokenizers import normalizers
+
+        normal = normalizers.Sequence([normal[1], normal[2]])  # all but Lowercase
+    return normal.normalize_str, inner.pre_tokenizer.pre_tokenize_str

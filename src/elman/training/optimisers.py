@@ -13,9 +13,13 @@ Groups = list[dict[str, object]]
 
 
 def make(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
-    """Return the optimiser that the schedule names; vectors and biases do not decay."""
-    matrices = [p for p in model.parameters() if p.dim() > 1]
-    vectors = [p for p in model.parameters() if p.dim() <= 1]
+    """Return the optimiser that the schedule names; vectors and biases do not decay.
+
+    Nor does a parameter with an attribute ``decays`` that says so.
+    """
+    matrices = [p for p in model.parameters() if p.dim() > 1 and getattr(p, "decays", True)]
+    chosen = {id(p) for p in matrices}
+    vectors = [p for p in model.parameters() if id(p) not in chosen]
     groups: Groups = [
         {"params": matrices, "weight_decay": schedule.weight_decay},
         {"params": vectors, "weight_decay": 0.0},

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cache
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
@@ -49,6 +50,8 @@ class Option:
     panel: str = "training"
     short: str = ""
     """A second name on the command line, as it is written there: -e."""
+    path: bool = False
+    """Whether it names a file or folder, of which what is given to others has the name alone."""
     ge: float | None = None
     gt: float | None = None
     le: float | None = None
@@ -183,6 +186,9 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             value = getattr(self, one.name)
             if isinstance(value, np.generic):  # a number of NumPy's, as of a grid of values
                 value = value.item()
+                msgspec.structs.force_setattr(self, one.name, value)
+            if isinstance(value, Path):
+                value = str(value)
                 msgspec.structs.force_setattr(self, one.name, value)
             one.check(value)
 

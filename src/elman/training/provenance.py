@@ -112,10 +112,11 @@ def told_by_name(notes: Iterable[str], split: Split[Any]) -> list[str]:
 
 
 def shareable(options: RunOptions) -> dict[str, Any]:
-    """Return options as JSON can hold them, a cell's file by its name."""
-    cells = [one.name for one in declared(type(options)) if one.takes_cell]
+    """Return options as JSON can hold them, files in other places by their names."""
+    known = declared(type(options))
+    places = [one.name for one in known if one.takes_cell or one.option.path]
     values = options.to_dict()
-    return {**values, **{name: _name_if_elsewhere(values[name]) for name in cells}}
+    return {**values, **{name: _name_if_elsewhere(values[name]) for name in places}}
 
 
 def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any]) -> bytes:
@@ -141,6 +142,8 @@ def train_toml(task: Task, settled: Mapping[str, Any], request: Mapping[str, Any
 
 
 def _name_if_elsewhere(place: Any) -> Any:
+    if place is None:
+        return None
     if isinstance(place, list):
         return [_name_if_elsewhere(one) for one in place]
     return name_of(place) if Path(place).is_absolute() else place

@@ -306,10 +306,11 @@ class Learner(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What there is to say about the data, one sentence each."""
 
-    def batches(self, rng: np.random.Generator) -> Sequence[Any]:
+    def batches(self, rng: np.random.Generator, epoch: int) -> Sequence[Any]:
         """Return the batches of one epoch, at least one, in whatever form ``loss`` takes them.
 
-        State that is carried from batch to batch starts anew here.
+        State that is carried from batch to batch starts anew here. Epochs count from 1, also where
+        a run goes on.
         """
 
     def loss(self, batch: Any) -> Loss:

@@ -130,7 +130,7 @@ class Trainer:
         """Train on every example once and judge; the caller adds the result to the history."""
         schedule, number = self.schedule, len(self.state.history) + 1
         torch.manual_seed(_seed_of(schedule.seed, number))
-        batches = self.learner.batches(np.random.default_rng([schedule.seed, number]))
+        batches = self.learner.batches(np.random.default_rng([schedule.seed, number]), number)
         best = self.state.best
         score = None if best is None else best.score
         start, total, count = time.perf_counter(), 0.0, 0

@@ -56,7 +56,9 @@ def parts(
     seen = len(affordable(split.train.texts, options.seed))
     start = time.perf_counter()
     if not len(model.module.linear):
-        alone = assemble(prepare(split, msgspec.structs.replace(options, model="ngrams")))
+        without = {"vectors": None, "unlabelled": None, "vectors_mode": "tuned"}
+        changed = msgspec.structs.replace(options, model="ngrams", **without)
+        alone = assemble(prepare(split, changed))
         scores = alone.evaluate(split.test)
         return [Baseline(NGRAMS, scores, time.perf_counter() - start, seen)]
     found = model.part_scores(split.test)

@@ -37,6 +37,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     Args:
         cell: a cell of the zoo by name, ``file.py:name``, or a traced cell.
         tokens: ``"characters"``, ``"words"`` or ``"auto"``.
+        vectors: file or folder of word vectors to start from.
+        vectors_mode: ``"tuned"``, ``"frozen"``, or ``"warm"``, frozen in the first epochs.
+        unlabelled: file of texts without labels of which word vectors are learnt first.
         validation_fraction: share of the training texts that early stopping looks at.
         random_state: seed; None is 0, as everywhere in Elman.
         clean: steps of cleaning, as ``"lecture"``; None for none.
@@ -58,6 +61,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         *,
         tokens: str = "auto",
         clean: str | None = None,
+        vectors: str | None = None,
+        vectors_mode: str = "tuned",
+        unlabelled: str | None = None,
         min_count: int | None = None,
         max_length: int | None = None,
         embedding_size: int | None = None,
@@ -92,6 +98,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.cell = cell
         self.tokens = tokens
         self.clean = clean
+        self.vectors = vectors
+        self.vectors_mode = vectors_mode
+        self.unlabelled = unlabelled
         self.min_count = min_count
         self.max_length = max_length
         self.embedding_size = embedding_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
-from elman.tasks.classify import continuing
+from elman.nn.embedding import Standing
+from elman.tasks.classify import continuing, pretrained
 from elman.tasks.classify.cleaning import cleaned, fit_cleaner
 from elman.tasks.classify.encoding import encode, spelling_of
 from elman.tasks.classify.labels import (
@@ -33,7 +35,7 @@ from elman.tasks.classify.options import ClassifyOptions, settle
 from elman.tasks.classify.predictor import TextClassifierModel
 from elman.text.cleaning import Cleaner
 from elman.text.subwords import Spelling
-from elman.text.tokenizer import Encoded, Tokenizer, choose_level, fit_tokenizer
+from elman.text.tokenizer import Encoded, Tokenizer, WordTokenizer, choose_level, fit_tokenizer
 from elman.training.options import Schedule
 from elman.training.task import Loss, Scores
 
@@ -128,7 +130,7 @@ class NGramLearner:
             unit="texts",
         )
 
-    def batches(self, rng: np.random.Generator) -> Sequence[Rows]:
+    def batches(self, rng: np.random.Generator, epoch: int) -> Sequence[Rows]:
         """Return no batch."""
         return []
 
@@ -147,11 +149,23 @@ class ClassifierLearner:
     Attributes:
         prepared: the data.
         model: the network.
+
+    Args:
+        standing: rows of its embedding that stand still in the first epochs.
+        standing_epochs: in how many.
     """
 
-    def __init__(self, model: Classifier, prepared: Prepared):
+    def __init__(
+        self,
+        model: Classifier,
+        prepared: Prepared,
+        *,
+        standing: Standing | None = None,
+        standing_epochs: int = 0,
+    ):
         self.model = model
         self.prepared = prepared
+        self._standing, self._standing_epochs = standing, standing_epochs
         self.options = options = prepared.options
         self.notes = prepared.notes
         self.train, self.valid = prepared.train, prepared.valid
@@ -168,8 +182,10 @@ class ClassifierLearner:
         self._adjustment = logit_adjustment(sizes, lean)
         self._objective = prepared.objective
 
-    def batches(self, rng: np.random.Generator) -> Sequence[Rows]:
+    def batches(self, rng: np.random.Generator, epoch: int) -> Sequence[Rows]:
         """Return the rows of each batch of an epoch."""
+        if self._standing is not None:
+            self._standing.held = epoch <= self._standing_epochs
         assert self.options.batch_size is not None
         return shuffled_batches(self.train.encoded.lengths, self.options.batch_size, rng)
 
@@ -246,6 +262,7 @@ def prepare(
     """
     if init is not None:
         continuing.check(init)
+        pretrained.check_alone(options)
     cleaner = fit_cleaner(split.train.texts, options) if init is None else init.cleaner
     split = cleaned(split, cleaner)
     train, valid = split.train, split.valid
@@ -254,11 +271,24 @@ def prepare(
     refuse_threshold(options.threshold, labels, classes)
     level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
     settled = settle(options, level=level, count=len(train))
+    start = pretrained.find(
+        split,
+        options,
+        level=level,
+        size=settled.embedding_size or 1,
+        clean=None if cleaner is None else cleaner.clean,
+    )
+    if start is not None:
+        settled = msgspec.structs.replace(settled, embedding_size=start.vectors.size)
     tokenizer = (
         init.tokenizer
         if init is not None
         else fit_tokenizer(
-            train.texts, level=level, min_count=settled.min_count, max_length=settled.max_length
+            train.texts,
+            level=level,
+            min_count=settled.min_count,
+            max_length=settled.max_length,
+            known=() if start is None else start.vectors.words,
         )
     )
     vectors = settled.subwords or 0
@@ -281,6 +311,7 @@ def prepare(
         ),
         notes=(
             *_notes(split, settled, tokenizer, corpus, truncated),
+            *(() if start is None else start.notes),
             *([] if init is None else continuing.notes_on_classes(classes, init)),
         ),
     )
@@ -289,7 +320,15 @@ def prepare(
     model = make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes))
     if init is not None:
         continuing.take_weights(model, classes, init)
-    return ClassifierLearner(model, prepared)
+    if start is None:
+        return ClassifierLearner(model, prepared)
+    assert isinstance(tokenizer, WordTokenizer)
+    return ClassifierLearner(
+        model,
+        prepared,
+        standing=start.put(model.embedding, tokenizer.entries),
+        standing_epochs=start.frozen_epochs(settled.epochs or 1),
+    )
 
 
 def _notes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Targets = NDArray[np.int64]
 
-USUAL: Mapping[str, float] = {"network": 0.35, "ngrams": 0.5, "naive Bayes": 0.25}
-"""The weights that come out for the development collection (docs/words.md), rounded; alone a model
-counts once."""
+USUAL: Mapping[str, float] = {"network": 0.4, "ngrams": 0.45, "naive Bayes": 0.2}
+"""The weights of models at their best temperatures that come out for the development collection
+(docs/words.md), rounded; alone a model counts once."""
 STRENGTH = 10.0
 """How many nats of the validation texts a distance of 1 from the usual weights must be worth: few
 texts hardly move them, thousands decide by themselves."""
@@ -28,10 +29,11 @@ FLOOR = -14.0
 def fit_weights(names: Sequence[str], opinions: Sequence[Floats], truth: Targets) -> list[float]:
     """Return how much each model's logarithms of probabilities count, from 0 on.
 
-    They minimise the log loss of the product of experts, ``p(c) ~ prod_m p_m(c) ** w_m``
-    (Genest & Zidek 1986, "Combining Probability Distributions", section 3.3), near the usual
-    weights. As their sum is free, this is a temperature for the whole, too (Guo et al. 2017, "On
-    Calibration of Modern Neural Networks", section 4.2).
+    Each model first gets the temperature that suits it best (Guo et al. 2017, "On Calibration of
+    Modern Neural Networks", section 4.2). The weights then minimise the log loss of the product of
+    experts, ``p(c) ~ prod_m p_m(c) ** w_m`` (Genest & Zidek 1986, "Combining Probability
+    Distributions", section 3.3), near the usual weights. As their sum is free, that is a
+    temperature for the whole, too.
 
     Args:
         names: of the models, as in ``USUAL``.
@@ -45,6 +47,8 @@ def fit_weights(names: Sequence[str], opinions: Sequence[Floats], truth: Targets
     if not len(truth):
         return [float(weight) for weight in usual]
     logs = np.stack([np.maximum(one, FLOOR) for one in opinions]).astype(np.float64)  # (M, n, C)
+    factors = np.array([sharpness(one, truth) for one in logs])
+    logs *= factors[:, None, None]
     here = np.arange(len(truth))
 
     def loss(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -60,7 +64,7 @@ def fit_weights(names: Sequence[str], opinions: Sequence[Floats], truth: Targets
     found = minimize(loss, usual, jac=True, bounds=[(0.0, LARGEST)] * len(names))
     weights = found.x if np.isfinite(found.fun) else usual
     # At least one counts: a mixture of nothing would say that all classes are equal.
-    return [float(weight) for weight in (weights if weights.sum() > 0.01 else usual)]
+    return [float(weight) for weight in factors * (weights if weights.sum() > 0.01 else usual)]
 
 
 def shares(weights: Sequence[float]) -> list[float]:
@@ -69,8 +73,13 @@ def shares(weights: Sequence[float]) -> list[float]:
     return [weight / total if total > 0 else 1 / len(weights) for weight in weights]
 
 
-def cooled(logits: Floats, truth: Targets) -> Floats:
-    """Return logarithms of probabilities (rows, C) at the temperature that suits ``truth`` best.
+def cooled(logits: NDArray[Any], truth: Targets) -> NDArray[Any]:
+    """Return logarithms of probabilities (rows, C) at the temperature that suits ``truth`` best."""
+    return _log_softmax(logits * sharpness(logits, truth))
+
+
+def sharpness(logits: NDArray[Any], truth: Targets) -> float:
+    """Return one over the temperature at which the log loss is the least.
 
     Args:
         logits: (rows, C).
@@ -79,18 +88,18 @@ def cooled(logits: Floats, truth: Targets) -> Floats:
     from scipy.optimize import minimize_scalar
 
     here = np.arange(len(truth))
-
-    def at(exponent: float) -> Floats:
-        scores = logits * np.float32(math.exp(exponent))
-        scores = scores - scores.max(axis=1, keepdims=True)
-        return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
-
     found = minimize_scalar(
-        lambda exponent: -float(at(exponent)[here, truth].mean()),
+        lambda exponent: -float(_log_softmax(logits * math.exp(exponent))[here, truth].mean()),
         bounds=COOLING,
         method="bounded",
     )
-    return at(float(found.x))
+    return math.exp(float(found.x))
+
+
+def _log_softmax(scores: NDArray[Any]) -> NDArray[Any]:
+    scores = scores - scores.max(axis=1, keepdims=True)
+    result: NDArray[Any] = scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+    return result
 
 
 def mixed(weights: Sequence[float], opinions: Sequence[Floats]) -> Floats:

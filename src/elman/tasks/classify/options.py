@@ -17,6 +17,7 @@ from elman.text.cleaning import Steps
 from elman.text.tokenizer import MAX_LENGTH, Level
 from elman.training.options import Option, Options, TextOptions
 
+VectorsMode = Literal["tuned", "frozen", "warm"]
 Pooling = Literal["last", "max", "mean", "max+mean", "attention"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
 Trains = Literal["network", "ngrams"]
@@ -27,10 +28,12 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
 
     rules: ClassVar[Mapping[str, str]] = {
         "clean": "none",
+        "vectors": "none",
+        "unlabelled": "none",
         "min_count": "2",
         "max_length": "512 characters or 256 words",
         "token_dropout": "3,000 / number of texts, from 0.05 to 0.2",
-        "embedding_size": "64 by character, 96 by word",
+        "embedding_size": "64 by character, 96 by word; with --vectors that of the file",
         "hidden_size": "112 by character, 96 by word",
         "pooling": "last by character, max+mean by word",
         "pairs": "2,039 by character, 0 by word",
@@ -63,6 +66,27 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         Literal["on", "off"],
         Option("Whether n-grams stand beside the network; off: it is alone.", panel="network"),
     ] = "on"
+    vectors: Annotated[
+        str | None,
+        Option(
+            "Word vectors to start from: a file, or a folder of elman embed.",
+            panel="text",
+            path=True,
+        ),
+    ] = None
+    vectors_mode: Annotated[
+        VectorsMode,
+        Option(
+            "Whether they are trained on, stand still, or stand still in a quarter of the epochs.",
+            panel="text",
+        ),
+    ] = "tuned"
+    unlabelled: Annotated[
+        str | None,
+        Option(
+            "Texts without labels of which word vectors are learnt first.", panel="text", path=True
+        ),
+    ] = None
     bidirectional: Annotated[
         bool, Option("Read each text in both directions.", panel="network")
     ] = True
@@ -121,6 +145,21 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         if self.clean is not None:
             # In their order, a preset by its steps: what is recorded never changes its meaning.
             msgspec.structs.force_setattr(self, "clean", str(Steps.of(self.clean)))
+        if self.vectors and self.unlabelled:
+            raise ConfigError(
+                "vectors and unlabelled both say which vectors to start from; leave one of the two "
+                "out (elman embed makes vectors of several files)"
+            )
+        if self.model == "ngrams" and (self.vectors or self.unlabelled):
+            name = "vectors" if self.vectors else "unlabelled"
+            raise ConfigError(
+                f"{name} is for the network, which model ngrams has not; leave it out"
+            )
+        if self.vectors_mode != "tuned" and not (self.vectors or self.unlabelled):
+            raise ConfigError(
+                f"vectors_mode is {self.vectors_mode} and there are no vectors; add vectors or "
+                "unlabelled"
+            )
 
 
 class ClassifyAnswers(Options, frozen=True, kw_only=True):
