@@ -99,14 +99,17 @@ class CompareOptions(DataOptions, total=False):
     on the validation part."""
     token_dropout: float | None
     """Share of training tokens read as unknown."""
-    tokens: Literal["auto", "characters", "words"]
-    """What one step reads; auto takes characters for short texts."""
+    tokens: Literal["auto", "characters", "words", "bpe", "unigram"]
+    """What one step reads; auto takes characters for short texts and words for others, bpe and
+    unigram are pieces of words."""
     unlabelled: str | None
     """Texts without labels of which word vectors are learnt first."""
     vectors: str | None
     """Word vectors to start from: a file, or a folder of elman embed."""
     vectors_mode: Literal["tuned", "frozen", "warm"]
     """Whether they are trained on, stand still, or stand still in a quarter of the epochs."""
+    vocab_size: int | None
+    """How many pieces of words there are at most."""
     weight_decay: float
     """Of AdamW."""
 

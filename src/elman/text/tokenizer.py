@@ -1,36 +1,46 @@
-"""Text to token ids and back: by character, or by word.
+"""Text to token ids and back: by character, by word, or by pieces of words.
 
 A tokenizer is made from the training part alone (``fit``) and is saved as JSON with the model.
-Both kinds return an ``Encoded``: all ids in one flat array, row after row, and each row's length.
+All kinds return an ``Encoded``: all ids in one flat array, row after row, and each row's length.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ConfigError, DataError
+from elman.text import subword_models
 from elman.text.cleaning import is_normal, normalise, without_surrogates
 from elman.text.vocabulary import UNKNOWN_ID, Vocabulary
 
-Level = Literal["characters", "words"]
+Level = Literal["characters", "words", "bpe", "unigram"]
+NAMES: dict[Level, str] = {
+    "characters": "characters",
+    "words": "words",
+    "bpe": "subwords (BPE)",
+    "unigram": "subwords (unigram)",
+}
+"""What a model reads, as people are told."""
+SUBWORDS: tuple[Level, ...] = ("bpe", "unigram")
 
 # Texts this short (median) are names, codes or single words: their characters carry the meaning.
 SHORT_TEXT = 32
 # A chunk bounds the memory that encoding takes beside its result.
 CHUNK_CHARACTERS = 1 << 20
 CHUNK_TEXTS = 4096
-MAX_LENGTH: dict[Level, int] = {"characters": 512, "words": 256}
+MAX_LENGTH: dict[Level, int] = {"characters": 512, "words": 256, "bpe": 384, "unigram": 384}
 MAX_WORDS = 50_000
+MAX_SUBWORDS = 4_000
 
 # The patterns are in the syntax of Oniguruma, which the ``tokenizers`` library uses.
 _PICTURE = r"\p{Extended_Pictographic}"  # an emoji without skin tone, whatever its Unicode version
@@ -185,19 +195,74 @@ class CharacterTokenizer:
         return cls(Vocabulary(saved.tokens), max_length=saved.max_length)
 
 
-class WordTokenizer:
-    """One token a word, number, handle or sign, lower-cased, in normalisation form C.
+class _SplitTokenizer:
+    """What the tokenizers by word and by pieces of words share.
 
-    Marks that nobody sees (``UNSEEN``) neither cut a word nor make another entry of it. All is done
-    by the ``tokenizers`` library, whose JSON holds the rules: a saved tokenizer keeps those that it
-    was made with.
+    All is done by the ``tokenizers`` library, whose JSON holds the rules: a saved tokenizer keeps
+    those that it was made with. Marks that nobody sees (``UNSEEN``) neither cut a word nor make
+    another entry of it.
     """
 
-    level: ClassVar[Level] = "words"
+    level: ClassVar[Level]
 
-    def __init__(self, tokenizer: Any, *, max_length: int = MAX_LENGTH["words"]):
+    def __init__(self, tokenizer: Any, *, max_length: int | None = None):
         self._tokenizer = tokenizer
-        self.max_length = max_length
+        self.max_length = max_length or MAX_LENGTH[self.level]
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids, the two special ones included."""
+        return int(self._tokenizer.get_vocab_size())
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """Return the token ids of ``texts``; those over ``max_length`` lose their end."""
+        values: list[NDArray[np.int32]] = []
+        lengths: list[int] = []
+        for start in range(0, len(texts), CHUNK_TEXTS):
+            chunk = list(without_surrogates(texts[start : start + CHUNK_TEXTS]))
+            ids: list[int] = []
+            for encoding in self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
+                row = encoding.ids
+                lengths.append(len(row))
+                ids += row[: self.max_length]
+            values.append(np.asarray(ids, dtype=np.int32))
+        whole = np.asarray(lengths, dtype=np.int64)
+        longer = np.flatnonzero(whole > self.max_length).tolist()
+        return Encoded(_joined(values, np.int32), np.minimum(whole, self.max_length), longer)
+
+    def split(self, text: str) -> list[str]:
+        """Return the pieces of ``text`` that ``encode`` numbers, spelt as in the text.
+
+        Of pieces that share one letter of the text the first has it, and the others are empty.
+        """
+        [text] = without_surrogates([text])
+        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        limits = [*(start for start, _ in offsets), len(text)][1:]
+        pieces, last = [], 0
+        for (start, end), limit in islice(zip(offsets, limits, strict=True), self.max_length):
+            stop = _whole(text, end, limit)
+            pieces.append(text[max(start, last) : stop])
+            last = max(last, stop)
+        return pieces
+
+    def to_json(self) -> bytes:
+        """Return the tokenizer as JSON."""
+        inner = msgspec.json.decode(self._tokenizer.to_str())
+        return _write(_Saved(self.level, self.max_length, words=inner))
+
+    @classmethod
+    def from_saved(cls, saved: _Saved) -> Self:
+        """Restore what ``to_json`` wrote."""
+        from tokenizers import Tokenizer as Inner
+
+        inner = Inner.from_str(msgspec.json.encode(saved.words).decode())
+        return cls(inner, max_length=saved.max_length)
+
+
+class WordTokenizer(_SplitTokenizer):
+    """One token a word, number, handle or sign, lower-cased, in normalisation form C."""
+
+    level: ClassVar[Level] = "words"
 
     @classmethod
     def fit(
@@ -217,11 +282,6 @@ class WordTokenizer:
             counts[word] = max(counts[word], min_count)
         vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
         return cls(_word_tokenizer(vocabulary), max_length=max_length)
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of ids, the two special ones included."""
-        return int(self._tokenizer.get_vocab_size())
 
     @property
     def entries(self) -> list[str]:
@@ -247,45 +307,55 @@ class WordTokenizer:
         lengths = np.minimum(sizes, self.max_length)
         return Encoded(np.asarray(values, dtype=np.int32), lengths, longer, list(ids)[known:])
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
-        """Return the token ids of ``texts``; those over ``max_length`` lose their end."""
-        values: list[NDArray[np.int32]] = []
-        lengths: list[int] = []
-        for start in range(0, len(texts), CHUNK_TEXTS):
-            chunk = list(without_surrogates(texts[start : start + CHUNK_TEXTS]))
-            ids: list[int] = []
-            for encoding in self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False):
-                row = encoding.ids
-                lengths.append(len(row))
-                ids += row[: self.max_length]
-            values.append(np.asarray(ids, dtype=np.int32))
-        whole = np.asarray(lengths, dtype=np.int64)
-        longer = np.flatnonzero(whole > self.max_length).tolist()
-        return Encoded(_joined(values, np.int32), np.minimum(whole, self.max_length), longer)
 
-    def split(self, text: str) -> list[str]:
-        """Return the words of ``text`` that ``encode`` numbers, spelt as in the text."""
-        [text] = without_surrogates([text])
-        offsets = self._tokenizer.encode(text, add_special_tokens=False).offsets
-        limits = [*(start for start, _ in offsets), len(text)][1:]
-        pieces = zip(offsets, limits, strict=True)
-        return [
-            text[start : _whole(text, end, limit)]
-            for (start, end), limit in islice(pieces, self.max_length)
-        ]
+class _SubwordTokenizer(_SplitTokenizer):
+    """One token a piece of a word, as the word tokenizer cuts and spells words.
 
-    def to_json(self) -> bytes:
-        """Return the tokenizer as JSON."""
-        inner = msgspec.json.decode(self._tokenizer.to_str())
-        return _write(_Saved(self.level, self.max_length, words=inner))
+    What has a character that the vocabulary lacks is read as unknown from there to the next one
+    that it has.
+    """
 
     @classmethod
-    def from_saved(cls, saved: _Saved) -> WordTokenizer:
-        """Restore what ``to_json`` wrote."""
-        from tokenizers import Tokenizer as Inner
+    def fit(
+        cls,
+        texts: Sequence[str],
+        *,
+        min_count: int = 2,
+        max_length: int | None = None,
+        max_size: int = MAX_SUBWORDS,
+    ) -> Self:
+        """Learn the pieces from the words of the texts.
 
-        inner = Inner.from_str(msgspec.json.encode(saved.words).decode())
-        return cls(inner, max_length=saved.max_length)
+        ``min_count`` is how often a character must be seen (with BPE a pair of pieces, too).
+        """
+        counts: Counter[str] = Counter()
+        for text in without_surrogates(texts):
+            counts.update(_entries(text)[: max_length or MAX_LENGTH[cls.level]])
+        return cls(_splitting(cls._model(counts, min_count, max_size)), max_length=max_length)
+
+    @staticmethod
+    def _model(counts: Mapping[str, int], min_count: int, size: int) -> Any:
+        raise NotImplementedError
+
+
+class BpeTokenizer(_SubwordTokenizer):
+    """Pieces that come of merging frequent neighbours."""
+
+    level: ClassVar[Level] = "bpe"
+
+    @staticmethod
+    def _model(counts: Mapping[str, int], min_count: int, size: int) -> Any:
+        return subword_models.bpe(counts, min_count=min_count, size=size)
+
+
+class UnigramTokenizer(_SubwordTokenizer):
+    """Pieces that are likeliest together."""
+
+    level: ClassVar[Level] = "unigram"
+
+    @staticmethod
+    def _model(counts: Mapping[str, int], min_count: int, size: int) -> Any:
+        return subword_models.unigram(counts, min_count=min_count, size=size)
 
 
 def words(text: str, *, case: bool = False) -> list[str]:
@@ -320,16 +390,19 @@ def fit_tokenizer(
     min_count: int | None = None,
     max_length: int | None = None,
     known: Iterable[str] = (),
+    vocab_size: int | None = None,
 ) -> Tokenizer:
     """Make a tokenizer of the given level from the training texts.
 
     Args:
         texts: the training part alone; validation and test texts must not shape the vocabulary.
-        level: ``"characters"`` or ``"words"``.
+        level: ``"characters"``, ``"words"``, ``"bpe"`` or ``"unigram"``.
         min_count: tokens seen less often share the unknown entry; 2 when not given, so that the
             unknown entry is itself trained on the rare ones.
-        max_length: longer texts are truncated; 512 characters or 256 words when not given.
-        known: words that enter the vocabulary however seldom the texts have them.
+        max_length: longer texts are truncated; 512 characters, 256 words or 384 pieces of words
+            when not given.
+        known: words that enter a vocabulary of words however seldom the texts have them.
+        vocab_size: pieces of words at most, the two special entries included; 4,000 when not given.
 
     Raises:
         ConfigError: a number under 1.
@@ -340,7 +413,10 @@ def fit_tokenizer(
     sizes = {"min_count": min_count or 2, "max_length": max_length or MAX_LENGTH[level]}
     if level == "characters":
         return CharacterTokenizer.fit(texts, **sizes)
-    return WordTokenizer.fit(texts, **sizes, known=known)
+    if level == "words":
+        return WordTokenizer.fit(texts, **sizes, known=known)
+    kind = BpeTokenizer if level == "bpe" else UnigramTokenizer
+    return kind.fit(texts, **sizes, max_size=vocab_size or MAX_SUBWORDS)
 
 
 def load_tokenizer(data: bytes, *, source: str = "tokenizer.json") -> Tokenizer:
@@ -351,10 +427,14 @@ def load_tokenizer(data: bytes, *, source: str = "tokenizer.json") -> Tokenizer:
     """
     try:
         saved = msgspec.json.decode(data, type=_Saved)
-        kind = CharacterTokenizer if saved.level == "characters" else WordTokenizer
-        return kind.from_saved(saved)
+        return _KINDS[saved.level].from_saved(saved)
     except Exception as error:
         raise DataError(f"{source} is not a tokenizer that Elman wrote ({error})") from error
+
+
+_KINDS: dict[Level, Any] = {
+    kind.level: kind for kind in (CharacterTokenizer, WordTokenizer, BpeTokenizer, UnigramTokenizer)
+}
 
 
 class _Saved(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
@@ -417,10 +497,18 @@ def _code_point_table(vocabulary: Vocabulary) -> NDArray[np.int32]:
 
 
 def _word_tokenizer(vocabulary: Vocabulary) -> Any:
-    from tokenizers import Regex, models, normalizers, pre_tokenizers
+    from tokenizers import models
+
+    unknown = vocabulary.tokens[UNKNOWN_ID]
+    return _splitting(models.WordLevel(vocab=vocabulary.ids, unk_token=unknown))
+
+
+def _splitting(model: Any) -> Any:
+    """Return a tokenizer of the library that cuts and spells words as Elman does."""
+    from tokenizers import Regex, normalizers, pre_tokenizers
     from tokenizers import Tokenizer as Inner
 
-    inner = Inner(models.WordLevel(vocab=vocabulary.ids, unk_token=vocabulary.tokens[UNKNOWN_ID]))
+    inner = Inner(model)
     # Form C comes last: an unseen mark may stand between a letter and its accent.
     inner.normalizer = normalizers.Sequence(
         [normalizers.Lowercase(), normalizers.Replace(Regex(UNSEEN), ""), normalizers.NFC()]

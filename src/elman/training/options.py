@@ -28,7 +28,7 @@ from elman.data.form import BadRows, Form
 from elman.errors import ConfigError
 
 Backend = Literal["auto", "llvm", "builtin", "eager"]
-Tokens = Literal["auto", "characters", "words"]
+Tokens = Literal["auto", "characters", "words", "bpe", "unigram"]
 
 Device = Literal["cpu", "cuda"]
 
@@ -391,8 +391,15 @@ class TextOptions(NetworkOptions, frozen=True, kw_only=True):
 
     tokens: Annotated[
         Tokens,
-        Option("What one step reads; auto takes characters for short texts.", panel="text"),
+        Option(
+            "What one step reads; auto takes characters for short texts and words for others, bpe "
+            "and unigram are pieces of words.",
+            panel="text",
+        ),
     ] = "auto"
+    vocab_size: Annotated[
+        int | None, Option("How many pieces of words there are at most.", panel="text", ge=3)
+    ] = None
     min_count: Annotated[
         int | None, Option("Tokens seen less often share the unknown entry.", panel="text", ge=1)
     ] = None
@@ -403,6 +410,14 @@ class TextOptions(NetworkOptions, frozen=True, kw_only=True):
         float | None,
         Option("Share of training tokens read as unknown.", panel="text", ge=0, lt=1),
     ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.vocab_size is not None and self.tokens not in ("bpe", "unigram"):
+            raise ConfigError(
+                f"vocab_size is {self.vocab_size}, but it is for pieces of words alone; add tokens "
+                "bpe or leave vocab_size out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

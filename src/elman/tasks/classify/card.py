@@ -9,6 +9,7 @@ from elman.tasks.classify import pages
 from elman.tasks.classify.learner import ClassifierLearner, NGramLearner
 from elman.tasks.classify.metrics import METRICS, Classification, Judgement
 from elman.tasks.classify.thresholds import EVEN
+from elman.text.tokenizer import NAMES
 from elman.training.task import Report, headline
 
 _CARD = """\
@@ -58,7 +59,7 @@ def model_card(name: str, learner: ClassifierLearner | NGramLearner, report: Rep
         name=name,
         what=_what(learner),
         parameters=report.parameters,
-        level=learner.prepared.tokenizer.level,
+        level=NAMES[learner.prepared.tokenizer.level],
         max_length=learner.prepared.tokenizer.max_length,
         answers=_answers(learner),
         limit=_LIMITS[learner.prepared.labels.several],

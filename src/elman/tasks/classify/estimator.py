@@ -36,14 +36,14 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         cell: a cell of the zoo by name, ``file.py:name``, or a traced cell.
-        tokens: ``"characters"``, ``"words"`` or ``"auto"``.
+        tokens: ``"characters"``, ``"words"``, ``"bpe"``, ``"unigram"`` or ``"auto"``.
         vectors: file or folder of word vectors to start from.
         vectors_mode: ``"tuned"``, ``"frozen"``, or ``"warm"``, frozen in the first epochs.
         unlabelled: file of texts without labels of which word vectors are learnt first.
         validation_fraction: share of the training texts that early stopping looks at.
         random_state: seed; None is 0, as everywhere in Elman.
         clean: steps of cleaning, as ``"lecture"``; None for none.
-        min_count, max_length, embedding_size, hidden_size, num_layers, model, linear,
+        vocab_size, min_count, max_length, embedding_size, hidden_size, num_layers, model, linear,
             bidirectional, pooling, pairs, subwords, dropout, embedding_dropout, token_dropout,
             label_smoothing, r_drop, logit_adjustment, batch_size, epochs, patience, learning_rate,
             weight_decay, balance, metric, threshold, backend, device, threads: as in
@@ -64,6 +64,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         vectors: str | None = None,
         vectors_mode: str = "tuned",
         unlabelled: str | None = None,
+        vocab_size: int | None = None,
         min_count: int | None = None,
         max_length: int | None = None,
         embedding_size: int | None = None,
@@ -101,6 +102,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.vectors = vectors
         self.vectors_mode = vectors_mode
         self.unlabelled = unlabelled
+        self.vocab_size = vocab_size
         self.min_count = min_count
         self.max_length = max_length
         self.embedding_size = embedding_size

@@ -35,7 +35,14 @@ from elman.tasks.classify.options import ClassifyOptions, settle
 from elman.tasks.classify.predictor import TextClassifierModel
 from elman.text.cleaning import Cleaner
 from elman.text.subwords import Spelling
-from elman.text.tokenizer import Encoded, Tokenizer, WordTokenizer, choose_level, fit_tokenizer
+from elman.text.tokenizer import (
+    NAMES,
+    Encoded,
+    Tokenizer,
+    WordTokenizer,
+    choose_level,
+    fit_tokenizer,
+)
 from elman.training.options import Schedule
 from elman.training.task import Loss, Scores
 
@@ -289,6 +296,7 @@ def prepare(
             min_count=settled.min_count,
             max_length=settled.max_length,
             known=() if start is None else start.vectors.words,
+            vocab_size=settled.vocab_size,
         )
     )
     vectors = settled.subwords or 0
@@ -354,7 +362,8 @@ def _notes(
     if truncated:
         count = len(split.train) + len(split.valid)
         notes.append(
-            f"longer than {tokenizer.max_length} {tokenizer.level} and truncated (--max-length): "
+            f"longer than {tokenizer.max_length} {NAMES[tokenizer.level]} and truncated "
+            f"(--max-length): "
             f"{truncated:,} of {count:,} texts to train and validate on"
         )
     return notes

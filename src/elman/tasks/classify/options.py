@@ -14,7 +14,7 @@ import msgspec
 from elman.errors import ConfigError
 from elman.tasks.classify.objective import parse
 from elman.text.cleaning import Steps
-from elman.text.tokenizer import MAX_LENGTH, Level
+from elman.text.tokenizer import MAX_LENGTH, MAX_SUBWORDS, NAMES, SUBWORDS, Level
 from elman.training.options import Option, Options, TextOptions
 
 VectorsMode = Literal["tuned", "frozen", "warm"]
@@ -31,13 +31,14 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "vectors": "none",
         "unlabelled": "none",
         "min_count": "2",
-        "max_length": "512 characters or 256 words",
+        "max_length": "512 characters, 256 words or 384 pieces of words",
+        "vocab_size": "4,000 with --tokens bpe and unigram",
         "token_dropout": "3,000 / number of texts, from 0.05 to 0.2",
         "embedding_size": "64 by character, 96 by word; with --vectors that of the file",
         "hidden_size": "112 by character, 96 by word",
         "pooling": "last by character, max+mean by word",
         "pairs": "2,039 by character, 0 by word",
-        "subwords": "0 by character, 8,192 by word",
+        "subwords": "8,192 by word, else 0",
         "dropout": "0.5",
         "embedding_dropout": "half of --dropout by character, 0.4 by word",
         "label_smoothing": "0.05 by character, 0.1 by word",
@@ -214,7 +215,7 @@ PAIRS = 2_039
 """A prime, so that pairs are spread evenly; those of frequent characters then seldom share one.
 Measured on surnames (110 characters): 4,093 and 8,191 are no better."""
 
-SUBWORDS = 8_192
+SPELLINGS = 8_192
 """32,768 are no better on the development collection."""
 
 
@@ -227,10 +228,10 @@ def settle(options: ClassifyOptions, *, level: Level, count: int) -> ClassifyOpt
         count: number of training texts.
     """
     characters = level == "characters"
-    if characters and options.subwords:
+    if level != "words" and options.subwords:
         raise ConfigError(
-            f"subwords is {options.subwords}, but these texts are read by character, which has no "
-            "n-grams; add --tokens words or leave --subwords out"
+            f"subwords is {options.subwords}, but it is for models by words, and this one reads "
+            f"{NAMES[level]}; add --tokens words or leave --subwords out"
         )
     batch_size = options.batch_size or _power_of_two(count / 100, 16, 128)
     most = MOST_EPOCHS if count >= SMALL else MOST_EPOCHS_OF_SMALL
@@ -245,7 +246,8 @@ def settle(options: ClassifyOptions, *, level: Level, count: int) -> ClassifyOpt
         "hidden_size": 112 if characters else 96,
         "pooling": "last" if characters else "max+mean",
         "pairs": PAIRS if characters else 0,
-        "subwords": 0 if characters else SUBWORDS,
+        "vocab_size": MAX_SUBWORDS if level in SUBWORDS else None,
+        "subwords": SPELLINGS if level == "words" else 0,
         "dropout": 0.5,
         "embedding_dropout": (0.5 if options.dropout is None else options.dropout) / 2
         if characters

@@ -20,6 +20,7 @@ from elman.text.terminal import (
     visible,
     visible_token,
 )
+from elman.text.tokenizer import NAMES
 from elman.training.task import Report, outdone, shown_as
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def data_line(split: Split[Examples], learner: ClassifierLearner) -> str:
 
 def network_line(learner: ClassifierLearner) -> str:
     """Say what is trained."""
-    options = learner.options
+    options, tokenizer = learner.options, learner.prepared.tokenizer
     if options.model == "ngrams":
         return "n-grams with logistic regression"
     directions = "two directions" if options.bidirectional else "one direction"
@@ -69,7 +70,7 @@ def network_line(learner: ClassifierLearner) -> str:
     beside = "; n-grams beside it" if options.linear == "on" else ""
     return (
         f"{layers}{directions} of {options.hidden_size} units over "
-        f"{learner.prepared.tokenizer.vocab_size:,} {options.tokens}{pairs}{spelling}; "
+        f"{tokenizer.vocab_size:,} {NAMES[tokenizer.level]}{pairs}{spelling}; "
         f"pooling {options.pooling}; batches of {options.batch_size}{beside}"
     )
 
@@ -427,7 +428,7 @@ def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
 
 def truncated(count: int, model: TextClassifierModel) -> str:
     """Say how many texts were longer than the model reads."""
-    length, level = model.tokenizer.max_length, model.tokenizer.level
+    length, level = model.tokenizer.max_length, NAMES[model.tokenizer.level]
     return f"longer than {length} {level} and truncated: {count:,} of the texts"
 
 

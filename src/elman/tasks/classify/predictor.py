@@ -31,7 +31,7 @@ from elman.tasks.classify.options import ClassifyAnswers, ClassifyScoring
 from elman.text.cleaning import Cleaner, load_cleaner, normalise
 from elman.text.ngrams import NGramVectoriser
 from elman.text.summary import Table
-from elman.text.tokenizer import Encoded, Tokenizer, load_tokenizer
+from elman.text.tokenizer import NAMES, SUBWORDS, Encoded, Tokenizer, load_tokenizer
 from elman.training import bundle
 
 TOKENIZER = "tokenizer.json"
@@ -135,7 +135,7 @@ class TextClassifierModel:
             config = self.network.config
             directions = "two directions" if config.bidirectional else "one direction"
             cell = f"{self.network.recurrent.cell.name}, {config.hidden_size} units, {directions}"
-            reads = f"{self.tokenizer.vocab_size:,} {self.tokenizer.level}"
+            reads = f"{self.tokenizer.vocab_size:,} {NAMES[self.tokenizer.level]}"
             rows = {"cell": cell, "reads": reads, **rows}
         if len(self.module.linear):
             rows["n-grams"] = f"{sum(len(one.weight) for one in self.module.linear):,}"
@@ -178,6 +178,7 @@ class TextClassifierModel:
             "tokens": self.tokenizer.level,
             "max_length": self.tokenizer.max_length,
             "min_count": None,  # the vocabulary is there
+            "vocab_size": self.tokenizer.vocab_size if self.tokenizer.level in SUBWORDS else None,
             "clean": None if self.cleaner is None else str(self.cleaner.steps),
         }
         if self.network is None:

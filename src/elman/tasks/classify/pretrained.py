@@ -19,7 +19,7 @@ from elman.errors import ConfigError, DataError
 from elman.nn.embedding import Standing, start_from
 from elman.tasks.classify.options import ClassifyOptions
 from elman.text.terminal import counted
-from elman.text.tokenizer import Level, words
+from elman.text.tokenizer import NAMES, Level, words
 from elman.text.vectors.table import Vectors
 from elman.training import embed
 from elman.training.provenance import name_of
@@ -108,8 +108,8 @@ def find(
     name = "vectors" if options.vectors else "unlabelled"
     if level != "words":
         raise ConfigError(
-            f"{name} is for models by words, and this one reads characters; add tokens words or "
-            f"leave {name} out"
+            f"{name} is for models by words, and this one reads {NAMES[level]}; add tokens words "
+            f"or leave {name} out"
         )
     counts = Counter(word for text in split.train.texts for word in words(text))
     if options.vectors:
