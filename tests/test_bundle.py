@@ -72,6 +72,8 @@ def test_a_bundle_holds_what_the_design_says(bundle_made_once):
         *PARTS,
         bundle.CONFIG,
         bundle.SUMS,
+        "precision-recall.png",
+        "reliability.png",
         "train.toml",
         "metrics.json",
         "test-predictions.csv",

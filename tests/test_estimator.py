@@ -15,7 +15,7 @@ from sklearn.utils.validation import validate_data
 import elman
 import tiny
 from elman import TextClassifier
-from elman.errors import TrainingError
+from elman.errors import ConfigError, TrainingError
 
 SMALL = {**tiny.OPTIONS, "validation_fraction": 0.2}
 LABELS = np.array(tiny.LABELS)
@@ -340,3 +340,14 @@ def test_the_public_names_are_these():
         assert getattr(elman, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'tain'"):
         elman.tain  # noqa: B018
+
+
+def test_what_is_asked_for_names_a_class_as_y_has_it():
+    y = [3 if label == "de" else 10 for label in tiny.LABELS]
+    fitted = classifier(metric="f1:3").fit(tiny.NAMES, y)
+    kind = fitted.model_.labels
+    rare = fitted.predict_proba(tiny.NAMES)[:, 0] >= kind.threshold
+    assert fitted.predict(tiny.NAMES).tolist() == [3 if hit else 10 for hit in rare]
+    assert classifier(threshold=1e-6, metric="f1:3").fit(tiny.NAMES, y).predict(["x"]) == [3]
+    with pytest.raises(ConfigError, match=r"f1:4 names no class.* the classes are 3, 10"):
+        classifier(metric="f1:4").fit(tiny.NAMES, y)

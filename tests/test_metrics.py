@@ -3,19 +3,18 @@
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
+from elman.tasks.classify.curves import CALIBRATION_BINS, calibration_error
+from elman.tasks.classify.labels import AnyOf, OneOf
 from elman.tasks.classify.metrics import (
-    CALIBRATION_BINS,
+    FEW,
     MISTAKES,
-    calibration_error,
     evaluate,
-    quick_scores,
-    true_class_score,
+    evaluate_several,
 )
-from elman.tasks.classify.resampling import pooled
+from elman.tasks.classify.objective import are_ratings
+from elman.tasks.classify.resampling import pooled, resampled
 
 CLASSES = ["a", "b", "c", "d"]
 
@@ -115,29 +114,165 @@ def test_calibration_bins_do_not_mix():
     assert calibration_error(confidence, right) == pytest.approx(14.5 * width, abs=1e-6)
 
 
-@given(
-    st.integers(2, 5).flatmap(
-        lambda classes: st.tuples(
-            st.just(classes),
-            st.lists(
-                st.tuples(st.integers(0, classes - 1), st.integers(0, classes - 1)), min_size=1
-            ),
-        )
+# -------------------------------------------------------------------------------------------------
+# Curves, calibration, ratings, several labels
+
+
+def two(count=400, seed=0):
+    """Probabilities of two classes, and the labels."""
+    rng = np.random.default_rng(seed)
+    probability = rng.beta(0.5, 2, count).astype(np.float32)
+    labels = np.where(rng.random(count) < probability, "спам", "письмо").tolist()
+    return np.stack([1 - probability, probability], axis=1), labels
+
+
+def test_average_precision_by_class_and_in_the_mean():
+    truth = np.random.default_rng(1).choice(CLASSES, size=200).tolist()
+    scores = evaluate(probabilities(200), truth, CLASSES)
+    matrix = np.array([[label == name for name in CLASSES] for label in truth])
+    by_hand = sklearn_metrics.average_precision_score(matrix, probabilities(200), average=None)
+    assert [row.average_precision for row in scores.classes] == pytest.approx(by_hand)
+    assert scores.macro_average_precision == pytest.approx(by_hand.mean())
+    exact = probabilities(200).astype(float)
+    exact /= exact.sum(axis=1, keepdims=True)
+    loss = sklearn_metrics.log_loss(truth, exact, labels=CLASSES)
+    assert scores.log_loss == pytest.approx(loss, abs=1e-5)
+
+
+def test_the_curve_has_points_of_scikit_learn_evenly_along_recall():
+    given_probabilities, labels = two()
+    [curve] = evaluate(given_probabilities, labels, ["письмо", "спам"]).curves
+    positive = np.array(labels) == "спам"
+    precision, recall, thresholds = sklearn_metrics.precision_recall_curve(
+        positive, given_probabilities[:, 1]
     )
+    theirs = {
+        (round(float(t), 5), round(float(p), 5), round(float(r), 5))
+        for t, p, r in zip(thresholds, precision, recall, strict=False)
+    }
+    ours = [(one.threshold, one.precision, one.recall) for one in curve.points]
+    assert {*ours} <= theirs
+    recalls = [point.recall for point in curve.points]
+    assert recalls == sorted(recalls)
+    assert recalls[-1] == 1
+    assert max(np.diff(recalls)) < 0.05
+    for point in curve.points:
+        both = point.precision + point.recall
+        assert point.f1 == pytest.approx(2 * point.precision * point.recall / both, abs=1e-4)
+    assert curve.label == "спам"
+    assert curve.share == positive.mean()
+    table = curve.table()
+    assert 8 <= len(table) <= 10
+    assert table[0].recall >= 0.1 > 0.9 - table[-1].recall
+
+
+def test_few_classes_have_a_curve_each_and_many_none():
+    truth = np.random.default_rng(1).choice(CLASSES[:3], size=200).tolist()
+    scores = evaluate(probabilities(200), truth, CLASSES)
+    assert [curve.label for curve in scores.curves] == CLASSES[:3]  # of d there is no text
+    many = [f"{i:02}" for i in range(FEW + 1)]
+    assert evaluate(one_hot([0, 1], len(many)), many[:2], many).curves == []
+
+
+def test_a_threshold_changes_answers_and_not_calibration():
+    given_probabilities, labels = two()
+    classes = ["письмо", "спам"]
+    kind = OneOf(threshold=0.2, positive=1, metric="f1:спам")
+    even = evaluate(given_probabilities, labels, classes)
+    scores = evaluate(given_probabilities, labels, classes, labels, kind=kind)
+    predicted = np.where(given_probabilities[:, 1] >= 0.2, "спам", "письмо")
+    by_hand = sklearn_metrics.f1_score(labels, predicted, pos_label="спам")
+    assert scores.classes[1].f1 == pytest.approx(by_hand)
+    assert scores.value("f1:спам") == scores.classes[1].f1
+    assert next(iter(scores.metrics)) == "f1:спам"
+    assert next(iter(even.metrics)) == "accuracy"
+    assert (scores.threshold, scores.positive) == (0.2, "спам")
+    assert scores.calibration == even.calibration
+    assert scores.log_loss == even.log_loss
+    # How sure it was of what it answered, which may be less than a half.
+    assert {mistake.predicted for mistake in scores.mistakes} <= {*classes}
+    assert scores.value("f1:чужой") == 0
+
+
+def test_calibration_before_and_after():
+    given_probabilities, labels = two(3000)
+    classes = ["письмо", "спам"]
+    sharp = given_probabilities**3 / (given_probabilities**3).sum(axis=1, keepdims=True)
+    scores = evaluate(given_probabilities, labels, classes, uncalibrated=sharp)
+    after, before = scores.calibration, scores.uncalibrated
+    assert after.error == scores.calibration_error < before.error
+    assert after.log_loss == scores.log_loss < before.log_loss
+    assert sum(one.count for one in after.bins) == sum(one.count for one in before.bins) == 3000
+    assert all(abs(one.accuracy - one.confidence) < 0.1 for one in after.bins)
+    gaps = sum(one.count * abs(one.accuracy - one.confidence) for one in before.bins)
+    assert gaps / 3000 == pytest.approx(before.error, abs=1e-4)
+    assert evaluate(given_probabilities, labels, classes).uncalibrated is None
+
+
+@pytest.mark.parametrize(
+    ("classes", "ordered"),
+    [
+        (["1", "2", "3", "4", "5"], True),
+        (["10", "8", "9"], True),
+        (["-1", "0", "1"], True),
+        (["0", "1"], False),
+        (["1", "2", "4"], False),
+        (["1", "2", "three"], False),
+        (["1.5", "2.5", "3.5"], False),
+    ],
 )
-def test_quick_scores_are_those_of_the_report(drawn):
-    classes, pairs = drawn
-    predicted, truth = np.asarray(pairs).T
-    names = [f"class {i}" for i in range(classes)]
-    whole = evaluate(one_hot(predicted, classes), [names[i] for i in truth], names)
-    quick = quick_scores(predicted, truth, classes)
-    assert quick == pytest.approx((whole.accuracy, whole.macro_f1))
+def test_ratings_are_whole_numbers_in_a_row(classes, ordered):
+    assert are_ratings(classes) == ordered
+    rng = np.random.default_rng(2)
+    truth, predicted = rng.integers(0, len(classes), (2, 300))
+    scores = evaluate(one_hot(predicted, len(classes)), [classes[i] for i in truth], classes)
+    assert ("mean_absolute_error" in scores.metrics) == ordered
+    if not ordered:
+        assert scores.mean_absolute_error is scores.quadratic_kappa is None
+        return
+    values = np.array([int(name) for name in classes])
+    apart = sklearn_metrics.mean_absolute_error(values[truth], values[predicted])
+    kappa = sklearn_metrics.cohen_kappa_score(values[truth], values[predicted], weights="quadratic")
+    assert scores.mean_absolute_error == pytest.approx(apart)
+    assert scores.quadratic_kappa == pytest.approx(kappa)
 
 
-def test_true_class_score_by_hand():
-    sure = np.array([0.9, 0.7, 0.2], dtype=np.float32)
-    # All texts: 0.6; class 0: 0.8, class 2: 0.2, so 0.5 over the classes that occur.
-    assert true_class_score(sure, np.array([0, 0, 2]), 3) == pytest.approx((0.6 + 0.5) / 2)
+def test_several_labels_are_judged_as_scikit_learn_does():
+    rng = np.random.default_rng(3)
+    given_probabilities = rng.random((200, 4)).astype(np.float32)
+    matrix = rng.random((200, 4)) < given_probabilities
+    labels = [tuple(name for name, on in zip(CLASSES, row, strict=True) if on) for row in matrix]
+    kind = AnyOf(thresholds=[0.3, 0.5, 0.6, 0.5])
+    texts = [f"текст {i}" for i in range(200)]
+    scores = evaluate_several(given_probabilities, labels, CLASSES, texts, kind=kind)
+    predicted = given_probabilities >= np.array(kind.thresholds, dtype=np.float32)
+    for average in ("macro", "micro", "weighted"):
+        by_hand = sklearn_metrics.f1_score(matrix, predicted, average=average)
+        assert getattr(scores, f"{average}_f1") == pytest.approx(by_hand)
+    assert scores.subset_accuracy == sklearn_metrics.accuracy_score(matrix, predicted)
+    assert scores.hamming_loss == pytest.approx(sklearn_metrics.hamming_loss(matrix, predicted))
+    ranking = sklearn_metrics.label_ranking_average_precision_score(matrix, given_probabilities)
+    assert scores.ranking_average_precision == pytest.approx(ranking)
+    table = sklearn_metrics.precision_recall_fscore_support(matrix, predicted)
+    ours = [(row.precision, row.recall, row.f1, row.support) for row in scores.classes]
+    assert ours == pytest.approx(np.transpose(table))
+    assert scores.unlabelled == (~matrix.any(axis=1)).sum()
+    assert next(iter(scores.metrics)) == "macro_f1"
+    assert len(scores.mistakes) == MISTAKES
+    for mistake in scores.mistakes:
+        row = texts.index(mistake.text)
+        assert tuple(mistake.labels) == labels[row]
+        assert (mistake.label in mistake.labels) != (mistake.label in mistake.predicted)
+        assert mistake.probability == given_probabilities[row][CLASSES.index(mistake.label)]
+
+
+def test_a_label_that_the_model_does_not_know_is_missing():
+    given_probabilities = np.array([[0.9, 0.1], [0.2, 0.3]], dtype=np.float32)
+    scores = evaluate_several(given_probabilities, [("a", "new"), ()], ["a", "b"])
+    assert [row.label for row in scores.classes] == ["a", "b", "new"]
+    assert scores.classes[2].recall == 0
+    assert scores.subset_accuracy == 0.5
+    assert scores.unlabelled == 1
 
 
 @pytest.mark.parametrize("strange", [False, True])
@@ -152,15 +287,45 @@ def test_scores_of_parts_are_those_of_the_whole(strange):
     parts = [evaluate(predicted[c], labels[c], CLASSES, labels[c]) for c in cuts]
     parts[0] = msgspec.structs.replace(parts[0], skipped=3, truncated=1)
     found = pooled(parts)
-    for name in {*found.metrics} - {"calibration_error"}:
+    means = ("calibration_error", "log_loss", "macro_average_precision")
+    for name in {*found.metrics} - {*means}:
         assert found.metrics[name] == pytest.approx(whole.metrics[name]), name
     assert found.confusion == whole.confusion
     for one, other in zip(found.classes, whole.classes, strict=True):
-        assert msgspec.structs.astuple(one)[1:] == pytest.approx(msgspec.structs.astuple(other)[1:])
+        rows = [(r.precision, r.recall, r.f1, r.support) for r in (one, other)]
+        assert rows[0] == pytest.approx(rows[1])
     assert (found.count, found.skipped, found.truncated) == (60, 3, 1)
     assert [one.confidence for one in found.mistakes] == pytest.approx(
         [one.confidence for one in whole.mistakes]
     )
     weights = [part.count for part in parts]
-    errors = [part.calibration_error for part in parts]
-    assert found.calibration_error == pytest.approx(np.average(errors, weights=weights))
+    for name in means:
+        values = [part.metrics[name] for part in parts]
+        assert found.metrics[name] == pytest.approx(np.average(values, weights=weights))
+
+
+def test_scores_of_parts_with_several_labels():
+    rng = np.random.default_rng(1)
+    given_probabilities = rng.random((60, 4)).astype(np.float32)
+    matrix = rng.random((60, 4)) < given_probabilities
+    labels = [tuple(name for name, on in zip(CLASSES, row, strict=True) if on) for row in matrix]
+    whole = evaluate_several(given_probabilities, labels, CLASSES, ["x"] * 60)
+    cuts = [slice(0, 25), slice(25, 60)]
+    found = pooled(
+        [evaluate_several(given_probabilities[c], labels[c], CLASSES, labels[c]) for c in cuts]
+    )
+    means = ("calibration_error", "macro_average_precision")
+    for name in {*found.metrics} - {*means}:
+        assert found.metrics[name] == pytest.approx(whole.metrics[name]), name
+    assert (found.count, found.unlabelled) == (60, whole.unlabelled)
+
+
+def test_resampled_answers_of_several_labels():
+    rows = [
+        {"label": '["a", "b"]', "predicted": '["a"]'},
+        {"label": "[]", "predicted": "[]"},
+        {"label": '["b"]', "predicted": '["b"]'},
+    ]
+    found = resampled(rows, np.array([[1.0, 1, 1], [2, 0, 1]]))
+    assert found["subset_accuracy"] == pytest.approx([2 / 3, 1 / 3])
+    assert found["macro_f1"] == pytest.approx([(1 + 2 / 3) / 2, (1 + 2 / 4) / 2])

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from elman.tasks.classify import pages
-from elman.tasks.classify.metrics import evaluate
+from elman.tasks.classify.labels import AnyOf, OneOf
+from elman.tasks.classify.metrics import evaluate, evaluate_several
 from elman.text.terminal import UNBOUNDED, columns
 from elman.training.task import Baseline, Report
 
@@ -63,7 +64,9 @@ def test_every_page_fits(kind, width):
     heads = next(line for line in lines if "precision" in line).split()
     assert ("train" in heads) == (width >= 80)
     if width > 40:
-        assert heads[:5] == ["class", "precision", "recall", "F1", "support"]
+        area = ["AP"] * (width >= 80)
+        wanted = ["class", "precision", "recall", "F1", *area, "support"]
+        assert heads[: len(wanted)] == wanted
         for part in pages.evaluation(judged, width=width, sizes=sizes):
             if isinstance(part, str) and "accuracy" not in part and "  · " not in part:
                 assert columns(Text.from_markup(part).plain) <= width
@@ -171,3 +174,65 @@ def test_names_that_differ_at_their_end_were_all_alike_in_a_log():
     assert len({*rows}) == len(rows) == 30
     pairs = [line.split(maxsplit=1)[1] for line in lines if " taken for " in line]
     assert len({*pairs}) == len(pairs)
+
+
+# -------------------------------------------------------------------------------------------------
+# Several labels, thresholds, calibration
+
+
+def labelling(names, count=300):
+    rng = np.random.default_rng(1)
+    probabilities = rng.random((count, len(names))).astype(np.float32)
+    truth = rng.random((count, len(names))) < probabilities**2
+    labels = [tuple(n for n, on in zip(names, row, strict=True) if on) for row in truth]
+    texts = [f"text {i} " + "слово " * (i % 60) for i in range(count)]
+    kind = AnyOf(thresholds=[0.4] * len(names))
+    return evaluate_several(probabilities, labels, names, texts, kind=kind)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("kind", CLASSES)
+def test_the_page_of_several_labels_fits(kind, width):
+    judged = labelling(CLASSES[kind])
+    lines = shown(judged, width)
+    assert max(columns(line) for line in lines) <= width
+    assert "\x1b" not in "".join(lines)
+    said = " ".join(" ".join(lines).split())
+    for name in ("macro-F1", "subset accuracy", "Hamming loss", "log loss"):
+        assert name in said
+    heads = next(line for line in lines if "precision" in line).split()
+    assert ("from" in heads) == (width >= 80)
+    mistakes = [line for line in lines if ", missing: " in line or ", too much: " in line]
+    assert len(mistakes) == 5 or width < 60
+
+
+def test_thresholds_are_shown_where_they_matter():
+    rng = np.random.default_rng(0)
+    probability = rng.beta(1, 4, 500).astype(np.float32)
+    labels = ["редкий" if hit else "частый" for hit in rng.random(500) < probability]
+    both = np.stack([probability, 1 - probability], axis=1)
+    sizes = {name: {"train": 5, "valid": 1, "test": 1} for name in ("редкий", "частый")}
+    for kind, used in ((OneOf(positive=0), "0.500"), (OneOf(positive=0, threshold=0.25), "0.250")):
+        judged = evaluate(both, labels, ["редкий", "частый"], kind=kind)
+        lines = shown(judged, 80)
+        assert "Thresholds from which редкий is answered" in lines
+        [row] = [line.split() for line in lines if line.rstrip().endswith("in use")]
+        assert row[0] == used
+        assert row[3] == f"{judged.classes[0].f1:.3f}"
+        # After training they stand there where one was chosen.
+        said = "Thresholds" in "\n".join(shown(judged, 80, sizes))
+        assert said == (kind.threshold is not None)
+    assert "Thresholds" not in "\n".join(shown(scores(CLASSES["Russian"]), 80))
+
+
+def test_calibration_is_said_before_and_after():
+    both = np.array([[0.7, 0.3]] * 6 + [[0.4, 0.6]] * 4, dtype=np.float32)
+    labels = ["a"] * 6 + ["b"] * 4
+    sharp = np.array([[0.9, 0.1]] * 6 + [[0.2, 0.8]] * 4, dtype=np.float32)
+    after, before = evaluate(both, labels, ["a", "b"]), evaluate(sharp, labels, ["a", "b"])
+    lines = shown(evaluate(both, labels, ["a", "b"], uncalibrated=sharp), 120)
+    [line] = [line for line in lines if line.startswith("calibration error")]
+    assert line == (
+        f"calibration error {after.calibration_error:.4f} ({before.calibration_error:.4f} before "
+        f"calibration)  log loss {after.log_loss:.4f} ({before.log_loss:.4f})"
+    )

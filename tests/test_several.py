@@ -39,7 +39,7 @@ def test_a_mean_answers_with_the_mean_of_its_networks(here, linear):
     held_out = alone[0].held_out
     mean = np.mean([np.exp(one.network_opinions(held_out.texts)) for one in alone], axis=0)
     said = {"network": np.log(mean), **held_out.linear}
-    weights = fit_weights(list(said), list(said.values()), held_out.truth)
+    weights = fit_weights(list(said), list(said.values()), held_out.truth.argmax(axis=1))
     np.testing.assert_allclose(together.model.weights, weights, rtol=1e-3)
     loaded = elman.load("both")
     assert len(loaded.module.networks) == 2

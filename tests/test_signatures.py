@@ -27,12 +27,14 @@ HOW = "ELMAN_RENEW_KEYWORDS=1 python -m pytest tests/test_signatures.py"
 
 def written():
     """The text of `elman/keywords.py` for the tasks that there are."""
-    columns, others, runs = {}, {}, {}
+    columns, scoring, others, runs = {}, {}, {}, {}
     for one in declared(ReadOptions):
         add(columns, one.name, spelt(one), one.option.text)
     for task in map(tasks.find, tasks.TASKS):
         for name, text in task.columns.items():
             add(columns, name, "str | int | None", text)
+        for one in declared(task.scoring):
+            add(scoring, one.name, spelt(one), one.option.text)
         for one in declared(task.options):
             own = one.takes_cell or one.name == "seed"
             add(runs if own else others, one.name, spelt(one), one.option.text)
@@ -41,6 +43,7 @@ def written():
         "from typing import Literal, TypedDict\n",
         "from elman.cell import Cell\n",
         *fields("DataOptions(TypedDict, total=False)", "How data are read.", columns),
+        *fields("EvaluateOptions(DataOptions, total=False)", "Of a judgement.", scoring),
         *fields("CompareOptions(DataOptions, total=False)", "Of all runs of a comparison.", others),
         *fields("TrainOptions(CompareOptions, total=False)", "Of one run.", runs),
     ]
@@ -57,6 +60,8 @@ def add(rows, name, kind, text):
 def spelt(one):
     words = ", ".join(f'"{choice}"' for choice in one.choices)
     kind = f"Literal[{words}]" if words else one.kind.__name__
+    if words and one.kind is not str:
+        kind = f"{one.kind.__name__} | {kind}"
     return kind + " | Cell" * one.takes_cell + " | None" * one.optional
 
 

@@ -94,7 +94,7 @@ SHOWN = {
     "report": report(3),
     "baseline": report(3).baselines[0],
     "mistake": scores(3).mistakes[0],
-    "a class": ClassScore("a", 0.1, 0.2, 0.3, 4),
+    "a class": ClassScore("a", 0.1, 0.2, 0.3, 0.4, 5),
     "no epoch": history(0),
     "an epoch": history(1),
     "60 epochs": history(60),
@@ -124,7 +124,7 @@ def test_a_repr_fits_a_screen_and_html_is_escaped(name, trained):
 
 def test_a_report_shows_scores_beside_baselines():
     lines = repr(tiny_report()).splitlines()
-    assert lines[1].split() == [*scores(2).metrics, "seconds"]
+    assert lines[1].split() == [*scores(2).main, "seconds"]
     assert lines[2].split()[:3] == ["this", "model", "0.0000"]
     assert lines[3].split()[0] == "majority"
     assert lines[4] == "60 epochs, the weights of epoch 3 kept; 1,000,000 parameters"

@@ -304,7 +304,7 @@ def test_the_latest_epoch_within_chance_of_the_highest_score_is_kept():
     one.fit()
     history = one.state.history
     kept = one.state.best
-    count = len(one.learner.valid.targets)
+    count = len(one.learner.valid)
     for epoch in history[kept.epoch :]:  # a probability's standard deviation is at most a half
         assert epoch.score < max(e.score for e in history[: epoch.epoch])
     assert kept.score >= max(e.score for e in history[: kept.epoch]) - 0.5 / count**0.5
@@ -451,7 +451,7 @@ def test_a_class_of_the_validation_part_alone_is_not_looked_at():
     parts = tiny.parts()
     valid = Examples([*parts.valid.texts, "kim"], [*parts.valid.labels, "ko"], "valid")
     found = task.prepare(Split(parts.train, valid, parts.test, ()), config())
-    assert len(found.valid.targets) == len(parts.valid)
+    assert len(found.valid) == len(parts.valid)
 
 
 def test_one_long_text_among_short_ones():
@@ -626,7 +626,9 @@ def test_what_is_given_stays_and_what_is_not_is_settled():
         assert getattr(given, name) == value
     settled = settle(ClassifyOptions(), level="words", count=100_000)
     assert {name for name in MACHINE if getattr(settled, name) is None} == {"threads"}
-    assert list(msgspec.to_builtins(settled).values()).count(None) == 1
+    assert (
+        list(msgspec.to_builtins(settled).values()).count(None) == 3
+    )  # threads, metric, threshold
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from elman.data.splits import Split
 from elman.data.typed import is_table
 from elman.errors import BundleError, ConfigError, DataError
 from elman.ir import text as ir_text
-from elman.keywords import DataOptions, TrainOptions
+from elman.keywords import EvaluateOptions, TrainOptions
 from elman.text.vectors.folder import TASK as WORD_VECTORS
 from elman.training import bundle, machine
 from elman.training.checkpoint import is_unfinished, training_folder
@@ -304,24 +304,30 @@ def load(path: str | Path, *, backend: str = "auto", device: Device = "cpu") -> 
     return cast("Model", predictor)
 
 
-@shows(DataOptions)
+@shows(EvaluateOptions)
 def evaluate(
-    model: Predictor | Trained[Any, Any] | str | Path, data: Any, **options: Unpack[DataOptions]
+    model: Predictor | Trained[Any, Any] | str | Path,
+    data: Any,
+    **options: Unpack[EvaluateOptions],
 ) -> Scores:
     """Judge a model on all examples of ``data``, as they are.
 
     Args:
         model: a model, what ``train`` returned, or a folder.
         data: as ``train`` takes it.
-        **options: the task's columns, such as ``text="review"``, and how files are read, such as
-            ``encoding="cp1251"``.
+        **options: the task's columns, such as ``text="review"``, how files are read, such as
+            ``encoding="cp1251"``, and how the model answers, such as ``threshold=0.3``.
 
     Raises:
         BundleError, ConfigError, DataError: the request cannot work.
     """
     given = model_given(model)
-    examples = read_labelled(given, data, options)
-    return cast("Scores", given.load("cpu").evaluate(examples))
+    known = [one.name for one in declared(given.task.scoring)]
+    asked = {name: value for name, value in options.items() if name in known}
+    others = {name: value for name, value in options.items() if name not in known}
+    scoring = given.task.scoring(**asked).to_dict()
+    examples = read_labelled(given, data, others)
+    return cast("Scores", given.load("cpu").evaluate(examples, **scoring))
 
 
 @dataclass(frozen=True)
@@ -349,7 +355,8 @@ def model_given(model: Any, *, name: str = "model") -> GivenModel:
         task, place = task_of(model), model
         return GivenModel(task, lambda device: load(place, device=device), recorded(task, place))
     if isinstance(getattr(model, "task", None), str):
-        return GivenModel(tasks.find(model.task), lambda _: cast(Predictor, model), Recorded())
+        read = Recorded(multilabel=bool(getattr(model, "several", False)))
+        return GivenModel(tasks.find(model.task), lambda _: cast(Predictor, model), read)
     raise ConfigError(
         f"{name} is {model!r:.80}; give a model, what elman.train returned, or a folder"
     )
@@ -365,7 +372,9 @@ def read_labelled(model: GivenModel, data: Any, options: Mapping[str, Any]) -> A
     check_data(data=data)
     columns, reading, others = sorted_out(model.task, options)
     if others:
-        raise _unknown(next(iter(others)), [*model.task.columns, *reading.__struct_fields__])
+        known = [one.name for one in declared(model.task.scoring)]
+        names = [*model.task.columns, *reading.__struct_fields__, *known]
+        raise _unknown(next(iter(others)), names)
     return read_all(model.task, data, columns, reading.form(), model.trained)
 
 
@@ -395,13 +404,16 @@ class Recorded:
 
     columns: Mapping[str, str] = field(default_factory=dict)
     header: bool | None = None
+    multilabel: bool = False
+    label_separator: str | None = None
 
 
 def recorded(task: Task, path: str | Path) -> Recorded:
     """Return how the data of a saved model's training were read."""
     options = bundle.train_options(Path(expanded(path)))
     columns = {name: str(options[name]) for name in task.columns if name in options}
-    return Recorded(columns, options.get("header"))
+    names = ("header", "multilabel", "label_separator")
+    return Recorded(columns, **{name: options[name] for name in names if name in options})
 
 
 def read_as_trained(
@@ -419,6 +431,11 @@ def read_as_trained(
     Raises:
         DataError: it cannot be read.
     """
+    form = replace(
+        form,
+        multilabel=form.multilabel or trained.multilabel,
+        label_separator=form.label_separator or trained.label_separator,
+    )
     try:
         return read(data, form=form, likely=trained.columns, **columns)
     except DataError:

@@ -23,8 +23,19 @@ class DataOptions(TypedDict, total=False):
     """Whether the first row of a table names the columns."""
     label: str | int | None
     """Column that holds the class, by name or by number from 1."""
+    label_separator: str | None
+    """What stands between the labels of --multilabel: a sign, or space."""
+    multilabel: bool
+    """Read several labels a text, or none: lists in the label column."""
     text: str | int | None
     """Column that holds the text, by name or by number from 1."""
+
+
+class EvaluateOptions(DataOptions, total=False):
+    """Of a judgement."""
+
+    threshold: float | None
+    """From which probability on the rarer of two classes, or a label, is answered."""
 
 
 class CompareOptions(DataOptions, total=False):
@@ -62,6 +73,9 @@ class CompareOptions(DataOptions, total=False):
     """How much training leans against the class sizes."""
     max_length: int | None
     """Longer texts are truncated."""
+    metric: str | None
+    """What early stopping, the threshold and the verdict look at: accuracy, macro_f1, f1:CLASS,
+    average_precision, log_loss ..."""
     min_count: int | None
     """Tokens seen less often share the unknown entry."""
     model: Literal["network", "ngrams"]
@@ -80,6 +94,9 @@ class CompareOptions(DataOptions, total=False):
     """Vectors for the character n-grams of words; 0 for none."""
     threads: int | None
     """Threads to compute in, at most; their number changes roundings."""
+    threshold: float | Literal["auto"] | None
+    """From which probability on the rarer of two classes, or a label, is answered; auto chooses it
+    on the validation part."""
     token_dropout: float | None
     """Share of training tokens read as unknown."""
     tokens: Literal["auto", "characters", "words"]

@@ -119,14 +119,14 @@ class ToyPredictor:
         return text
 
     @torch.inference_mode()
-    def evaluate(self, examples):
+    def evaluate(self, examples, **options):
         if not len(examples):
             raise DataError(f"{examples.source}: there is nothing to judge on")
         loss, count = self.module.loss(examples.lines, self.characters)
         return Scored(count, float(loss))
 
     @torch.inference_mode()
-    def predictions(self, examples):
+    def predictions(self, examples, **options):
         for line in examples.lines:
             loss, count = self.module.loss([line], self.characters)
             yield {"text": line, "nats": float(loss), "characters": count}

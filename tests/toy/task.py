@@ -43,7 +43,7 @@ class ToyAnswers(Options, frozen=True, kw_only=True):
     length: Annotated[int, Option("Characters to add.", panel="output", ge=1)] = 3
 
 
-options, answers = ToyOptions, ToyAnswers
+options, answers, scoring = ToyOptions, ToyAnswers, Options
 
 
 class Scored(Evaluation, frozen=True):

@@ -46,6 +46,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         options.DATA,
         *options.column_options(task),
         *options.options_of(ReadOptions),
+        *options.options_of(task.scoring),
         *options.options_of(MachineOptions),
         *options.file_options("A file for the answer to each example", rule="none"),
         options.json_option(),
@@ -69,17 +70,18 @@ def _evaluate(
     out = expanded(out)
     if out is not None:
         output.check_place(out, "--out", overwrite=force, sources=map(str, items_of(data)))
-    columns, reading, _ = api.sorted_out(task, given)
+    columns, reading, others = api.sorted_out(task, given)
+    asked = task.scoring(**others).to_dict()
     trained = api.recorded(task, model)
     examples = api.read_all(task, data, columns, reading.form(), trained)
     predictor = api.load(model, device=device)
-    scores = predictor.evaluate(examples)
+    scores = predictor.evaluate(examples, **asked)
     if json:
         screen.print_json(scores, data=data, model=str(model))
     else:
         _print(task, examples, scores, predictor)
     if out is not None:
-        output.write_rows(out, predictor.predictions(examples))
+        output.write_rows(out, predictor.predictions(examples, **asked))
         if not json:
             screen.print_written(out)
 

@@ -50,6 +50,21 @@ def _number(_: object, tokens: Sequence[Token]) -> float:
         raise ValueError(f"{text!r} is not a number") from None
 
 
+def _number_or(words: Sequence[str]) -> Callable[[object, Sequence[Token]], float | str]:
+    """Return what reads a number in whose place some words may stand."""
+
+    def read(kind: object, tokens: Sequence[Token]) -> float | str:
+        text = tokens[0].value
+        if text in words:
+            return text
+        try:
+            return _number(kind, tokens)
+        except ValueError as error:
+            raise ValueError(f"{error}, nor {' or '.join(words)}") from None
+
+    return read
+
+
 # `-` is stdin; what else begins with a hyphen is a mistyped option and no file.
 # It stays a string: that it may be a path tells shells to complete it.
 Data = Annotated[str | Path, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
@@ -103,7 +118,8 @@ def option(
         details["alias"] = short
     for number, converter in ((int, _whole_number), (float, _number)):
         if number in _kinds(kind):
-            details["converter"] = converter
+            words = [word for one in _kinds(kind) for word in get_args(one)]
+            details["converter"] = _number_or(words) if words else converter
     annotation = Annotated[kind, Parameter(help=help_, group=_PANELS[panel], **details)]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation

@@ -58,7 +58,9 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
         inspect.Parameter("inputs", inspect.Parameter.VAR_POSITIONAL, annotation=kind),
         *options.input_options(task),
-        *options.options_of(ReadOptions, without=("drop_unlabelled",)),
+        *options.options_of(
+            ReadOptions, without=("drop_unlabelled", "multilabel", "label_separator")
+        ),
         *options.options_of(task.answers),
         *options.options_of(MachineOptions),
         *options.file_options("A file for the answers, with the columns of FILES", rule="stdout"),

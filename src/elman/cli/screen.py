@@ -17,6 +17,7 @@ from elman.cli.process import machine_writer
 from elman.text.terminal import UNBOUNDED, counted, plain, width_of
 from elman.training.history import Epoch, kept_line
 from elman.training.progress import Paced, Terminal
+from elman.training.task import headline, shown_as
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -180,7 +181,7 @@ class TrainingScreen:
         if self.quiet:
             return
         assert self._task is not None
-        metrics = [(name, self._task.metrics[name]) for name in epoch.metrics]
+        metrics = [(name, shown_as(name, self._task.metrics)) for name in epoch.metrics]
         if self._columns is None:
             if epoch.epoch > 1:  # resumed: what stood before is not known here
                 self._highest = math.inf
@@ -224,16 +225,16 @@ def print_report(report: Report[Any], *, out: Path | None) -> None:
     from rich.table import Table
 
     task = tasks.find(report.task)
-    pages, headline = tasks.pages(task), _headline(task)
+    pages, shown = tasks.pages(task), headline(report.test.metrics, task.metrics)
     screen = console()
     table = Table(box=None)
     table.add_column("", overflow="ellipsis", no_wrap=True)
-    for title in (*(metric.title for metric in headline.values()), "seconds"):
+    for title in (*(metric.title for metric in shown.values()), "seconds"):
         table.add_column(title, justify="right", no_wrap=True, min_width=len(title))
-    rows = report.rows(headline)
-    best = _best(headline, (row.values for row in rows if not row.single))
+    rows = report.rows(shown)
+    best = _best(shown, (row.values for row in rows if not row.single))
     for row in rows:
-        wins = row.values[next(iter(headline))] == best
+        wins = row.values[next(iter(shown))] == best
         style = "dim" if row.single else "bold" if wins else ""
         table.add_row(plain(row.name), *row.cells, row.shown_seconds, style=style)
     screen.print(f"\n[bold]Test: {counted(report.test.count, pages.NOUN)}[/]")
@@ -266,18 +267,14 @@ def print_all(renderables: Iterable[Any], screen: Console) -> None:
         screen.print(renderable)
 
 
-def _headline(task: Task) -> dict[str, Metric]:
-    """Return the metrics of the short tables; the first decides who won."""
-    return {name: metric for name, metric in task.metrics.items() if metric.headline}
-
-
-def _best(headline: Mapping[str, Metric], rows: Iterable[Mapping[str, float]]) -> float:
-    name, metric = next(iter(headline.items()))
+def _best(shown: Mapping[str, Metric], rows: Iterable[Mapping[str, float]]) -> float:
+    """Return the best of what decides who won: the first of the metrics."""
+    name, metric = next(iter(shown.items()))
     return (max if metric.higher_is_better else min)(row[name] for row in rows)
 
 
-def _shown(headline: Mapping[str, Metric], metrics: Mapping[str, float]) -> list[str]:
-    return [f"{metrics[name]:.{metric.digits}f}" for name, metric in headline.items()]
+def _shown(shown: Mapping[str, Metric], metrics: Mapping[str, float]) -> list[str]:
+    return [f"{metrics[name]:.{metric.digits}f}" for name, metric in shown.items()]
 
 
 # ---------------------------------------------------------------------------------------------
@@ -297,8 +294,8 @@ def print_run(task: Task, run: Run) -> None:
 
 def scores_line(task: Task, metrics: Mapping[str, float]) -> str:
     """Return the scores of the short tables with their names."""
-    headline = _headline(task)
-    pairs = zip(headline.values(), _shown(headline, metrics), strict=True)
+    shown = headline(metrics, task.metrics)
+    pairs = zip(shown.values(), _shown(shown, metrics), strict=True)
     return ", ".join(f"{metric.title} {value}" for metric, value in pairs)
 
 
@@ -307,31 +304,32 @@ def print_comparison(comparison: Comparison) -> None:
     from rich.table import Table
 
     task = tasks.find(comparison.task)
-    headline, noun = _headline(task), tasks.pages(task).NOUN
+    noun, rows = tasks.pages(task).NOUN, comparison.rows
+    shown = headline(rows[0].mean, task.metrics)
     count = counted(comparison.test_count, f"test {noun}")
     table = Table(title=f"{plain(comparison.data)}: {count}", box=None)
     table.add_column("cell", no_wrap=True, min_width=22)
-    for title in (*(metric.title for metric in headline.values()), "parameters", "seconds"):
+    for title in (*(metric.title for metric in shown.values()), "parameters", "seconds"):
         table.add_column(title, justify="right", no_wrap=True)
-    best = _best(headline, (row.mean for row in comparison.rows))
-    runs = len(comparison.runs) // len(comparison.rows)
-    for row in comparison.rows:
+    best = _best(shown, (row.mean for row in rows))
+    runs = len(comparison.runs) // len(rows)
+    for row in rows:
         failed = sum(bool(run.failed) for run in comparison.runs if run.cell == row.cell)
         name = f"{row.cell} ({failed} of {runs} runs failed)" if failed else row.cell
         table.add_row(
             plain(name),
             *(
                 _spread(row.mean[name], row.spread[name], runs, metric.digits)
-                for name, metric in headline.items()
+                for name, metric in shown.items()
             ),
             f"{row.parameters:,}",
             _spread(row.seconds, row.seconds_spread, runs, 0),
-            style="bold" if row.mean[next(iter(headline))] == best else "",
+            style="bold" if row.mean[next(iter(shown))] == best else "",
         )
     for one in comparison.baselines:
         table.add_row(
             plain(one.name),
-            *_shown(headline, one.test.metrics),
+            *_shown(shown, one.test.metrics),
             "",
             f"{one.seconds:.1f}",
             style="dim",
@@ -343,19 +341,20 @@ def print_model_comparison(comparison: ModelComparison) -> None:
     """Print the scores of each saved model, and how they differ."""
     from rich.table import Table
 
-    headline = _headline(tasks.find(comparison.task))
+    metrics = comparison.models[0].metrics
+    shown = headline(metrics, tasks.find(comparison.task).metrics)
     screen = console()
     table = Table(title=plain(comparison.head()), box=None)
     table.add_column("model", no_wrap=True, min_width=12)
-    for title in (*(metric.title for metric in headline.values()), "parameters"):
+    for title in (*(metric.title for metric in shown.values()), "parameters"):
         table.add_column(title, justify="right", no_wrap=True)
-    best = _best(headline, (one.metrics for one in comparison.models))
+    best = _best(shown, (one.metrics for one in comparison.models))
     for one in comparison.models:
         table.add_row(
             plain(one.name),
-            *_shown(headline, one.metrics),
+            *_shown(shown, one.metrics),
             f"{one.parameters:,}",
-            style="bold" if one.metrics[next(iter(headline))] == best else "",
+            style="bold" if one.metrics[next(iter(shown))] == best else "",
         )
     screen.print(table)
     screen.print()
@@ -378,27 +377,28 @@ def print_ablation(found: Ablation) -> None:
     """Print what `clean --ablate` found: scores, and what each step adds to them."""
     from rich.table import Table
 
-    headline, screen = _headline(tasks.find(found.task)), console()
+    shown = headline(found.variants[0].mean, tasks.find(found.task).metrics)
+    screen = console()
     if screen.width < ABLATION_WIDTH:
-        headline = dict([*headline.items()][:1])
+        shown = dict([*shown.items()][:1])
     screen.print(
         f"[bold]{plain(found.data)}[/]: {plain(found.model)}, {counted(found.seeds, 'cut')} with "
         f"{counted(found.judged_count, 'text')} kept apart"
     )
     table = Table(box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
-    for metric in headline.values():
+    for metric in shown.values():
         table.add_column(metric.title, justify="right", no_wrap=True)
         table.add_column("worth", justify="right", no_wrap=True)
     for i, one in enumerate(found.variants):
         cells = []
-        for name, metric in headline.items():
+        for name, metric in shown.items():
             runs, digits = found.seeds, metric.digits
             worth = _spread(one.worth[name], one.worth_spread[name], runs, digits, sign="+")
             cells.append(_spread(one.mean[name], one.spread[name], runs, digits))
             cells.append(worth if i else "")
         table.add_row(plain(one.name), *cells)
     screen.print(table)
-    name, metric = next(iter(headline.items()))
+    name, metric = next(iter(shown.items()))
     for line in found.verdict(name, higher_is_better=metric.higher_is_better):
         screen.print(f"  {plain(line)}")

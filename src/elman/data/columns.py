@@ -73,14 +73,21 @@ class Wanted:
     given: Mapping[str, str]
     keep: bool = False
     """Whether all columns are read, not those for the roles alone."""
+    lists: bool = False
+    """Whether a cell of a role that repeats may be a list, which is then read as JSON writes it."""
 
     @classmethod
     def of(
-        cls, roles: Sequence[Role], given: Mapping[str, str | None], *, keep: bool = False
+        cls,
+        roles: Sequence[Role],
+        given: Mapping[str, str | None],
+        *,
+        keep: bool = False,
+        lists: bool = False,
     ) -> Wanted:
         """Leave out what was not said."""
         said = {name: value for name, value in given.items() if value is not None}
-        return cls(tuple(roles), said, keep)
+        return cls(tuple(roles), said, keep, lists)
 
     @property
     def named(self) -> list[str]:

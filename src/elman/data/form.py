@@ -26,6 +26,9 @@ class Form:
         header: Whether the first row names the columns.
         bad_rows: What to do with a row that cannot be read.
         drop_unlabelled: Leave out texts without a label, which are refused otherwise.
+        multilabel: Read several labels a text, or none.
+        label_separator: What stands between them, or its name as of a delimiter; who says so
+            means ``multilabel``.
     """
 
     encoding: str | None = None
@@ -33,6 +36,8 @@ class Form:
     header: bool | None = None
     bad_rows: BadRows = "refuse"
     drop_unlabelled: bool = False
+    multilabel: bool = False
+    label_separator: str | None = None
 
     def __post_init__(self) -> None:
         if self.delimiter is not None:
@@ -43,6 +48,9 @@ class Form:
                     f"or {', '.join(name for name in _DELIMITERS if name.isalpha())}"
                 )
             object.__setattr__(self, "delimiter", delimiter)
+        if self.label_separator is not None:
+            object.__setattr__(self, "label_separator", _separator(self.label_separator))
+            object.__setattr__(self, "multilabel", True)
         if self.bad_rows not in ("refuse", "skip"):
             raise ConfigError(f"bad_rows is {self.bad_rows!r}; it must be one of refuse, skip")
 
@@ -50,6 +58,24 @@ class Form:
     def skips(self) -> bool:
         """Whether rows that cannot be read are left out."""
         return self.bad_rows == "skip"
+
+
+def _separator(given: str) -> str:
+    """Return what stands between labels.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    sign = _DELIMITERS.get(str(given).lower(), given)
+    within = {*"\"'[](){}\r\n"}
+    plain = isinstance(sign, str) and 0 < len(sign) <= 3
+    if not plain or set(sign) & within or any(one.isalnum() for one in sign):
+        raise ConfigError(
+            f"label_separator is {given!r}; it must be what stands between two labels, one to "
+            "three signs that are no letters, digits, quotation marks or brackets, or "
+            f"{', '.join(name for name in _DELIMITERS if name.isalpha())}"
+        )
+    return sign if sign.isspace() else sign.strip()
 
 
 AS_TOLD = Form()

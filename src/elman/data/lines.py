@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import re
 import zlib
 from collections import Counter
@@ -60,17 +61,20 @@ def read_fasttext(data: bytes, wanted: Wanted, source: str, form: Form) -> RawCo
     """Return texts and labels of lines ``__label__x text``.
 
     Raises:
-        DataError: A line has several labels.
+        DataError: A line has several labels, which were not asked for.
     """
 
     def split(line: str) -> tuple[str | None, str, str]:
-        label = None
+        labels: list[str] = []
         while line.startswith(_FASTTEXT):
             first, *rest = line.split(maxsplit=1)
-            if label is not None:
-                return None, line, " has several labels; a text has one: keep one of them"
-            label, line = first.removeprefix(_FASTTEXT), "".join(rest)
-        return label, line, ""
+            if labels and not wanted.lists:
+                return None, line, " has several labels; --multilabel reads them all"
+            labels.append(first.removeprefix(_FASTTEXT))
+            line = "".join(rest)
+        if wanted.lists:
+            return json.dumps(labels, ensure_ascii=False), line, ""
+        return (labels[0] if labels else None), line, ""
 
     return _read(data, wanted, source, form, split, "fastText's lines")
 

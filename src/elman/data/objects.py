@@ -20,6 +20,7 @@ from elman.errors import DataError
 if TYPE_CHECKING:
     pass
 
+SEVERAL_HINT = "; --multilabel reads several labels a text"
 _FIRST = 100  # objects whose fields are the columns
 _Row = tuple[int, dict[str, Any]]  # its number from 1, its fields
 
@@ -208,7 +209,7 @@ def from_objects(
             values = [
                 value
                 if type(value := row.get(name)) is str and value.isascii()  # as most are
-                else _field(row, name, name in lists)
+                else _field(row, name, name in lists, several=wanted.lists)
                 for name, _ in columns_in_use
             ]
         except DataError as error:
@@ -274,8 +275,14 @@ def _decoded(line: bytes) -> Any:
         return json.loads(line.decode())
 
 
-def _field(row: dict[str, Any], name: str, may_be_list: bool) -> str | None:
+def _field(row: dict[str, Any], name: str, may_be_list: bool, *, several: bool) -> str | None:
     """Return a field of an object as a string.
+
+    Args:
+        row: the object.
+        name: of the field.
+        may_be_list: whether it is one that may be a list of one value.
+        several: whether such a list may have more values, or none; it stays one, as JSON.
 
     Raises:
         DataError: it is not there or is no plain value; the message is the rest of a sentence.
@@ -285,8 +292,13 @@ def _field(row: dict[str, Any], name: str, may_be_list: bool) -> str | None:
             f" has no field {name!r} among {listed(list(row))}; add it or drop the line"
         )
     value = row[name]
-    if may_be_list and isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    if may_be_list and isinstance(value, list | tuple | set):
+        if several:
+            return any_value([*value])
+        if len(value) == 1:
+            value = next(iter(value))
+        else:
+            raise DataError(f": field {name!r} is a list{SEVERAL_HINT}")
     if isinstance(value, list | dict):
         kind = "a list" if isinstance(value, list) else "an object"
         raise DataError(f": field {name!r} is {kind}; make it a string")

@@ -25,7 +25,14 @@ from elman.data.encoding import PARQUET_MAGIC, to_utf8, unpack
 from elman.data.examples import Examples, Inputs
 from elman.data.files import STDIN, check_readable, name_of, read_bytes
 from elman.data.form import AS_TOLD, Form
-from elman.data.labels import canonical
+from elman.data.labels import (
+    SEPARATORS,
+    canonical,
+    is_list,
+    labels_in,
+    separator_of,
+    unread_sign,
+)
 from elman.data.tables import RawColumns
 from elman.errors import DataError
 
@@ -52,15 +59,15 @@ def read_examples(
 
     Returns:
         The examples in the order of the file, texts as they stand; labels stripped, in Unicode's
-        form C and as ``labels.canonical`` writes numbers. Texts that are empty are left out and
-        counted in the notes.
+        form C and as ``labels.canonical`` writes numbers, several a text where the form says so.
+        Texts that are empty are left out and counted in the notes.
 
     Raises:
         DataError: The file is missing, unreadable, or not what it was given for; the message names
             file, line and what to do.
     """
     roles = (TEXT.preferring(likely.get("text")), LABEL.preferring(likely.get("label")))
-    wanted = Wanted.of(roles, columns)
+    wanted = Wanted.of(roles, columns, lists=form.multilabel)
     if typed.is_table(data):
         raw = typed.read_object(data, wanted)
         return _labelled(raw, raw.facts.source, form)
@@ -221,6 +228,8 @@ _R_HEADER = re.compile(rb'"[^"\n]*"(?: "[^"\n]*")+\r?\n(?=")')
 
 
 def _labelled(raw: RawColumns, source: str, form: Form) -> Examples:
+    if form.multilabel:
+        return _with_several_labels(raw, source, form)
     texts: list[str] = []
     labels: list[str] = []
     same: dict[str, str] = {}  # as it stands: as it is meant; one object a label, not one a row
@@ -236,19 +245,103 @@ def _labelled(raw: RawColumns, source: str, form: Form) -> Examples:
         if not label:
             unlabelled += 1
             if not form.drop_unlabelled:
-                raise DataError(
-                    f"{source} {raw.where(row)}: label column {raw.names[LABEL.name]} is empty; "
-                    "fill it in or drop the row (--drop-unlabelled drops all such rows)"
-                )
+                raise _no_label(raw, source, row)
             continue
         texts.append(text)
         labels.append(label)
-    if not texts:
-        raise DataError(f"{source} has no text that is not empty; check which column is the text")
-    empty = len(raw.columns[TEXT.name]) - len(texts) - unlabelled
-    notes = (*raw.notes, *_counted(empty, "empty text"), *_counted(unlabelled, "unlabelled text"))
-    notes += _notes_on_spellings(same)
+    notes = _notes_on_skipped(raw, source, len(texts), unlabelled) + _notes_on_spellings(same)
     return Examples(texts, labels, source, notes, (raw.facts,))
+
+
+def _no_label(raw: RawColumns, source: str, row: int) -> DataError:
+    return DataError(
+        f"{source} {raw.where(row)}: label column {raw.names[LABEL.name]} is empty; "
+        "fill it in or drop the row (--drop-unlabelled drops all such rows)"
+    )
+
+
+def _notes_on_skipped(raw: RawColumns, source: str, kept: int, unlabelled: int) -> tuple[str, ...]:
+    """Say what was left out.
+
+    Raises:
+        DataError: that is all.
+    """
+    if not kept:
+        raise DataError(f"{source} has no text that is not empty; check which column is the text")
+    empty = len(raw.columns[TEXT.name]) - kept - unlabelled
+    return (*raw.notes, *_counted(empty, "empty text"), *_counted(unlabelled, "unlabelled text"))
+
+
+def _with_several_labels(raw: RawColumns, source: str, form: Form) -> Examples:
+    """Return texts with the lists of labels in their cells.
+
+    An empty cell is a text without a label where the labels are no lists in brackets; among such
+    lists, which can say so, it is a missing one.
+    """
+    cells = [cell or "" for cell in raw.columns[LABEL.name]]
+    different = dict.fromkeys(cells)
+    try:
+        separator = form.label_separator or separator_of(different)
+    except DataError as error:
+        raise DataError(f"{source}{error}") from error
+    bracketed = any(map(is_list, different))
+    meant: dict[str, tuple[str, ...]] = {}
+    texts: list[str] = []
+    labels: list[tuple[str, ...]] = []
+    unlabelled = without = 0
+    for row, (text, cell) in enumerate(zip(raw.columns[TEXT.name], cells, strict=True)):
+        if not text or text.isspace():
+            continue
+        if not cell.strip():
+            if form.drop_unlabelled:
+                unlabelled += 1
+                continue
+            if bracketed:
+                raise _no_label(raw, source, row)
+            without += 1
+        if cell not in meant:
+            meant[cell] = _labels_of(raw, source, row, cell, separator, form)
+        texts.append(text)
+        labels.append(meant[cell])
+    notes = _notes_on_skipped(raw, source, len(texts), unlabelled)
+    notes += _notes_on_lists(labels, meant, separator, bracketed=bracketed)
+    if without:
+        notes += (f"{_texts(without)} with an empty label: taken as having none of the labels",)
+    return Examples(texts, labels, source, notes, (raw.facts,), several=True)
+
+
+def _labels_of(
+    raw: RawColumns, source: str, row: int, cell: str, separator: str | None, form: Form
+) -> tuple[str, ...]:
+    try:
+        return labels_in(cell, separator, given=form.label_separator is not None)
+    except DataError as error:
+        raise DataError(f"{source} {raw.where(row)}{error}") from error
+
+
+def _notes_on_lists(
+    labels: Sequence[tuple[str, ...]],
+    meant: Mapping[str, tuple[str, ...]],
+    separator: str | None,
+    *,
+    bracketed: bool,
+) -> tuple[str, ...]:
+    """Say how labels were told apart, and what may stand between more of them."""
+    notes: tuple[str, ...] = ()
+    if separator is not None and not bracketed:
+        notes += (f"labels are read as parted by {SEPARATORS.get(separator, separator)}",)
+    sign = unread_sign([cell for cell, found in meant.items() if len(found) == 1])
+    if sign is not None:
+        example = next(cell for cell in meant if sign in cell.strip(sign))
+        notes += (
+            f"a label such as {example!r} is read as one; if {sign!r} stands between two, say so "
+            "with --label-separator",
+        )
+    return notes
+
+
+def _texts(count: int) -> str:
+    return f"{count:,} text{'' if count == 1 else 's'}"
 
 
 def _counted(count: int, what: str) -> tuple[str, ...]:
@@ -288,6 +381,7 @@ def joined(parts: Sequence[Examples]) -> Examples:
         ", ".join(first) + " and " + last if first else last,
         joined_notes((part.source, part.notes) for part in parts),
         tuple(facts for part in parts for facts in part.facts),
+        several=parts[0].several,
     )
 
 

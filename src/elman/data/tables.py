@@ -147,7 +147,8 @@ class _Table:
         by_place = dict(zip(positions, cells, strict=True))
 
         def where(row: int) -> str:
-            return self._first_incomplete(layout, row)
+            own = {place: by_place[place][row] or "" for place in places.values()}
+            return self._line_of(layout, row, own) or self._first_incomplete(layout, row)
 
         shown = {role: repr(names[i]) if header else names[i] for role, i in places.items()}
         return RawColumns(
@@ -245,6 +246,17 @@ class _Table:
                     skipped.append(record.line)
             elif width == 1 or any(fields):
                 yield record, fields[:width]
+
+    def _line_of(self, layout: Layout, row: int, cells: Mapping[int, str]) -> str | None:
+        """Return the line of a row, if it has these ``cells`` by position: rows may be counted
+        otherwise by who read them.
+        """
+        rows = self._rows(len(layout.names), layout.header)
+        for record, fields in islice(rows, row, row + 1):
+            found = {place: fields[place] if place < len(fields) else "" for place in cells}
+            if found == cells:
+                return f"line {record.line}"
+        return None
 
     def _first_incomplete(self, layout: Layout, row: int) -> str:
         """Return the line of the first record that has the first role's cell and lacks another."""

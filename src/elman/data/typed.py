@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elman.data.columns import Columns, Wanted, choose
 from elman.data.encoding import PARQUET_MAGIC
 from elman.data.form import Facts, Form
-from elman.data.objects import any_value, from_objects
+from elman.data.objects import SEVERAL_HINT, any_value, from_objects
 from elman.data.tables import RawColumns, unique
 from elman.errors import DataError
 
@@ -61,7 +61,7 @@ def _from_frame(
 ) -> RawColumns:
     names = list(schema)
     chosen = {role: names[i] for role, i in columns.places.items()}
-    for name in chosen.values():
+    for name in _plain(chosen, wanted, schema, source):
         if schema[name].is_nested() or str(schema[name]) in ("Binary", "Object"):
             raise DataError(f"{source}: column {name!r} holds {schema[name]}; make it a string")
     found = frame(None if wanted.keep else [*chosen.values()])
@@ -77,6 +77,23 @@ def _from_frame(
         notes=columns.notes,
         table=table,
     )
+
+
+def _plain(
+    chosen: Mapping[str, str], wanted: Wanted, schema: Mapping[str, pl.DataType], source: str
+) -> Iterator[str]:
+    """Yield the columns that may not hold lists.
+
+    Raises:
+        DataError: One holds lists of labels, which were not asked for.
+    """
+    repeat = {role.name for role in wanted.roles if role.repeats}
+    for role, name in chosen.items():
+        is_list = str(schema[name]).startswith(("List(", "Array(")) and role in repeat
+        if is_list and not wanted.lists:
+            raise DataError(f"{source}: column {name!r} holds lists{SEVERAL_HINT}")
+        if not is_list:
+            yield name
 
 
 def _strings(column: pl.Series) -> list[str | None]:
@@ -153,7 +170,9 @@ def _from_tuples(data: Sequence[Any], wanted: Wanted) -> RawColumns:
             raise DataError(f"row {i + 1} of the list is {row!r:.60}; give ({roles}) for each")
     names = [role.name for role in wanted.roles]
     columns = [[row[i] for row in data] for i in range(count)]
-    return _from_columns(names, columns, Wanted(wanted.roles, {}, wanted.keep), "the list")
+    return _from_columns(
+        names, columns, Wanted(wanted.roles, {}, wanted.keep, wanted.lists), "the list"
+    )
 
 
 def _from_columns(
@@ -165,12 +184,8 @@ def _from_columns(
     if not columns or not len(columns[0]):
         raise DataError(f"{source} has no rows; give some")
     found = choose(names, wanted, source)
-    for i in found.places.values():
-        kinds = {type(value) for value in columns[i]} & {list, tuple, dict, set}
-        if kinds:
-            raise DataError(
-                f"{source}: column {names[i]!r} holds a {kinds.pop().__name__}; make it a string"
-            )
+    for role, i in found.places.items():
+        _refuse_lists(role, columns[i], wanted, f"{source}: column {names[i]!r} holds a ")
     strings = {i: [_plain_value(v) for v in columns[i]] for i in set(found.places.values())}
     table = {
         name: strings.get(i) or [_plain_value(v) for v in columns[i]]
@@ -192,8 +207,25 @@ def _from_columns(
     )
 
 
+def _refuse_lists(role: str, cells: Sequence[Any], wanted: Wanted, where: str) -> None:
+    """Refuse lists, but for those of labels where they were asked for.
+
+    Raises:
+        DataError: There is one; ``where`` is how the sentence begins.
+    """
+    repeats = any(one.repeats for one in wanted.roles if one.name == role)
+    lists = {type(value).__name__ for value in cells} & {"list", "tuple", "dict", "set", "ndarray"}
+    if repeats and wanted.lists:
+        lists &= {"dict"}
+    if lists:
+        labels = repeats and "dict" not in lists
+        raise DataError(f"{where}{lists.pop()}{SEVERAL_HINT if labels else '; make it a string'}")
+
+
 def _plain_value(value: Any) -> str | None:
     """Return a Python value as a string; what pandas and NumPy have for missing values as None."""
     if type(value).__name__ in ("NAType", "NaTType"):
         return None
+    if isinstance(value, tuple | set | frozenset) or type(value).__name__ == "ndarray":
+        value = [one.item() if hasattr(one, "item") else one for one in value]
     return any_value(value.item() if hasattr(value, "item") else value)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from elman import api
+from elman import api, tasks
 from elman.data.columns import NOTHING
 from elman.data.examples import Inputs
 from elman.data.form import AS_TOLD, Facts, Form
@@ -20,7 +20,7 @@ from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 from elman.training import machine
 from elman.training.fitting import fit
-from elman.training.task import Task
+from elman.training.task import Task, headline
 
 Model = Literal["ngrams", "network"]
 
@@ -127,7 +127,7 @@ class Ablation(Summary, msgspec.Struct, frozen=True):
 
     def summary(self) -> Iterator[str | Table]:
         """Say how good each way of cleaning is, and what it lacks to all steps."""
-        metrics = self.variants[0].mean
+        metrics = headline(self.variants[0].mean, tasks.find(self.task).metrics)
         yield (
             f"{self.data}: {self.model}, {counted(self.judged_count, 'text')}, "
             f"{counted(self.seeds, 'cut')}; mean ± standard deviation"

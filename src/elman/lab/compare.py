@@ -63,7 +63,8 @@ class Comparison(Summary, msgspec.Struct, frozen=True):
 
     def summary(self) -> Iterator[str | Table]:
         """Say how good each cell is: means and standard deviations over the seeds."""
-        metrics = self.rows[0].mean
+        # Of a cell there are means alone; its baselines know which of the metrics a table shows.
+        metrics = self.baselines[0].test.main if self.baselines else [*self.rows[0].mean]
         seeds = len(self.runs) // len(self.rows)
         spread = "; mean ± standard deviation" if seeds > 1 else ""
         count = counted(self.test_count, "test example")

@@ -252,7 +252,9 @@ def _judged_by_all(answers: Sequence[Rows]) -> list[Rows]:
 def _metrics(task: Task, rows: Rows, weights: NDArray[np.float64]) -> Values:
     """Return the headline metrics for each row of ``weights``."""
     values = task.resampled(rows, weights)
-    return {name: values[name] for name, one in task.metrics.items() if one.headline}
+    return {
+        name: values[name] for name, one in task.metrics.items() if one.headline and name in values
+    }
 
 
 def _resampled(task: Task, judged: Sequence[Rows], resamples: int, seed: int) -> list[Values]:

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from elman.training.task import Metric
+from elman.training.task import Metric, shown_as
 
 if TYPE_CHECKING:
     from elman.training.history import Epoch
@@ -71,7 +71,7 @@ def learning_curve(history: Sequence[Epoch], metrics: Mapping[str, Metric] | Non
     """
     known = metrics or {"loss": Metric("valid loss", higher_is_better=False)}
     names = [*history[0].metrics] if history else []
-    table = {name: known.get(name, Metric(name)) for name in names}
+    table = {name: shown_as(name, known) for name in names}
     rising = {name: one for name, one in table.items() if one.higher_is_better}
     falling = {name: one for name, one in table.items() if not one.higher_is_better}
     panels = 2 if rising else 1

@@ -9,7 +9,7 @@ import msgspec
 
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
-from elman.training.task import Metric
+from elman.training.task import Metric, shown_as
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,7 +86,7 @@ class History(Summary, list[Epoch]):
         yield f"{counted(len(self), 'epoch')}{said}"
         if not self:
             return
-        metrics = {name: self.metrics.get(name, Metric(name)) for name in self[0].metrics}
+        metrics = {name: shown_as(name, self.metrics) for name in self[0].metrics}
         rows = []
         for epoch in self:
             values = [f"{epoch.metrics[name]:.{one.digits}f}" for name, one in metrics.items()]

@@ -21,6 +21,7 @@ from elman.training.task import (
     Spread,
     Task,
     Training,
+    headline,
 )
 
 
@@ -48,6 +49,7 @@ def judge(
         ended=fitted.ended,
         test_notes=provenance.told_by_name(split.test_notes, split),
         digest=split.digest(),
+        parts=split.counts(),
         warnings=_warnings(task, test, baselines, fitted),
     )
 
@@ -69,8 +71,7 @@ def _is_better(task: Task, scores: Evaluation, others: Evaluation) -> bool:
     """Whether any metric of the short tables is better."""
     return any(
         (scores.metrics[name] - others.metrics[name]) * (1 if metric.higher_is_better else -1) > 0
-        for name, metric in task.metrics.items()
-        if metric.headline
+        for name, metric in headline(scores.metrics, task.metrics).items()
     )
 
 
@@ -133,7 +134,7 @@ def _training(member: Member, test: Evaluation, baselines: Sequence[Baseline] = 
 
 def _spread(task: Task, name: str, metrics: Sequence[Mapping[str, float]]) -> Spread:
     """Return means and standard deviations of the headline metrics."""
-    each = {key: [one[key] for one in metrics] for key, one in task.metrics.items() if one.headline}
+    each = {key: [one[key] for one in metrics] for key in headline(metrics[0], task.metrics)}
     return Spread(
         name,
         mean={key: fmean(values) for key, values in each.items()},
@@ -187,6 +188,7 @@ def of_folds(task: Task, members: Sequence[Member], whole: Split[Any]) -> Report
         ended=first.fitted.ended,
         test_notes=provenance.told_by_name(whole.test_notes, whole),
         digest=whole.train.digest(),
+        parts=whole.counts(),
         warnings=[
             *(f"{one.name}: {one.failed}" for one in members if one.failed),
             *_warnings(task, test, pooled, Fitted([])),

@@ -90,7 +90,7 @@ class Declared:
     kind: type
     """bool, int, float or str; for the name of a cell str."""
     choices: tuple[str, ...]
-    """The words to choose from; empty where there is no such list."""
+    """The words to choose from; of a number those that may stand in its place."""
     optional: bool
     """Whether it may be None."""
     takes_cell: bool
@@ -103,6 +103,8 @@ class Declared:
     def annotation(self) -> Any:
         """The type as the command line takes it: a cell by its name."""
         kind: Any = Literal[self.choices] if self.choices else self.kind
+        if self.choices and self.kind is not str:
+            kind = self.kind | kind
         return kind | None if self.optional else kind
 
     def check(self, value: Any) -> None:
@@ -111,13 +113,14 @@ class Declared:
         Raises:
             ConfigError: with the name of the option.
         """
-        if value is None and self.optional:
+        if (value is None and self.optional) or (isinstance(value, str) and value in self.choices):
             return
         if not self._has_type(value):
             words = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
             wanted = "the name of a cell, or a cell" if self.takes_cell else words[self.kind]
-            raise ConfigError(f"{self.name} is {value!r}; it must be {wanted}")
-        if self.choices and value not in self.choices:
+            others = "".join(f" or {word!r}" for word in self.choices if self.kind is not str)
+            raise ConfigError(f"{self.name} is {value!r}; it must be {wanted}{others}")
+        if self.choices and self.kind is str:
             raise ConfigError(
                 f"{self.name} is {value!r}; it must be one of {', '.join(self.choices)}"
             )
@@ -160,8 +163,11 @@ def _declared(name: str, hint: Any, default: Any, rule: str) -> Declared:
     optional, takes_cell = types.NoneType in kinds, Cell in kinds
     kind = next(one for one in kinds if one not in (types.NoneType, Cell))
     choices: tuple[str, ...] = ()
+    for one in kinds:
+        if typing.get_origin(one) is Literal:
+            choices = typing.get_args(one)
     if typing.get_origin(kind) is Literal:
-        choices, kind = typing.get_args(kind), str
+        kind = str
     return Declared(name, kind, choices, optional, takes_cell, default, rule, option)
 
 
@@ -207,6 +213,7 @@ class ReadOptions(Options, frozen=True, kw_only=True):
         "encoding": "UTF-8, else told from the bytes",
         "delimiter": "told from the rows",
         "header": "told from the rows",
+        "label_separator": "told from the labels: lists in brackets, or ; | , or blanks",
     }
 
     encoding: Annotated[
@@ -224,12 +231,20 @@ class ReadOptions(Options, frozen=True, kw_only=True):
     drop_unlabelled: Annotated[
         bool, Option("Leave out examples without a label, refused otherwise.", panel="data")
     ] = False
+    multilabel: Annotated[
+        bool,
+        Option("Read several labels a text, or none: lists in the label column.", panel="data"),
+    ] = False
+    label_separator: Annotated[
+        str | None,
+        Option("What stands between the labels of --multilabel: a sign, or space.", panel="data"),
+    ] = None
 
     def form(self) -> Form:
         """Return what the readers take.
 
         Raises:
-            ConfigError: the delimiter is no single character.
+            ConfigError: the delimiter or the separator cannot be one.
         """
         return Form(**self.to_dict())
 
@@ -442,9 +457,9 @@ def table(struct: type[msgspec.Struct]) -> str:
     """Return the options of a struct as a table in Markdown, in the order of ``--help``."""
     lines = ["| option | takes | default | |", "|---|---|---|---|"]
     for one in sorted(declared(struct), key=lambda one: PANELS.index(one.option.panel)):
-        takes = ", ".join(one.choices) or {int: "int", float: "float", str: "text"}.get(
-            one.kind, "on or off"
-        )
+        kind = {int: "int", float: "float", str: "text"}.get(one.kind, "on or off")
+        words = [*one.choices] if one.kind is str else [*one.choices, kind]
+        takes = ", ".join(words) or kind
         bounds = f", {one.option.bounds}" if one.kind in (int, float) else ""
         default = one.rule if one.default is None else one.default
         name = f"`--{one.name.replace('_', '-')}`"

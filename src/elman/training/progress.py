@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from elman.errors import ConfigError
 from elman.text.terminal import counted, plain
 from elman.text.terminal import visible as harmless
+from elman.training.task import headline, shown_as
 
 if TYPE_CHECKING:
     from elman.data.splits import Split
@@ -211,7 +212,7 @@ class TrainingProgress:
     def on_epoch(self, epoch: Epoch) -> None:
         """Add a row, before the first one its titles."""
         assert self._task is not None
-        metrics = [self._task.metrics[name] for name in epoch.metrics]
+        metrics = [shown_as(name, self._task.metrics) for name in epoch.metrics]
         if not self._titled:
             self._titled = True
             titles = [metric.title for metric in metrics]
@@ -251,8 +252,6 @@ class ComparisonProgress:
             return
         parts = ", ".join(f"{count:,} {name}" for name, count in split.counts().items())
         self._display.say(f"{split.train.source}: {parts}; {counted(self._runs, 'run')}")
-        titles = [metric.title for metric in task.metrics.values() if metric.headline]
-        self._display.row(["seed", *titles, "epochs", "seconds", "cell"])
 
     def on_batch(self, progress: Progress) -> None:
         """Move the bar."""
@@ -261,9 +260,12 @@ class ComparisonProgress:
 
     def on_run(self, task: Task, run: Run) -> None:
         """Add a row."""
+        shown = headline(run.metrics, task.metrics)
+        if not self._done:
+            titles = [metric.title for metric in shown.values()]
+            self._display.row(["seed", *titles, "epochs", "seconds", "cell"])
         self._done += 1
-        headline = {name: metric for name, metric in task.metrics.items() if metric.headline}
-        scores = [f"{run.metrics[name]:.{metric.digits}f}" for name, metric in headline.items()]
+        scores = [f"{run.metrics[name]:.{metric.digits}f}" for name, metric in shown.items()]
         self._display.row([str(run.seed), *scores, str(run.epochs), f"{run.seconds:.1f}", run.cell])
         if run.failed:
             self._display.say(run.failed)

@@ -16,7 +16,7 @@ from typing import Any
 from elman._version import __version__
 from elman.data.splits import Split
 from elman.training.options import RunOptions, declared, toml
-from elman.training.task import Metric, Predictor, Report, Task
+from elman.training.task import Metric, Predictor, Report, Task, headline
 
 _SECTION = """
 ## How it was made
@@ -72,14 +72,14 @@ def _trainings(metrics: Mapping[str, Metric], report: Report[Any]) -> str:
     """Return the scores of several trainings in Markdown; nothing for a single one."""
     if not report.trainings:
         return ""
-    headline = {name: metric for name, metric in metrics.items() if metric.headline}
-    rows = [["", *(metric.title for metric in headline.values()), "epoch kept"]]
+    shown = headline(report.test.metrics, metrics)
+    rows = [["", *(_plain(metric.title) for metric in shown.values()), "epoch kept"]]
     rows.append(["---"] * len(rows[0]))
     for one in report.trainings:
-        values = (f"{one.metrics[name]:.{metric.digits}f}" for name, metric in headline.items())
+        values = (f"{one.metrics[name]:.{metric.digits}f}" for name, metric in shown.items())
         rows.append([one.name, *values, f"{one.best_epoch} of {one.epochs}"])
     for row in report.spread:
-        rows.append([_plain(row.name), *(row.shown(name, m) for name, m in headline.items()), ""])
+        rows.append([_plain(row.name), *(row.shown(name, m) for name, m in shown.items()), ""])
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     return f"\n## Each training\n\nMeans ± standard deviations in the last rows.\n\n{table}\n"
 

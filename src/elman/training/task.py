@@ -55,7 +55,7 @@ class Metric(msgspec.Struct, frozen=True):
     digits: int = 4
     higher_is_better: bool = True
     headline: bool = False
-    """Whether it stands in the short tables; the first such decides who won."""
+    """Whether it stands in the short tables beside that by which a model is judged."""
 
 
 class Evaluation(Summary, msgspec.Struct, frozen=True):
@@ -66,9 +66,14 @@ class Evaluation(Summary, msgspec.Struct, frozen=True):
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Every field that is declared a float, by name."""
+        """Every field that is declared a float, by name; the first decides who won."""
         names = (field.name for field in msgspec.structs.fields(self) if field.type is float)
         return {name: float(getattr(self, name)) for name in names}
+
+    @property
+    def main(self) -> list[str]:
+        """The names of the metrics for which a table has room."""
+        return [*self.metrics]
 
     def summary(self) -> Iterable[str | Table]:
         """Say how many examples were judged, and how well."""
@@ -201,6 +206,8 @@ class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
     """Those of the notes without which the scores would be misread."""
     digest: str = ""
     """A hash of all examples of the three parts."""
+    parts: dict[str, int] = {}
+    """Examples of each part of the split."""
     warnings: list[str] = []
     """What is wrong with the model, one sentence each."""
     name: str = "this model"
@@ -234,7 +241,7 @@ class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
     def summary(self) -> Iterable[str | Table]:
         """Say how good the network is beside its baselines, and how it was trained."""
         yield f"{self.data}: {counted(self.test.count, 'test example')}"
-        names = self.spread[0].mean if self.spread else self.test.metrics
+        names = [*self.spread[0].mean] if self.spread else self.test.main
         rows = self.rows({name: Metric(name) for name in names})
         yield Table(
             ["", *names, "seconds"], [[row.name, *row.cells, row.shown_seconds] for row in rows]
@@ -252,13 +259,26 @@ class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
             yield f"{counted(len(self.notes), 'note')} about the data in .notes"
 
 
+def shown_as(name: str, metrics: Mapping[str, Metric]) -> Metric:
+    """Return how a number is shown: a row of the task's, also of one class, as in ``f1:spam``."""
+    kind, _, label = name.partition(":")
+    metric = metrics.get(kind, Metric(kind))
+    return msgspec.structs.replace(metric, title=f"{metric.title} of {label}") if label else metric
+
+
+def headline(scores: Mapping[str, float], metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Return what the short tables show of ``scores``: first that which decides who won."""
+    first = next(iter(scores))
+    others = (name for name, metric in metrics.items() if metric.headline and name in scores)
+    return {name: shown_as(name, metrics) for name in (first, *others)}
+
+
 def outdone(report: Report[Any], metrics: Mapping[str, Metric]) -> Iterator[str]:
     """Say of each baseline that does better than the network by how much it does."""
     own = report.test.metrics
-    headline = {name: metric for name, metric in metrics.items() if metric.headline}
     for one in report.baselines:
         theirs, better = one.test.metrics, []
-        for name, metric in headline.items():
+        for name, metric in headline(own, metrics).items():
             ahead = theirs[name] - own[name]
             if (ahead if metric.higher_is_better else -ahead) > 0:
                 values = (f"{value[name]:.{metric.digits}f}" for value in (theirs, own))
@@ -330,17 +350,19 @@ class Predictor(Protocol):
         model reads no more than its beginning.
         """
 
-    def evaluate(self, examples: Any) -> Evaluation:
-        """Judge the model on labelled examples.
+    @property
+    def evaluate(self) -> Callable[..., Evaluation]:
+        """A method: takes labelled examples and the task's ``scoring`` by name; judges the model.
 
-        Raises:
-            DataError: there is nothing to judge on.
+        It raises a DataError where there is nothing to judge on.
         """
 
-    def predictions(self, examples: Any) -> Iterable[dict[str, Any]]:
-        """Return a row for each labelled example, in order: what is read, what is true, the answer.
+    @property
+    def predictions(self) -> Callable[..., Iterable[dict[str, Any]]]:
+        """A method: takes what ``evaluate`` takes.
 
-        All rows have the same keys, and values that a cell of a table can hold. Where an answer is
+        It returns a row for each example, in order: what is read, what is true, the answer. All
+        rows have the same keys, and values that a cell of a table can hold. Where an answer is
         right or wrong, ``correct`` says which; it is None where there is no answer to judge.
         """
 
@@ -359,6 +381,8 @@ class Task(Protocol):
     options: type[RunOptions]
     answers: type[Options]
     """The options of ``Predictor.answer``."""
+    scoring: type[Options]
+    """The options of ``Predictor.evaluate`` and ``Predictor.predictions``."""
     columns: Mapping[str, str]
     """The columns that ``read`` can be told, each with a sentence for ``--help``."""
     input_columns: Sequence[str]
@@ -561,5 +585,7 @@ __all__ = [
     "Scores",
     "Split",
     "Task",
+    "headline",
     "outdone",
+    "shown_as",
 ]

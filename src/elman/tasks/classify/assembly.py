@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from elman.data.examples import Examples
+from elman.tasks.classify.labels import averaged, decided
 from elman.tasks.classify.learner import ClassifierLearner, NGramLearner, Prepared
 from elman.tasks.classify.linear import LinearModel, fit_both
 from elman.tasks.classify.mixture import fit_weights
 from elman.tasks.classify.model import Ensemble
+from elman.tasks.classify.objective import Flags
 from elman.tasks.classify.predictor import HeldOut, TextClassifierModel
 
 
@@ -41,12 +44,14 @@ def assemble(
         prepared.classes,
         prepared.prior,
         [],
+        prepared.labels,
     )
     model.held_out = held_out
     if tuned and not len(held_out.truth):
         model.weights = _mean_weights(tuned)
+        model.decisions = {"": averaged([one.labels for one in tuned])}
     else:
-        model.weights = _weights(model, held_out)
+        _decide(model, held_out)
     model.cleaner = prepared.cleaner  # the prepared texts are cleaned
     model.linear_seconds = time.perf_counter() - start
     return model
@@ -54,44 +59,53 @@ def assemble(
 
 def _linear(prepared: Prepared) -> tuple[list[LinearModel], HeldOut]:
     """Return the linear models, and what they said of the validation part before they saw it."""
-    valid = prepared.split.valid
-    index = {label: i for i, label in enumerate(prepared.classes)}
-    rows = [i for i, label in enumerate(valid.labels) if label in index and valid.texts[i].strip()]
-    texts = [valid.texts[i] for i in rows]
-    truth = np.asarray([index[valid.labels[i]] for i in rows], dtype=np.int64)
+    split, several = prepared.split, prepared.labels.several
+    texts, truth = _filled(prepared, [split.valid])
     linear: list[LinearModel] = []
     if prepared.options.model == "ngrams" or prepared.options.linear == "on":
-        linear = fit_linear(prepared, [prepared.split.train])
-    held_out = HeldOut(texts, truth, {one.kind: one.log_probabilities(texts) for one in linear})
-    if linear and len(prepared.valid.targets):
-        linear = fit_linear(prepared, [prepared.split.train, valid])
+        linear = fit_linear(prepared, [split.train])
+    opinions: dict[str, Any] = {one.kind: one.opinions(texts, several=several) for one in linear}
+    held_out = HeldOut(texts, truth, opinions, prepared.options.threshold)
+    if linear and len(prepared.valid):
+        linear = fit_linear(prepared, [split.train, split.valid])
     return linear, held_out
 
 
 def fit_linear(prepared: Prepared, parts: Sequence[Examples]) -> list[LinearModel]:
     """Return both linear models, fitted to the texts of some parts that have a known label."""
-    index = {label: i for i, label in enumerate(prepared.classes)}
-    rows = [
-        (text, index[label])
-        for part in parts
-        for text, label in zip(part.texts, part.labels, strict=True)
-        if label in index and text.strip()
-    ]
+    texts, truth = _filled(prepared, parts)
     return fit_both(
-        [text for text, _ in rows],
-        np.asarray([target for _, target in rows], dtype=np.int64),
-        len(prepared.classes),
+        texts,
+        truth,
+        several=prepared.labels.several,
         balance=prepared.options.balance,
         seed=prepared.options.seed,
     )
 
 
-def _weights(model: TextClassifierModel, held_out: HeldOut) -> tuple[float, ...]:
-    """Return how much the networks and each linear model count."""
+def _filled(prepared: Prepared, parts: Sequence[Examples]) -> tuple[list[str], Flags]:
+    """Return the texts that hold something and, of one label each, have a known one; the truth."""
+    labels = prepared.labels
+    texts = [text for part in parts for text in part.texts]
+    truth = labels.truth([label for part in parts for label in part.labels], prepared.classes)
+    filled = np.array([bool(text.strip()) for text in texts], dtype=bool)
+    rows = np.flatnonzero(filled & (truth.any(axis=1) | labels.several))
+    return [texts[i] for i in rows], truth[rows]
+
+
+def _decide(model: TextClassifierModel, held_out: HeldOut) -> None:
+    """Choose how much the networks and each linear model count, and when a class is answered."""
+    labels, truth = model.labels, held_out.truth
     opinions = dict(held_out.linear)
     if model.network is not None:
         opinions = {"network": model.network_opinions(held_out.texts), **opinions}
-    return tuple(fit_weights(list(opinions), list(opinions.values()), held_out.truth))
+    choices = [labels.choices(one) for one in opinions.values()]
+    model.weights = tuple(fit_weights(list(opinions), choices, labels.chosen_rows(truth)))
+    if len(truth):
+        model.decisions = {
+            name: decided(labels, held_out.threshold, probabilities, truth, model.classes)
+            for name, probabilities in model.mixtures(opinions).items()
+        }
 
 
 def combine(models: Sequence[TextClassifierModel]) -> TextClassifierModel:
@@ -99,7 +113,8 @@ def combine(models: Sequence[TextClassifierModel]) -> TextClassifierModel:
 
     The models were trained on the same parts, so that tokenizer, classes and linear models are the
     same. How much the networks count beside the linear models is chosen anew, as they are less sure
-    of themselves together; without a validation part it is the mean of what was chosen.
+    of themselves together, and so is when a class is answered; without a validation part it is the
+    mean of what was chosen.
     """
     first = models[0]
     networks = [network for one in models for network in one.module.networks]
@@ -109,11 +124,12 @@ def combine(models: Sequence[TextClassifierModel]) -> TextClassifierModel:
         first.classes,
         first.prior,
         _mean_weights(models),
+        averaged([one.labels for one in models]),
         first.cleaner,
     )
     result.held_out = first.held_out
     if first.held_out is not None and len(first.held_out.truth):
-        result.weights = _weights(result, first.held_out)
+        _decide(result, first.held_out)
     result.linear_seconds = sum(one.linear_seconds for one in models)
     return result
 

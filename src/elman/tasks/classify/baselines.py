@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 
 import msgspec
 import numpy as np
@@ -11,9 +10,10 @@ import numpy as np
 from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.tasks.classify.assembly import assemble
+from elman.tasks.classify.labels import about, shares
 from elman.tasks.classify.learner import prepare
 from elman.tasks.classify.linear import affordable
-from elman.tasks.classify.metrics import evaluate
+from elman.tasks.classify.metrics import judge
 from elman.tasks.classify.options import ClassifyOptions
 from elman.tasks.classify.predictor import TextClassifierModel
 from elman.training.task import Baseline
@@ -21,18 +21,20 @@ from elman.training.task import Baseline
 NGRAMS = "n-grams + logistic"
 
 
-def majority(train: Examples, test: Examples) -> Baseline:
-    """Always answer the largest class of the training part."""
-    import sklearn.metrics  # noqa: F401 - loading it is not this baseline's time
+def majority(train: Examples, test: Examples, metric: str | None) -> Baseline:
+    """Always answer the largest class of the training part, or of several labels the same ones.
 
+    The probabilities are the shares of the classes, which no other constant answer betters.
+    """
     start = time.perf_counter()
-    classes = sorted(set(train.labels))
-    largest = Counter(train.labels).most_common(1)[0][0]
-    probabilities = np.zeros((len(test), len(classes)), dtype=np.float32)
-    probabilities[:, classes.index(largest)] = 1
-    scores = evaluate(probabilities, test.labels, classes)
+    labels = about(train, metric)
+    classes = labels.classes(train.labels)
+    prior = shares(labels.truth(train.labels, classes))
+    answer = labels.named(labels.decide(prior[None]), classes)[0]
+    said = (", ".join(answer) or "no label") if labels.several else answer
+    scores = judge(labels, np.tile(prior, (len(test), 1)), test.labels, classes)
     seconds = time.perf_counter() - start
-    return Baseline(f"always {largest}", scores, seconds, len(train), constant=True)
+    return Baseline(f"always {said}", scores, seconds, len(train), constant=True)
 
 
 def parts(

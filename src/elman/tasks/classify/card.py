@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from elman.tasks.classify import pages
 from elman.tasks.classify.learner import ClassifierLearner, NGramLearner
-from elman.tasks.classify.metrics import Classification
-from elman.training.task import Report
+from elman.tasks.classify.metrics import METRICS, Classification, Judgement
+from elman.tasks.classify.thresholds import EVEN
+from elman.training.task import Report, headline
 
 _CARD = """\
 # {name}
 
-{what} with {parameters:,} parameters that reads {level} and answers with one of {num_classes}
-classes. Trained on {train:,} texts of `{data}`.
+{what} with {parameters:,} parameters that reads {level} and answers with {answers}.
+Trained on {train:,} texts of `{data}`.
 {warnings}
 ## Use
 
@@ -31,59 +32,130 @@ model.predict(["some text"])
 
 ## Scores on {test:,} texts not used in training
 
-| | accuracy | macro-F1 |
-|---|---|---|
-| this model | {accuracy:.4f} | {macro_f1:.4f} |
-{baselines}
+{scores}
 
-{verdict}Expected calibration error {calibration:.4f}. `confusion.png` has the confusion matrix,
-{course}`metrics.json` all figures, and the texts of the most confident mistakes: take those out
-before the model goes to someone who must not read them.
+{verdict}Pictures: {pictures}. `metrics.json` has all figures, and the texts of the most confident
+mistakes: take those out before the model goes to someone who must not read them.
 
-| class | training texts | precision | recall | F1 | test texts |
-|---|---|---|---|---|---|
 {classes}
+{thresholds}
+## Calibration
+
+{calibration}
 
 ## Limits
 
-The scores hold for texts like those of `{data}`. The model always answers with one of its classes,
-also for a text that belongs to none of them. Texts longer than {max_length} {level} are truncated.
+The scores hold for texts like those of `{data}`. {limit}
+Texts longer than {max_length} {level} are truncated.
 """
 
 
 def model_card(name: str, learner: ClassifierLearner | NGramLearner, report: Report[Any]) -> str:
     """Return the card in Markdown: what the model is, how good, how to use, where it ends."""
     scores = report.test
-    assert isinstance(scores, Classification)
-    baselines = (
-        f"| {_cell(one.name)} | {one.test.metrics['accuracy']:.4f} "
-        f"| {one.test.metrics['macro_f1']:.4f} |"
-        for one in report.baselines
-    )
-    classes = (
-        f"| {_cell(row.label)} | {report.sizes[row.label]['train']:,} | {row.precision:.3f} "
-        f"| {row.recall:.3f} | {row.f1:.3f} | {row.support:,} |"
-        for row in scores.classes
-    )
+    assert isinstance(scores, Judgement)
     return _CARD.format(
         name=name,
         what=_what(learner),
-        course="`learning-curve.png` the course of training, " if report.epochs else "",
         parameters=report.parameters,
         level=learner.prepared.tokenizer.level,
         max_length=learner.prepared.tokenizer.max_length,
-        num_classes=len(learner.prepared.classes),
+        answers=_answers(learner),
+        limit=_LIMITS[learner.prepared.labels.several],
         data=report.data,
-        train=sum(sizes["train"] for sizes in report.sizes.values()),
+        train=report.parts["train"],
         warnings="".join(f"\n**{_cell(said)}.**\n" for said in _warnings(report)),
         verdict="".join(f"{_cell(line)}.\n\n" for line in pages.verdict(report)),
         test=scores.count,
-        accuracy=scores.accuracy,
-        macro_f1=scores.macro_f1,
-        calibration=scores.calibration_error,
-        baselines="\n".join(baselines),
-        classes="\n".join(classes),
+        scores=_score_table(report),
+        pictures=_pictures(report, scores),
+        classes=_class_table(report, scores),
+        thresholds=_threshold_table(scores),
+        calibration=_calibration_table(scores),
     )
+
+
+def _score_table(report: Report[Any]) -> str:
+    shown = headline(report.test.metrics, METRICS)
+    rows = [("this model", report.test), *((one.name, one.test) for one in report.baselines)]
+    return _table(
+        ["", *(_cell(metric.title) for metric in shown.values())],
+        [[_cell(name), *(f"{one.metrics[key]:.4f}" for key in shown)] for name, one in rows],
+    )
+
+
+def _pictures(report: Report[Any], scores: Judgement) -> str:
+    named = {
+        "learning-curve": "the course of training" if report.epochs else "",
+        "confusion": "the confusion matrix" if isinstance(scores, Classification) else "",
+        "precision-recall": "precision over recall" if scores.curves else "",
+        "reliability": "how honest the probabilities are" if scores.calibration else "",
+    }
+    return ", ".join(f"`{name}.png` ({what})" for name, what in named.items() if what)
+
+
+def _class_table(report: Report[Any], scores: Judgement) -> str:
+    thresholds = [f"{n:.3f}" for n in getattr(scores, "thresholds", ())]
+    heads = ["answered from"] * bool(thresholds) + ["precision", "recall", "F1"]
+    rows = []
+    for i, row in enumerate(scores.classes):
+        numbers = (row.precision, row.recall, row.f1, row.average_precision)
+        own = [*thresholds[i : i + 1], *(f"{n:.3f}" for n in numbers), f"{row.support:,}"]
+        if thresholds and i >= len(thresholds):  # a label that the model does not know
+            own.insert(0, "never")
+        rows.append([_cell(row.label), f"{report.sizes[row.label]['train']:,}", *own])
+    return _table(["class", "training texts", *heads, "average precision", "test texts"], rows)
+
+
+def _threshold_table(scores: Judgement) -> str:
+    """Return what other thresholds would give, where two classes leave that choice."""
+    if not isinstance(scores, Classification) or scores.positive is None or not scores.curves:
+        return ""
+    label, used = _cell(scores.positive), EVEN if scores.threshold is None else scores.threshold
+    rows = [
+        [f"{n:.3f}" for n in (one.threshold, one.precision, one.recall, one.f1)]
+        for one in scores.curves[0].table()
+    ]
+    return (
+        f"\n## Thresholds\n\n{label} is answered from a probability of {used:.3f} on. Other "
+        "thresholds (`elman predict --threshold`) give on the test texts:\n\n"
+        + _table(["threshold", "precision", "recall", "F1"], rows)
+        + "\n"
+    )
+
+
+def _calibration_table(scores: Judgement) -> str:
+    after, before = scores.calibration, scores.uncalibrated
+    said = (
+        f"Expected calibration error {scores.calibration_error:.4f}, log loss {scores.log_loss:.4f}"
+    )
+    if before is not None:
+        said += (
+            f"; before calibration on the validation part {before.error:.4f} and "
+            f"{before.log_loss:.4f}"
+        )
+    if after is None:
+        return f"{said}."
+    rows = [[f"{b.confidence:.3f}", f"{b.accuracy:.3f}", f"{b.count:,}"] for b in after.bins]
+    return f"{said}.\n\n" + _table(["said to be right", "is right", "answers"], rows)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+_LIMITS = {
+    False: "The model always answers with one of its classes,\nalso for a text of none.",
+    True: "What is none of its labels it does not know.",
+}
+
+
+def _answers(learner: ClassifierLearner | NGramLearner) -> str:
+    count = len(learner.prepared.classes)
+    if learner.prepared.labels.several:
+        return f"any of {count} labels, or none"
+    return f"one of {count} classes"
 
 
 def _what(learner: ClassifierLearner | NGramLearner) -> str:

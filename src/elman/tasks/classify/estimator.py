@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from elman.data.examples import Examples
 from elman.data.inputs import is_missing, texts_of
 from elman.errors import ConfigError, InputError, TrainingError
 from elman.tasks.classify import task
+from elman.tasks.classify.objective import parse, settled
 from elman.tasks.classify.options import ClassifyOptions
 from elman.training import machine
 from elman.training.fitting import fit
@@ -45,7 +46,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         min_count, max_length, embedding_size, hidden_size, num_layers, model, linear,
             bidirectional, pooling, pairs, subwords, dropout, embedding_dropout, token_dropout,
             label_smoothing, r_drop, logit_adjustment, batch_size, epochs, patience, learning_rate,
-            weight_decay, balance, backend, device, threads: as in
+            weight_decay, balance, metric, threshold, backend, device, threads: as in
             ``elman.tasks.classify.options.ClassifyOptions``.
 
     Attributes:
@@ -86,6 +87,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         learning_rate: float | None = None,
         weight_decay: float = 0.01,
         balance: bool = False,
+        metric: str | None = None,
+        threshold: float | Literal["auto"] | None = None,
         validation_fraction: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
         backend: str = "auto",
@@ -121,6 +124,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.balance = balance
+        self.metric = metric
+        self.threshold = threshold
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.backend = backend
@@ -156,7 +161,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         # The toolkit's labels are strings: let theirs be the place of ours, in the same order.
         width = len(str(len(classes)))
         names = [f"{i:0{width}d}" for i in index]
-        options = self._options()
+        options = self._options([str(one) for one in classes], np.bincount(index).tolist(), width)
         machine.check_device(options.device)
         share = _share(self.validation_fraction)
         parts = task.split(
@@ -188,13 +193,19 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         return result
 
     def predict(self, X: Iterable[str]) -> NDArray[Any]:  # noqa: N803
-        """Return the most probable label of each text."""
+        """Return the label of each text: the most probable one, or as ``metric`` asked for."""
         check_is_fitted(self)
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        places = [int(name) for name in self.model_.predict(texts_of(X, "X"))]
+        return self.classes_[places]
 
-    def _options(self) -> ClassifyOptions:
+    def _options(self, classes: list[str], sizes: list[int], width: int) -> ClassifyOptions:
+        """Return the options of a run whose classes are called by their place in ``classes``."""
         known = ClassifyOptions.__struct_fields__
         options = {k: v for k, v in self.get_params(deep=False).items() if k in known}
+        if isinstance(self.metric, str):
+            asked = settled(parse(self.metric), classes, sizes)
+            place = "" if asked.label is None else f":{asked.column:0{width}d}"
+            options["metric"] = f"{asked.name}{place}"
         state = self.random_state
         seed = 0 if state is None else state
         if not isinstance(seed, (int, np.integer)):

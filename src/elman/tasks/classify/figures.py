@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,10 @@ from elman.text.terminal import shortened, visible
 from elman.training.figures import Picture, render
 
 if TYPE_CHECKING:
-    from elman.tasks.classify.metrics import Classification
+    from matplotlib.axes import Axes
+
+    from elman.tasks.classify.curves import Calibration, Point
+    from elman.tasks.classify.metrics import Classification, Judgement
 
 # Beyond this many classes numbers in the cells can no longer be read.
 MOST_NUMBERED = 30
@@ -46,3 +50,106 @@ def confusion_matrix(evaluation: Classification) -> Figure:
             colour = "white" if shares[i, j] > 0.5 else "black"
             axes.text(j, i, str(counts[i, j]), ha="center", va="center", color=colour, fontsize=7)
     return figure
+
+
+def precision_recall(scores: Judgement) -> Figure:
+    """Draw precision over recall: a line for each class that has a curve, from high thresholds on.
+
+    A dot marks where the model answers; a dotted line, of one class alone, what answering it always
+    would give.
+    """
+    figure = Picture(figsize=(5.2, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    answered = {row.label: row for row in scores.classes}
+    for curve in scores.curves:
+        recall = [0.0, *(point.recall for point in curve.points)]
+        precision = [curve.points[0].precision, *(point.precision for point in curve.points)]
+        [line] = axes.plot(recall, precision, drawstyle="steps-pre", linewidth=1.4)
+        name = visible(shortened(curve.label, 24))
+        line.set_label(f"{name}: average precision {curve.average_precision:.3f}")
+        row = answered[curve.label]
+        axes.plot([row.recall], [row.precision], "o", color=line.get_color(), markersize=5)
+    if len(scores.curves) == 1:
+        _mark_thresholds(axes, scores.curves[0].table())
+        always = scores.curves[0].share
+        axes.axhline(always, color="grey", linestyle=":", label=f"always: {always:.3f}")
+    axes.set_xlabel("recall")
+    axes.set_ylabel("precision")
+    _as_shares(axes)
+    axes.set_title(f"{scores.count:,} texts; dots: as answered", fontsize=10)
+    _legend(axes)
+    return figure
+
+
+def _mark_thresholds(axes: Axes, points: Sequence[Point]) -> None:
+    """Write some thresholds beside the curve."""
+    for point in points[::2]:
+        axes.annotate(
+            f"{point.threshold:.2f}",
+            (point.recall, point.precision),
+            xytext=(3, 3),
+            textcoords="offset points",
+            fontsize=7,
+            color="dimgrey",
+        )
+
+
+def reliability(scores: Judgement) -> Figure:
+    """Draw how often answers are right over how probable they are said to be.
+
+    Honest probabilities lie on the diagonal; over them a model is too modest, under them too sure.
+    The bars below are how many answers there are.
+    """
+    figure = Picture(figsize=(5.2, 5.2), layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
+    above.plot([0, 1], [0, 1], color="grey", linestyle=":", label="honest")
+    for title, found, style in (
+        ("before calibration", scores.uncalibrated, "s--"),
+        ("as answered", scores.calibration, "o-"),
+    ):
+        if found is not None:
+            _reliability_line(above, title, found, style)
+    if scores.calibration is not None:
+        bins = scores.calibration.bins
+        below.bar([one.confidence for one in bins], [one.count for one in bins], width=0.04)
+    several = not hasattr(scores, "confusion")
+    above.set_ylabel("share of texts with the label" if several else "share of right answers")
+    below.set_ylabel("answers")
+    below.set_xlabel("probability of a label" if several else "probability of the answer")
+    _as_shares(above)
+    _legend(above)
+    return figure
+
+
+def _reliability_line(axes: Axes, title: str, found: Calibration, style: str) -> None:
+    axes.plot(
+        [one.confidence for one in found.bins],
+        [one.accuracy for one in found.bins],
+        style,
+        markersize=4,
+        linewidth=1.4,
+        label=f"{title}: calibration error {found.error:.3f}, log loss {found.log_loss:.3f}",
+    )
+
+
+def _as_shares(axes: Axes) -> None:
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.grid(alpha=0.3)
+
+
+def _legend(axes: Axes) -> None:
+    """Add the legend; a label may hold dollar signs, and is no formula."""
+    legend = axes.legend(fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def pictures(scores: Judgement) -> dict[str, bytes]:
+    """Return the pictures of a bundle, by the names of their files."""
+    drawn = {}
+    if scores.calibration is not None:
+        drawn["reliability"] = reliability(scores)
+    if scores.curves:
+        drawn["precision-recall"] = precision_recall(scores)
+    return {f"{name}.png": render(figure, "png") for name, figure in drawn.items()}

@@ -13,6 +13,7 @@ import numpy as np
 from elman.data.examples import Examples
 from elman.data.splits import keys_of
 from elman.errors import DataError
+from elman.tasks.classify.objective import are_ratings
 from elman.text.tokenizer import choose_level
 from elman.training.task import Findings
 
@@ -52,6 +53,8 @@ class ClassifyFindings(Findings, frozen=True):
     """Different texts that come with several labels."""
     overlap: int
     """Texts of the validation and test files that are among these, too."""
+    labels_a_text: dict[int, int]
+    """Where a text may have several labels: how many texts have none, one, two ..."""
 
 
 def inspect(examples: Examples, others: Mapping[str, Examples]) -> ClassifyFindings:
@@ -61,11 +64,11 @@ def inspect(examples: Examples, others: Mapping[str, Examples]) -> ClassifyFindi
         examples: what is to be trained on.
         others: the parts that are given besides, by name.
     """
-    sizes = Counter(examples.labels)
+    sizes = examples.sizes()
     lengths = np.array([len(text) for text in examples.texts])
     keys = keys_of(examples.texts)
     labels_of: dict[str, set[str]] = defaultdict(set)
-    for key, label in zip(keys, examples.labels, strict=True):
+    for key, label in zip(keys, examples.written, strict=True):
         labels_of[key].add(label)
     pairs = sum(map(len, labels_of.values()))
     overlaps = {
@@ -94,6 +97,9 @@ def inspect(examples: Examples, others: Mapping[str, Examples]) -> ClassifyFindi
         duplicates=len(keys) - pairs,
         conflicts=sum(len(labels) > 1 for labels in labels_of.values()),
         overlap=sum(overlaps.values()),
+        labels_a_text=dict(sorted(Counter(map(len, examples.label_sets)).items()))
+        if examples.several
+        else {},
     )
 
 
@@ -103,7 +109,7 @@ def refuse_no_classes(examples: Examples) -> None:
     Raises:
         DataError: with the labels that were taken.
     """
-    sizes = Counter(examples.labels)
+    sizes = examples.sizes()
     if _no_classes(examples, sizes):
         raise DataError(
             f"{examples.source}: there are {len(sizes):,} different labels for "
@@ -116,13 +122,38 @@ def _no_classes(examples: Examples, sizes: Mapping[str, int]) -> bool:
     return len(examples) >= _ENOUGH and len(sizes) * 2 > len(examples)
 
 
+def refuse_no_lists(examples: Examples) -> None:
+    """Refuse labels of which there should be several a text, and never are.
+
+    Raises:
+        DataError: with what to say.
+    """
+    if not examples.several:
+        return
+    counts = {*map(len, examples.label_sets)}
+    if counts == {0}:
+        raise DataError(f"{examples.source}: no text has a label; check which column is the label")
+    if counts == {1}:
+        longest = max(examples.sizes(), key=len)
+        raise DataError(
+            f"{examples.source}: every text has just one label, such as {longest!r}; name what "
+            "stands between labels with --label-separator, or leave out --multilabel"
+        )
+    if len({*examples.written}) == 1:
+        raise DataError(
+            f"{examples.source}: all texts have the same labels "
+            f"({_listed(list(examples.sizes()))}); add texts of others, or check which column is "
+            "the label (--label)"
+        )
+
+
 def refuse_unknown(part: Examples, classes: Sequence[str]) -> None:
     """Refuse a part none of whose labels is a class of the model.
 
     Raises:
         DataError: with both.
     """
-    labels = dict.fromkeys(part.labels)
+    labels = part.sizes()
     if labels and not set(labels) & set(classes):
         raise DataError(
             f"{part.source}: none of its labels ({_listed(list(labels))}) is among the classes "
@@ -132,9 +163,9 @@ def refuse_unknown(part: Examples, classes: Sequence[str]) -> None:
 
 def notes_on_labels(examples: Examples) -> Iterator[str]:
     """Say what is odd about the labels, one sentence each."""
-    sizes = Counter(examples.labels)
+    sizes = examples.sizes()
     names = list(sizes)
-    if len(names) == 1:
+    if len(names) == 1 and not examples.several:
         yield f"one class only, {names[0]!r}: there is nothing to tell apart"
     numbers = [name for name in names if _NUMBER.fullmatch(name)]
     if _no_classes(examples, sizes):
@@ -147,11 +178,14 @@ def notes_on_labels(examples: Examples) -> Iterator[str]:
             f"the {len(names):,} labels are numbers ({_listed(names)}): each is taken as a class "
             "of its own; for few classes cut them into ranges"
         )
-    lists = [name for name in names if _LIST.fullmatch(name)]
-    if lists and len(lists) * 4 >= len(names):
+    if not examples.several:
+        yield from _notes_on_lists(names)
+    if are_ratings(names) and not examples.several:
+        numbers = sorted(names, key=int)
         yield (
-            f"labels look like lists ({_listed(lists)}): each different list is taken as one "
-            "class; a text has one label here"
+            f"the labels {numbers[0]} to {numbers[-1]} are whole numbers in a row: classes like "
+            "any; if they are ratings, the mean absolute error and the quadratic weighted kappa "
+            "say how far answers are off"
         )
     missing = [name for name in names if name.lower() in _MISSING]
     if missing:
@@ -168,6 +202,15 @@ def notes_on_labels(examples: Examples) -> Iterator[str]:
     for group in _near(names):
         counts = " and ".join(f"{name!r} ({sizes[name]:,})" for name in group)
         yield f"classes of almost the same name: {counts}; if they are one, spell them alike"
+
+
+def _notes_on_lists(names: Sequence[str]) -> Iterator[str]:
+    lists = [name for name in names if _LIST.fullmatch(name)]
+    if lists and len(lists) * 4 >= len(names):
+        yield (
+            f"labels look like lists ({_listed(lists)}): each different list is taken as one "
+            "class; --multilabel reads several labels a text"
+        )
 
 
 def _near(names: Sequence[str]) -> list[list[str]]:
@@ -193,15 +236,17 @@ def _notes_on_texts(examples: Examples, lengths: np.ndarray) -> Iterator[str]:
             f"the longest text has {lengths[long]:,} characters (it begins with "
             f"{examples.texts[long][:30]!r}): a quotation mark may have swallowed rows"
         )
-    same = sum(t.strip() == label for t, label in zip(examples.texts, examples.labels, strict=True))
+    same = sum(
+        t.strip() == label for t, label in zip(examples.texts, examples.written, strict=True)
+    )
     if same * 2 > len(examples):
         yield "most texts are their own label: check which columns are text and label"
 
 
 def _notes_on_unseen(part: Examples, known: Mapping[str, int]) -> Iterator[str]:
-    unseen = {label: count for label, count in Counter(part.labels).items() if label not in known}
+    unseen = [label for label in part.sizes() if label not in known]
     if unseen:
-        yield f"{part.source} has labels that the training texts have not: {_listed(list(unseen))}"
+        yield f"{part.source} has labels that the training texts have not: {_listed(unseen)}"
 
 
 def _listed(names: Sequence[str]) -> str:

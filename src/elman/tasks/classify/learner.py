@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from elman.data.batching import offsets_of, padding_share, shuffled_batches
 from elman.data.examples import Examples
@@ -22,9 +20,17 @@ from elman.nn.embedding import Standing
 from elman.tasks.classify import continuing, pretrained
 from elman.tasks.classify.cleaning import cleaned, fit_cleaner
 from elman.tasks.classify.encoding import encode, spelling_of
-from elman.tasks.classify.metrics import quick_scores
+from elman.tasks.classify.labels import (
+    Labels,
+    about,
+    asked_for,
+    decided,
+    refuse_threshold,
+    shares,
+)
 from elman.tasks.classify.mixture import cooled
 from elman.tasks.classify.model import Classifier, ClassifierConfig
+from elman.tasks.classify.objective import MEASURES, Flags, Objective
 from elman.tasks.classify.options import ClassifyOptions, settle
 from elman.tasks.classify.predictor import TextClassifierModel
 from elman.text.cleaning import Cleaner
@@ -42,13 +48,16 @@ class Corpus:
 
     Attributes:
         encoded: token ids, ragged.
-        targets: (rows,) the class of each row.
+        truth: (rows, C) which classes are true of each row.
         spelling: the n-grams of its words, where the network reads them.
     """
 
     encoded: Encoded
-    targets: Rows
+    truth: Flags
     spelling: Spelling | None = None
+
+    def __len__(self) -> int:
+        return len(self.truth)
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,7 @@ class Prepared:
         cleaner: what cleans the texts; None for nothing.
         tokenizer: text, cleaned, to token ids.
         classes: the C labels of the training part, sorted.
+        labels: whether a text has one of them or any, and what was asked for.
         split: the texts themselves, cleaned.
         train: what is learned from.
         valid: what is judged after each epoch.
@@ -70,6 +80,7 @@ class Prepared:
     cleaner: Cleaner | None
     tokenizer: Tokenizer
     classes: list[str]
+    labels: Labels
     split: Split[Examples]
     train: Corpus
     valid: Corpus
@@ -78,12 +89,23 @@ class Prepared:
     @property
     def sizes(self) -> Rows:
         """How many training texts each class has, (C,)."""
-        return np.bincount(self.train.targets, minlength=len(self.classes))
+        return self.train.truth.sum(axis=0)
 
     @property
     def prior(self) -> NDArray[np.float32]:
         """The share of each class in the training part, (C,)."""
-        return (self.sizes / self.sizes.sum()).astype(np.float32)
+        return shares(self.train.truth)
+
+    @property
+    def objective(self) -> Objective | None:
+        """What was asked for; None where nothing was said."""
+        asked, several = self.labels.metric or None, self.labels.several
+        return asked_for(asked, self.classes, self.sizes.tolist(), several=several)
+
+    def decided(self, probabilities: NDArray[np.float32], truth: Flags) -> Labels:
+        """Return how to answer, from ``probabilities`` (rows, C) of validation texts."""
+        threshold = self.options.threshold
+        return decided(self.labels, threshold, probabilities, truth, self.classes)
 
 
 class NGramLearner:
@@ -155,7 +177,10 @@ class ClassifierLearner:
         self._offsets = offsets_of(lengths)
         sizes = prepared.sizes
         self._class_weights = class_weights(sizes) if options.balance else None
-        self._adjustment = logit_adjustment(sizes, options.logit_adjustment)
+        # Of several labels each is a question of its own, which no other one's size bears on.
+        lean = 0.0 if prepared.labels.several else options.logit_adjustment
+        self._adjustment = logit_adjustment(sizes, lean)
+        self._objective = prepared.objective
 
     def batches(self, rng: np.random.Generator, epoch: int) -> Sequence[Rows]:
         """Return the rows of each batch of an epoch."""
@@ -176,42 +201,52 @@ class ClassifierLearner:
         order, tokens = packed_rows(self.train.encoded, self._offsets, read, device)
         weights = self._class_weights
         logits = self.model(tokens, self.train.spelling) + self._adjustment.to(device)
-        loss = functional.cross_entropy(
+        labels = self.prepared.labels
+        loss = labels.loss(
             logits,
-            torch.from_numpy(self.train.targets[order]).to(device),
-            None if weights is None else weights.to(device),
-            label_smoothing=self.options.label_smoothing,
+            torch.from_numpy(self.train.truth[order]).to(device),
+            weights=None if weights is None else weights.to(device),
+            smoothing=self.options.label_smoothing,
         )
         if share:
-            loss = loss + share * _disagreement(logits, order)
+            loss = loss + share * labels.disagreement(*_twice(logits, order))
         return Loss(loss, len(batch))
 
     def validate(self) -> Scores | None:
         """Return the scores of the validation part.
 
-        The score is the log loss, with its sign turned, after the best temperature: a proper score
-        that is not lost where a network is only too sure of itself, which is mended afterwards.
+        The score is what was asked for, with the best threshold where one will be chosen. Else it
+        is the log loss, with its sign turned, after the best temperature: a proper score that is
+        not lost where a network is only too sure of itself, which is mended afterwards.
         """
-        truth, classes = self.valid.targets, len(self.prepared.classes)
-        if not len(truth):
+        if not len(self.valid):
             return None
-        logits = np.zeros((len(truth), classes), dtype=np.float32)
+        labels, truth = self.prepared.labels, self.valid.truth
+        logits = np.zeros(truth.shape, dtype=np.float32)
         for rows, tokens in batches(self.valid.encoded, device_of(self.model)):
             logits[rows] = self.model(tokens, self.valid.spelling).numpy(force=True)
-        accuracy, macro_f1 = quick_scores(logits.argmax(axis=1), truth, classes)
-        losses = -cooled(logits, truth)[np.arange(len(truth)), truth]
-        return Scores(
-            score=-float(losses.mean()),
-            error=float(losses.std()) / math.sqrt(len(truth)),
-            metrics={"loss": float(losses.mean()), "accuracy": accuracy, "macro_f1": macro_f1},
-        )
+        cool = cooled(labels.choices(logits), labels.chosen_rows(truth))
+        probabilities = labels.unchosen(np.exp(cool), truth.shape[1])
+        decision = self.prepared.decided(probabilities, truth)
+        judged = decision.judge(probabilities, truth)
+        usual = ("macro_f1", "micro_f1") if labels.several else ("accuracy", "macro_f1")
+        metrics = {"loss": float(judged.losses.mean())}
+        objective = self._objective or Objective("log_loss")
+        value = objective.of(judged)
+        if self._objective is not None:
+            if self.options.threshold in (None, "auto"):
+                value = decision.reached(probabilities, truth, objective)
+            metrics[str(objective)] = value
+        metrics |= {n: MEASURES[n].of(judged) for n in usual if n not in metrics}
+        score = value if objective.higher_is_better else -value
+        return Scores(score, objective.error(judged), metrics)
 
 
-def _disagreement(logits: Tensor, order: Rows) -> Tensor:
-    """Return the mean symmetric divergence, in nats, of the two answers to each row."""
+def _twice(logits: Tensor, order: Rows) -> tuple[Tensor, Tensor]:
+    """Return the first and the second answer (B, C) to each row that was read twice."""
     pairs = torch.from_numpy(np.argsort(order, kind="stable")).to(logits.device)
-    one, other = logits.log_softmax(dim=1)[pairs].view(-1, 2, logits.shape[1]).unbind(1)
-    return ((one.exp() - other.exp()) * (one - other)).sum(dim=1).mean() / 2
+    one, other = logits[pairs].view(-1, 2, logits.shape[1]).unbind(1)
+    return one, other
 
 
 def prepare(
@@ -231,7 +266,9 @@ def prepare(
     cleaner = fit_cleaner(split.train.texts, options) if init is None else init.cleaner
     split = cleaned(split, cleaner)
     train, valid = split.train, split.valid
-    classes = sorted(set(train.labels))
+    labels = about(train, options.metric)
+    classes = labels.classes(train.labels)
+    refuse_threshold(options.threshold, labels, classes)
     level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
     settled = settle(options, level=level, count=len(train))
     start = pretrained.find(
@@ -257,8 +294,8 @@ def prepare(
     vectors = settled.subwords or 0
     encoded = encode(tokenizer, train.texts, vectors)
     encoded_valid = encode(tokenizer, valid.texts, vectors)
-    corpus = make_corpus(encoded, train.labels, classes, tokenizer, vectors)
-    if not len(corpus.targets):
+    corpus = make_corpus(encoded, labels.truth(train.labels, classes), tokenizer, vectors, labels)
+    if not len(corpus):
         raise DataError(f"{train.source}: no training text holds a single token; nothing to learn")
     truncated = encoded.truncated + encoded_valid.truncated
     prepared = Prepared(
@@ -266,9 +303,12 @@ def prepare(
         cleaner=cleaner,
         tokenizer=tokenizer,
         classes=classes,
+        labels=labels,
         split=split,
         train=corpus,
-        valid=make_corpus(encoded_valid, valid.labels, classes, tokenizer, vectors),
+        valid=make_corpus(
+            encoded_valid, labels.truth(valid.labels, classes), tokenizer, vectors, labels
+        ),
         notes=(
             *_notes(split, settled, tokenizer, corpus, truncated),
             *(() if start is None else start.notes),
@@ -307,7 +347,10 @@ def _notes(
             f"ragged batches: 100 % useful work, no padding (padded batches would do {useful:.0%})"
         )
         if not len(split.valid):
-            notes.append("no validation part: every epoch is run and the last weights are kept")
+            chosen = ", and no threshold is chosen" if settled.metric or split.train.several else ""
+            notes.append(
+                f"no validation part: every epoch is run and the last weights are kept{chosen}"
+            )
     if truncated:
         count = len(split.train) + len(split.valid)
         notes.append(
@@ -346,20 +389,14 @@ def make_model(options: ClassifyOptions, *, vocab_size: int, num_classes: int) -
 
 
 def make_corpus(
-    encoded: Encoded,
-    labels: Sequence[str],
-    classes: Sequence[str],
-    tokenizer: Tokenizer,
-    vectors: int,
+    encoded: Encoded, truth: Flags, tokenizer: Tokenizer, vectors: int, labels: Labels
 ) -> Corpus:
-    """Keep the rows that hold a token and a known label."""
-    index = {label: i for i, label in enumerate(classes)}
-    targets = np.asarray([index.get(label, -1) for label in labels], dtype=np.int64)
-    keep = (encoded.lengths > 0) & (targets >= 0)
+    """Keep the rows that hold a token, and of one label each a known one."""
+    keep = (encoded.lengths > 0) & (truth.any(axis=1) | labels.several)
     if not keep.all():
         values = encoded.values[np.repeat(keep, encoded.lengths)]
         encoded = Encoded(values, encoded.lengths[keep], unknown=encoded.unknown)
-    return Corpus(encoded, targets[keep], spelling_of(encoded, tokenizer, vectors))
+    return Corpus(encoded, truth[keep], spelling_of(encoded, tokenizer, vectors))
 
 
 def class_weights(sizes: Rows) -> Tensor:

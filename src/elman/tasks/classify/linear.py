@@ -26,6 +26,7 @@ from elman.text.ngrams import NGramVectoriser, Rows, SavedVectoriser, Vectoriser
 
 Floats = NDArray[np.float32]
 Targets = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 Kind = Literal["ngrams", "naive Bayes"]
 
 # Logistic regression over n-grams needs about 100 bytes a character of text; this bounds it.
@@ -74,10 +75,15 @@ class LinearModel(nn.Module):
         )
         return summed + self.bias
 
-    def log_probabilities(self, texts: Sequence[str]) -> Floats:
-        """Return the logarithms of the classes' probabilities (texts, C)."""
+    def opinions(self, texts: Sequence[str], *, several: bool) -> Floats:
+        """Return the logarithms of the classes' probabilities (texts, C).
+
+        Where a text may have several labels these are the log odds of each.
+        """
         with torch.inference_mode():
             logits = self(self.rows(texts))
+            if several:
+                return logits.numpy(force=True)
             if self.kind == "naive Bayes":  # each class against the rest
                 logits = functional.logsigmoid(logits)
             return logits.log_softmax(dim=1).numpy(force=True)
@@ -108,9 +114,9 @@ class SavedLinear(msgspec.Struct, forbid_unknown_fields=True):
 
 def fit_both(
     texts: Sequence[str],
-    targets: Targets,
-    num_classes: int,
+    truth: Flags,
     *,
+    several: bool = False,
     balance: bool = False,
     seed: int = 0,
 ) -> list[LinearModel]:
@@ -118,21 +124,22 @@ def fit_both(
 
     Args:
         texts: the training texts.
-        targets: (texts,) their classes, each of which occurs.
-        num_classes: C.
+        truth: (texts, C) which classes are true of each.
+        several: whether a text may have several of them, or none.
         balance: weigh classes by the inverse of their size.
         seed: of the random share.
     """
     chosen = affordable(texts, seed)
     if len(chosen) < len(texts):
-        texts, targets = [texts[i] for i in chosen], targets[chosen]
+        texts, truth = [texts[i] for i in chosen], truth[chosen]
     kinds: tuple[Kind, ...] = ("ngrams", "naive Bayes")
-    return [_fit(kind, texts, targets, num_classes, balance=balance) for kind in kinds]
+    return [_fit(kind, texts, truth, several=several, balance=balance) for kind in kinds]
 
 
 def _fit(
-    kind: Kind, texts: Sequence[str], targets: Targets, num_classes: int, *, balance: bool
+    kind: Kind, texts: Sequence[str], truth: Flags, *, several: bool, balance: bool
 ) -> LinearModel:
+    num_classes = truth.shape[1]
     least = 2 if sum(map(len, texts)) >= MANY_CHARACTERS[kind] else 1
     model = LinearModel(
         kind,
@@ -142,8 +149,12 @@ def _fit(
     matrix = _sparse(model.rows(texts), len(model.weight))
     weight, bias = np.zeros(model.weight.shape), np.zeros(num_classes)
     if model.weight.numel():
-        solve = _softmax_regression if kind == "ngrams" else _one_against_the_rest
-        solve(matrix, targets, weight, bias, INVERSE_PENALTY[kind], balance)
+        penalty = INVERSE_PENALTY[kind]
+        if kind == "ngrams" and not several:
+            _softmax_regression(matrix, truth.argmax(axis=1), weight, bias, penalty, balance)
+        else:
+            scaled = kind == "naive Bayes"
+            _one_against_the_rest(matrix, truth, weight, bias, penalty, balance, scaled=scaled)
     model.weight.copy_(torch.from_numpy(weight))
     model.bias.copy_(torch.from_numpy(bias))
     return model
@@ -185,24 +196,34 @@ def _softmax_regression(
 
 
 def _one_against_the_rest(
-    matrix: Any, targets: Targets, weight: Any, bias: Any, inverse_penalty: float, balance: bool
+    matrix: Any,
+    truth: Flags,
+    weight: Any,
+    bias: Any,
+    inverse_penalty: float,
+    balance: bool,
+    *,
+    scaled: bool,
 ) -> None:
-    """Fill in weights (F, C) and biases (C,), each class's by itself."""
+    """Fill in weights (F, C) and biases (C,), each class's by itself.
+
+    With ``scaled`` each n-gram counts as naive Bayes says.
+    """
     from sklearn.linear_model import LogisticRegression
 
     for label in range(len(bias)):
-        inside = targets == label
+        inside = truth[:, label]
         if inside.all() or not inside.any():
             bias[label] = 30.0 if inside.all() else -30.0
             continue
-        ratio = _log_count_ratio(matrix, inside)
+        ratio = _log_count_ratio(matrix, inside) if scaled else np.ones(matrix.shape[1])
         model = LogisticRegression(
             C=inverse_penalty,
             solver="liblinear",
             class_weight="balanced" if balance else None,
             random_state=0,
         )
-        model.fit(matrix.multiply(ratio).tocsr(), inside)
+        model.fit(matrix.multiply(ratio).tocsr() if scaled else matrix, inside)
         weight[:, label], bias[label] = model.coef_[0] * ratio, model.intercept_[0]
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 import msgspec
 
 from elman.errors import ConfigError
+from elman.tasks.classify.objective import parse
 from elman.text.cleaning import Steps
 from elman.text.tokenizer import MAX_LENGTH, Level
 from elman.training.options import Option, Options, TextOptions
@@ -46,6 +47,8 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "for under 2,000 texts",
         "patience": "half of --epochs, at least 3",
         "learning_rate": "0.008 by character, 0.004 by word, times the root of --batch-size / 128",
+        "metric": "log loss to stop, accuracy (macro_f1 of several labels) to compare",
+        "threshold": "auto with f1:CLASS, macro_f1 and the like, else 0.5",
     }
 
     clean: Annotated[
@@ -118,9 +121,27 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         float, Option("How much training leans against the class sizes.", ge=0, le=1)
     ] = 0.2
     balance: Annotated[bool, Option("Weigh classes by the inverse of their size.")] = False
+    metric: Annotated[
+        str | None,
+        Option(
+            "What early stopping, the threshold and the verdict look at: accuracy, macro_f1, "
+            "f1:CLASS, average_precision, log_loss ..."
+        ),
+    ] = None
+    threshold: Annotated[
+        float | Literal["auto"] | None,
+        Option(
+            "From which probability on the rarer of two classes, or a label, is answered; auto "
+            "chooses it on the validation part.",
+            gt=0,
+            lt=1,
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.metric is not None:
+            parse(self.metric)  # refuses what there is not
         if self.clean is not None:
             # In their order, a preset by its steps: what is recorded never changes its meaning.
             msgspec.structs.force_setattr(self, "clean", str(Steps.of(self.clean)))
@@ -144,7 +165,10 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
 class ClassifyAnswers(Options, frozen=True, kw_only=True):
     """The options of an answer."""
 
-    rules: ClassVar[Mapping[str, str]] = {"top": "1; with --steps 3"}
+    rules: ClassVar[Mapping[str, str]] = {
+        "top": "1; with --steps 3",
+        "threshold": "the model's own",
+    }
 
     top: Annotated[
         int | None, Option("How many classes to show for each text.", panel="output", ge=1)
@@ -152,6 +176,31 @@ class ClassifyAnswers(Options, frozen=True, kw_only=True):
     steps: Annotated[
         bool, Option("Show the opinion after each character or word.", panel="output")
     ] = False
+    threshold: Annotated[
+        float | None,
+        Option(
+            "From which probability on the rarer of two classes, or a label, is answered.",
+            panel="output",
+            gt=0,
+            lt=1,
+        ),
+    ] = None
+
+
+class ClassifyScoring(Options, frozen=True, kw_only=True):
+    """The options of a judgement."""
+
+    rules: ClassVar[Mapping[str, str]] = {"threshold": "the model's own"}
+
+    threshold: Annotated[
+        float | None,
+        Option(
+            "From which probability on the rarer of two classes, or a label, is answered.",
+            panel="output",
+            gt=0,
+            lt=1,
+        ),
+    ] = None
 
 
 # A network needs some thousand updates, which are many epochs of a small set and few of a large

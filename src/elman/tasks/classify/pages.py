@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from elman.errors import ConfigError
-from elman.tasks.classify.metrics import METRICS
+from elman.tasks.classify.curves import Point
+from elman.tasks.classify.metrics import METRICS, Classification, Labelling
+from elman.tasks.classify.thresholds import EVEN
 from elman.text.terminal import (
     bar,
     columns,
@@ -17,7 +20,7 @@ from elman.text.terminal import (
     visible,
     visible_token,
 )
-from elman.training.task import Report, outdone
+from elman.training.task import Report, outdone, shown_as
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
     from elman.data.splits import Split
     from elman.tasks.classify.inspection import ClassifyFindings
     from elman.tasks.classify.learner import ClassifierLearner
-    from elman.tasks.classify.metrics import Classification, ClassScore
+    from elman.tasks.classify.metrics import ClassScore
     from elman.tasks.classify.predictor import TextClassifierModel
 
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
@@ -50,7 +53,8 @@ MOST_PAIRS = 10
 
 def data_line(split: Split[Examples], learner: ClassifierLearner) -> str:
     """Say what the data hold, for the first line of a run."""
-    return f"{len(learner.prepared.classes)} classes"
+    noun = "labels, several a text" if learner.prepared.labels.several else "classes"
+    return f"{len(learner.prepared.classes)} {noun}"
 
 
 def network_line(learner: ClassifierLearner) -> str:
@@ -72,20 +76,23 @@ def network_line(learner: ClassifierLearner) -> str:
 
 def findings(found: ClassifyFindings, *, width: int) -> Iterator[RenderableType]:
     """Show how many texts there are of each class, and how long they are."""
-    lengths = found.lengths
+    lengths, noun = found.lengths, "label" if found.labels_a_text else "class"
     yield (
-        f"{counted(found.rows, 'text')}, {counted(len(found.classes), 'class')}; "
+        f"{counted(found.rows, 'text')}, {counted(len(found.classes), noun)}; "
         f"{lengths.shortest:,} to {lengths.longest:,} characters, half of them up to "
         f"{lengths.median:,} ({counted(found.words, 'word')}); a step would read {found.tokens}"
     )
     if found.duplicates or found.conflicts:
         yield (
             f"{counted(found.duplicates, 'exact duplicate')}; "
-            f"{counted(found.conflicts, 'text')} with several labels"
+            f"{counted(found.conflicts, 'text')} that come again with another label"
         )
+    if found.labels_a_text:
+        said = (f"{number or 'none'} ({n:,} texts)" for number, n in found.labels_a_text.items())
+        yield f"labels a text: {', '.join(said)}"
     shown = list(found.classes.items())[:MOST_CLASSES]
     left = max(columns(_name(name, width)) for name, _ in shown)
-    most = max(found.classes.values())
+    most = max(found.classes.values(), default=1)
     for name, count in shown:
         share = count / found.rows
         drawn = bar(count / most, 20)
@@ -97,7 +104,7 @@ def findings(found: ClassifyFindings, *, width: int) -> Iterator[RenderableType]
 def verdict(report: Report[Any]) -> Iterator[str]:
     """Say whether the network was worth it, and what the baselines did not see."""
     yield from outdone(report, METRICS)
-    total = sum(sizes["train"] for sizes in report.sizes.values())
+    total = report.parts.get("train", 0)
     for one in report.baselines:
         if one.trained_on < total:
             yield f"{one.name} learned from {one.trained_on:,} of {total:,} texts"
@@ -116,13 +123,13 @@ def suggestion(report: Report[Any]) -> str:
 
 
 def evaluation(
-    scores: Classification,
+    scores: Classification | Labelling,
     *,
     width: int,
     sizes: Mapping[str, Mapping[str, int]] | None = None,
     model: TextClassifierModel | None = None,
 ) -> Iterator[RenderableType]:
-    """Show scores by class, the confusion matrix, calibration and the worst mistakes.
+    """Show scores by class, what thresholds give, the confusion matrix and the worst mistakes.
 
     Args:
         scores: of a model on one part.
@@ -140,24 +147,94 @@ def evaluation(
         )
     yield ""
     yield from _class_table(scores, sizes, width)
-    yield (
-        f"\naccuracy {scores.accuracy:.4f}  macro-F1 {scores.macro_f1:.4f}  "
-        f"weighted-F1 {scores.weighted_f1:.4f}  micro-F1 {scores.micro_f1:.4f}  "
-        f"calibration error {scores.calibration_error:.4f}"
-    )
+    yield "\n" + _numbers(scores)
+    yield from _calibration_line(scores)
     if scores.skipped:
         yield f"{counted(scores.skipped, 'text')} of length 0 skipped"
     if scores.truncated:
         yield f"longer than the model reads and truncated: {counted(scores.truncated, 'text')}"
+    if isinstance(scores, Labelling):
+        yield from _label_mistakes(scores, width)
+        return
+    if sizes is None or scores.metric or scores.threshold is not None:
+        yield from _thresholds(scores, width)
     yield ""
     yield from _confusion(scores, width)
     if scores.mistakes:
         yield "\n[bold]Most confident mistakes[/]"
         for mistake in scores.mistakes[:5]:
             said, true = (_name(label, width) for label in (mistake.predicted, mistake.label))
-            head = f"  {mistake.confidence:4.0%}  {said}, not {true}: "
-            room = min(max(width - columns(head), 12), LONGEST)
-            yield plain(head + shortened(visible(mistake.text[: 2 * LONGEST]), room))
+            yield _mistake(
+                f"  {mistake.confidence:4.0%}  {said}, not {true}: ", mistake.text, width
+            )
+
+
+# Of one label a text micro-F1 is the accuracy.
+_SAID_ELSEWHERE: Mapping[type, Sequence[str]] = {
+    Classification: ("log_loss", "calibration_error", "micro_f1"),
+    Labelling: ("log_loss", "calibration_error"),
+}
+
+
+def _numbers(scores: Classification | Labelling) -> str:
+    """Return the scores over all classes, but for those of calibration."""
+    shown = {
+        name: value
+        for name, value in scores.metrics.items()
+        if name not in _SAID_ELSEWHERE[type(scores)]
+    }
+    return "  ".join(
+        f"{shown_as(name, METRICS).title} {value:.4f}".replace("[", "\\[")
+        for name, value in shown.items()
+    )
+
+
+def _calibration_line(scores: Classification | Labelling) -> Iterator[str]:
+    """Say how honest the probabilities are, and were before they were calibrated."""
+    before, errors, losses = scores.uncalibrated, "", ""
+    if before is not None:
+        errors = f" ({before.error:.4f} before calibration)"
+        losses = f" ({before.log_loss:.4f})"
+    yield (
+        f"calibration error {scores.calibration_error:.4f}{errors}  "
+        f"log loss {scores.log_loss:.4f}{losses}"
+    )
+
+
+def _thresholds(scores: Classification, width: int) -> Iterator[RenderableType]:
+    """Show what answering the rarer of two classes from other probabilities on would give."""
+    from rich.table import Table
+
+    if scores.positive is None or not scores.curves:
+        return
+    [curve] = scores.curves
+    own = next(row for row in scores.classes if row.label == scores.positive)
+    used = EVEN if scores.threshold is None else scores.threshold
+    rows = [(one, "") for one in curve.table() if abs(one.threshold - used) > 1e-4]
+    rows.append((Point(used, own.precision, own.recall, own.f1), "in use"))
+    yield f"\n[bold]Thresholds[/] from which {plain(_name(curve.label, width))} is answered"
+    table = Table(box=None)
+    for name in ("threshold", "precision", "recall", "F1"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for one, mark in sorted(rows, key=lambda row: -row[0].threshold):
+        numbers = (f"{n:.3f}" for n in (one.threshold, one.precision, one.recall, one.f1))
+        table.add_row(*numbers, mark, style="bold" if mark else "")
+    yield table
+
+
+def _label_mistakes(scores: Labelling, width: int) -> Iterator[str]:
+    if scores.mistakes:
+        yield "\n[bold]Most confident mistakes[/], with what the model gave the label"
+    for mistake in scores.mistakes[:5]:
+        fault = "missing" if mistake.label in mistake.labels else "too much"
+        head = f"  {mistake.probability:4.0%}  {_name(mistake.label, width)}, {fault}: "
+        yield _mistake(head, mistake.text, width)
+
+
+def _mistake(head: str, text: str, width: int) -> str:
+    room = min(max(width - columns(head), 12), LONGEST)
+    return plain(head + shortened(visible(text[: 2 * LONGEST]), room))
 
 
 def _name(label: str, width: int) -> str:
@@ -166,7 +243,7 @@ def _name(label: str, width: int) -> str:
 
 
 def _class_table(
-    scores: Classification, sizes: Mapping[str, Mapping[str, int]] | None, width: int
+    scores: Classification | Labelling, sizes: Mapping[str, Mapping[str, int]] | None, width: int
 ) -> Iterator[RenderableType]:
     """Show every class that was judged; of many the worst and the best."""
     judged = [row for row in scores.classes if row.support]
@@ -174,8 +251,7 @@ def _class_table(
     if len(judged) > MOST_ROWS:
         ranked = sorted(judged, key=lambda row: row.f1)
         shown = ranked[: MOST_ROWS - BEST] + ranked[-BEST:]
-    table = _table(shown, sizes if width >= WIDE else None, width, gap=len(shown) < len(judged))
-    yield table
+    yield _table(scores, shown, sizes, width, gap=len(shown) < len(judged))
     where = "metrics.json" if sizes else "what --json prints"
     if len(shown) < len(judged):
         yield f"  · of {len(judged)} classes the worst and the best by F1; all are in {where}"
@@ -185,6 +261,7 @@ def _class_table(
 
 
 def _table(
+    scores: Classification | Labelling,
     rows: Sequence[ClassScore],
     sizes: Mapping[str, Mapping[str, int]] | None,
     width: int,
@@ -194,20 +271,28 @@ def _table(
     """Return the table of ``rows``, with a ``gap`` before the best."""
     from rich.table import Table
 
-    parts = ("train", "valid", "test") if sizes else ()
+    wide = width >= WIDE
+    parts = ("train", "valid", "test") if sizes and wide else ()
+    thresholds: dict[str, float] = {}
+    if isinstance(scores, Labelling) and wide:
+        names = [one.label for one in scores.classes]
+        thresholds = dict(zip(names, scores.thresholds, strict=False))
+    heads = ["from"] * bool(thresholds) + ["precision", "recall", "F1"]
+    heads += ["AP"] * wide + ["support", *parts]
     table = Table(box=None)
     table.add_column("class", no_wrap=True, min_width=4)
-    for name in ("precision", "recall", "F1", "support", *parts):
+    for name in heads:
         table.add_column(name, justify="right", no_wrap=True, min_width=max(len(name), 5))
     for i, row in enumerate(rows):
         if gap and i == MOST_ROWS - BEST:
             table.add_row("…")
         counts = sizes.get(row.label, {}) if sizes else {}
+        numbers = [row.precision, row.recall, row.f1] + [row.average_precision] * wide
+        if thresholds:
+            numbers.insert(0, thresholds.get(row.label, 1.0))
         table.add_row(
             plain(_name(row.label, width)),
-            f"{row.precision:.3f}",
-            f"{row.recall:.3f}",
-            f"{row.f1:.3f}",
+            *(f"{number:.3f}" for number in numbers),
             f"{row.support:,}",
             *(f"{counts.get(part, 0):,}" for part in parts),
         )
@@ -298,6 +383,8 @@ def answer(
         yield from map(Text.from_markup, _steps(row, model.classes, width))
         return
     ranked = ", ".join(f"{top['label']} {top['probability']:.0%}" for top in row["top"])
+    if not row.get("labels", True):
+        ranked = f"no label ({ranked})" if ranked else "no label"
     if row.get("empty"):
         yield visible(f"{_empty(row)}: {ranked} (the prior)")
         return
@@ -314,18 +401,27 @@ def _empty(row: Mapping[str, Any]) -> str:
 def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
     """Return one row as columns: class and probability of the best classes, a note.
 
+    Of several labels all that are answered stand in one column, as a list.
+
     Raises:
         ConfigError: the row has steps.
     """
     if "steps" in row:
         raise ConfigError("--steps cannot be shown in a table; use --json")
     columns: dict[str, Any] = {"text": row["text"]} if inputs else {}
+    said = "nothing is left after cleaning: prior" if row.get("cleaned") else "empty text: prior"
+    note = said if row.get("empty") else ""
+    if "labels" in row:
+        probabilities = [round(row["probabilities"][label], 6) for label in row["labels"]]
+        columns["predicted"] = json.dumps(row["labels"], ensure_ascii=False)
+        columns["probability"] = json.dumps(probabilities)
+        columns["note"] = note
+        return columns
     for i, top in enumerate(row["top"], start=1):
         number = "" if i == 1 else f"_{i}"
         columns[f"predicted{number}"] = top["label"]
         columns[f"probability{number}"] = top["probability"]
-    said = "nothing is left after cleaning: prior" if row.get("cleaned") else "empty text: prior"
-    columns["note"] = said if row.get("empty") else ""
+    columns["note"] = note
     return columns
 
 

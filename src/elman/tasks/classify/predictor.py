@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,11 +21,13 @@ from elman.ir import text as ir_text
 from elman.nn.batches import batches, device_of
 from elman.tasks.classify.encoding import encode, spelling_of
 from elman.tasks.classify.inspection import refuse_unknown
+from elman.tasks.classify.labels import Labels
 from elman.tasks.classify.linear import Kind, LinearModel, SavedLinear
-from elman.tasks.classify.metrics import Classification, evaluate
+from elman.tasks.classify.metrics import Classification, Labelling, judge
 from elman.tasks.classify.mixture import mixed, shares
 from elman.tasks.classify.model import Classifier, ClassifierConfig, Ensemble
-from elman.tasks.classify.options import ClassifyAnswers
+from elman.tasks.classify.objective import Flags
+from elman.tasks.classify.options import ClassifyAnswers, ClassifyScoring
 from elman.text.cleaning import Cleaner, load_cleaner, normalise
 from elman.text.ngrams import NGramVectoriser
 from elman.text.summary import Table
@@ -53,6 +56,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     classes: list[str]
     prior: list[float]
     """Share of each class in the training part."""
+    labels: Labels
+    """Whether a text has one of the classes or any of them, and when each is answered."""
     clean: str | None = None
     """The steps of cleaning; what they need is in a file of its own."""
 
@@ -71,13 +76,15 @@ class HeldOut:
 
     Attributes:
         texts: those with a token and a known label.
-        truth: (texts,) their classes.
-        linear: what each linear model said of them before it saw them, as logarithms (texts, C).
+        truth: (texts, C) which classes are true of them.
+        linear: what each linear model said of them before it saw them, (texts, C).
+        threshold: what was asked for of when a class is answered.
     """
 
     texts: list[str]
-    truth: NDArray[np.int64]
+    truth: Flags
     linear: dict[str, NDArray[np.float32]]
+    threshold: float | Literal["auto"] | None
 
 
 class TextClassifierModel:
@@ -90,6 +97,7 @@ class TextClassifierModel:
         prior: (C,) share of each class in the training part; the answer to an empty text.
         weights: how much the networks and each linear model count; chosen on the validation part,
             they make the probabilities calibrated ones.
+        decisions: ``labels`` under "", and those of the parts that are judged alone after training.
         cleaner: what cleans texts before they are read, as in training; None for nothing.
         linear_seconds: how long the linear models and the weights took; 0 of a loaded model.
         held_out: what the weights were chosen on; None of a loaded model.
@@ -104,6 +112,7 @@ class TextClassifierModel:
         classes: Sequence[str],
         prior: NDArray[np.float32],
         weights: Sequence[float],
+        labels: Labels,
         cleaner: Cleaner | None = None,
     ):
         self.module = module.eval()
@@ -111,6 +120,7 @@ class TextClassifierModel:
         self.classes = tuple(classes)
         self.prior = prior
         self.weights = tuple(weights)
+        self.decisions = {"": labels}
         self.cleaner = cleaner
         self.linear_seconds = 0.0
         self.held_out: HeldOut | None = None
@@ -147,6 +157,16 @@ class TextClassifierModel:
         return f"{cell} classifier{several}{' with n-grams' if len(self.module.linear) else ''}"
 
     @property
+    def labels(self) -> Labels:
+        """Whether a text has one of the classes or any of them, and when each is answered."""
+        return self.decisions[""]
+
+    @property
+    def several(self) -> bool:
+        """Whether a text may have several labels, or none."""
+        return self.labels.several
+
+    @property
     def num_parameters(self) -> int:
         """Number of trained values."""
         return sum(p.numel() for p in self.module.parameters())
@@ -165,17 +185,25 @@ class TextClassifierModel:
         sizes = {name: getattr(self.network.config, name) for name in _SETTINGS}
         return {**reads, "model": "network", "cell": self.network.recurrent.cell, **sizes}
 
-    def predict(self, texts: Iterable[str]) -> list[str]:
-        """Return the most probable label of each text.
+    def predict(self, texts: Iterable[str], *, threshold: float | None = None) -> list[Any]:
+        """Return the label of each text, or where there may be several a list of them.
 
         Args:
             texts: strings in a list, an array, a column or a table of one column; those of NumPy,
                 pandas, polars and Arrow too.
+            threshold: from which probability on the rarer of two classes, or a label, is answered;
+                None takes the model's own.
 
         Raises:
             InputError: as ``predict_proba``.
+            ConfigError: there are more than two classes, and a threshold was given.
         """
-        return [self.classes[i] for i in self.predict_proba(texts).argmax(axis=1)]
+        labels = self._labels_at(threshold)
+        return labels.named(labels.decide(self.predict_proba(texts)), self.classes)
+
+    def _labels_at(self, threshold: float | None) -> Labels:
+        ClassifyScoring(threshold=threshold)  # refuses what cannot be
+        return self.labels.at(threshold, self.classes)
 
     def predict_proba(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Return the probabilities (texts, C) of the classes; an empty text gets the prior.
@@ -188,6 +216,8 @@ class TextClassifierModel:
 
     def opinions(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return what each kind of model thinks by itself: logarithms of probabilities (texts, C).
+
+        Where a text may have several labels these are the log odds of each.
 
         The keys are "network", where there is one, and the kinds of the linear models; in their
         order ``weights`` says how much each counts. What a network thinks of a text without a token
@@ -208,7 +238,30 @@ class TextClassifierModel:
         if self.network is not None:
             found["network"] = self._networks(encoded)
         for one in self.module.linear:
-            found[one.kind] = one.log_probabilities(texts)
+            found[one.kind] = one.opinions(texts, several=self.several)
+        return found
+
+    def _mixed(
+        self, weights: Sequence[float], opinions: Iterable[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Return the probabilities (texts, C) of several opinions."""
+        found = mixed(weights, [self.labels.choices(one) for one in opinions])
+        return self.labels.unchosen(found, len(self.classes))
+
+    def mixtures(self, opinions: Mapping[str, NDArray[np.float32]]) -> dict[str, Any]:
+        """Return the probabilities (texts, C) of the whole, and of parts by themselves.
+
+        Args:
+            opinions: of all models, as ``opinions`` returns them.
+
+        Returns:
+            Those of all under "", of the others under "network" and "ngrams", where there are both.
+        """
+        found = {"": self._mixed(self.weights, opinions.values())}
+        if self.network is not None and len(opinions) > 1:
+            first, *others = opinions.values()
+            found["network"] = self._mixed([1.0], [first])
+            found["ngrams"] = self._mixed(shares(self.weights[1:]), others)
         return found
 
     def _encode(self, texts: Sequence[str]) -> Encoded:
@@ -216,20 +269,22 @@ class TextClassifierModel:
         return encode(self.tokenizer, texts, 0 if config is None else config.subwords)
 
     def _networks(self, encoded: Encoded) -> NDArray[np.float32]:
-        """Return the logarithms of the networks' mean probabilities (rows, C)."""
+        """Return the networks' opinion, that of their mean probabilities, (rows, C)."""
         assert self.network is not None
         result = np.tile(self.prior, (len(encoded), 1))
         spelling = spelling_of(encoded, self.tokenizer, self.network.config.subwords)
         for rows, tokens in batches(encoded, device_of(self.module)):
             with torch.inference_mode():
-                each = [one(tokens, spelling).softmax(dim=1) for one in self.module.networks]
+                each = [
+                    self.labels.probabilities(one(tokens, spelling)) for one in self.module.networks
+                ]
                 result[rows] = torch.stack(each).mean(dim=0).numpy(force=True)
-        return np.log(np.maximum(result, 1e-12))
+        return self.labels.opinion(result)
 
     def _judged(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Encoded]:
         """Return the probabilities (texts, C), the prior for empty texts, and the token ids."""
         encoded = self._encode(texts)
-        result = mixed(self.weights, list(self._opinions(texts, encoded).values()))
+        result = self._mixed(self.weights, self._opinions(texts, encoded).values())
         result[encoded.lengths == 0] = self.prior
         return result, encoded
 
@@ -268,29 +323,35 @@ class TextClassifierModel:
         return result
 
     def answer(
-        self, inputs: Iterable[str], *, top: int | None = None, steps: bool = False
+        self,
+        inputs: Iterable[str],
+        *,
+        top: int | None = None,
+        steps: bool = False,
+        threshold: float | None = None,
     ) -> list[dict[str, Any]]:
         """Return a row of plain JSON for each text.
 
-        A row has the ``text``, its most probable ``label`` and the ``top`` classes with their
-        probabilities (1 of them, with ``steps`` 3); with ``steps`` also the same after each token.
-        ``empty`` marks a text without a token, ``cleaned`` one of these that cleaning emptied,
-        ``truncated`` one that is longer than the model reads.
+        A row has the ``text``, its ``label`` and the ``top`` classes with their probabilities (1 of
+        them, with ``steps`` 3, first the label); with ``steps`` also the same after each token.
+        With several labels it has all ``labels`` from their thresholds on and the ``probabilities``
+        of every one; ``top`` are these labels, or where it is given or there is none the most
+        probable ones. ``empty`` marks a text without a token, ``cleaned`` one of these that
+        cleaning emptied, ``truncated`` one that is longer than the model reads.
+
+        Raises:
+            ConfigError: an option cannot be.
         """
         texts = texts_of(inputs)
-        ClassifyAnswers(top=top, steps=steps)  # refuses what cannot be
-        count = min(top or (3 if steps else 1), len(self.classes))
-        judged, encoded = self._judged(self._cleaned(texts))
+        ClassifyAnswers(top=top, steps=steps, threshold=threshold)  # refuses what cannot be
+        labels = self.labels.at(threshold, self.classes)
+        found, encoded = self._judged(self._cleaned(texts))
         has_text = self._has_text(texts, encoded)
         truncated = set(encoded.truncated_rows)
+        named = labels.named(labels.decide(found), self.classes)
         rows = []
-        for i, probabilities in enumerate(judged):
-            best = self._ranked(probabilities, count)
-            row: dict[str, Any] = {
-                "text": texts[i],
-                "label": best[0][0],
-                "top": [{"label": label, "probability": p} for label, p in best],
-            }
+        for i, probabilities in enumerate(found):
+            row = {"text": texts[i], **self._told(named[i], probabilities, top, steps=steps)}
             if not encoded.lengths[i]:
                 row["empty"] = True
                 if has_text[i]:
@@ -298,6 +359,7 @@ class TextClassifierModel:
             if i in truncated:
                 row["truncated"] = True
             if steps:
+                count = len(row["top"])
                 row["steps"] = [
                     {
                         "token": step.token,
@@ -308,35 +370,72 @@ class TextClassifierModel:
             rows.append(row)
         return rows
 
+    def _told(
+        self, answered: Any, probabilities: NDArray[np.float32], top: int | None, *, steps: bool
+    ) -> dict[str, Any]:
+        """Return what a row says of one text: its label or labels, and the most probable ones."""
+        usual = len(answered) or 1 if self.several and not steps else 3 if steps else 1
+        best = self._ranked(probabilities, min(top or usual, len(self.classes)))
+        if self.several:
+            shown = dict(self._ranked(probabilities, len(self.classes)))
+            labels = [label for label in shown if label in answered]
+            if top is None and labels and not steps:
+                best = [(label, shown[label]) for label in labels]
+            told: dict[str, Any] = {"labels": labels, "probabilities": shown}
+        else:
+            told = {"label": answered}
+            if best[0][0] != answered:  # a threshold of its own: the answer stands first
+                first = (answered, float(probabilities[self.classes.index(answered)]))
+                best = [first, *(one for one in best if one[0] != answered)][: len(best)]
+        told["top"] = [{"label": label, "probability": p} for label, p in best]
+        return told
+
     def _ranked(self, probabilities: NDArray[np.float32], count: int) -> list[tuple[str, float]]:
         order = (-probabilities).argsort(kind="stable")[:count]
         return [(self.classes[i], float(probabilities[i])) for i in order]
 
-    def evaluate(self, examples: Examples) -> Classification:
+    def evaluate(
+        self, examples: Examples, *, threshold: float | None = None
+    ) -> Classification | Labelling:
         """Score labelled texts; texts of length 0 are left out and counted.
 
         Of a text that cleaning emptied the answer, the prior, is judged like any other.
 
+        Args:
+            examples: as the parts of ``trained.split`` are.
+            threshold: from which probability on the rarer of two classes, or a label, is answered;
+                None takes the model's own.
+
         Raises:
             DataError: there is no text to judge on.
-            InputError: these are no examples, as the parts of ``trained.split`` are.
+            InputError: these are no examples.
+            ConfigError: there are more than two classes, and a threshold was given.
         """
-        return next(iter(self._scores(examples, parts=False).values()))
+        return self._scores(examples, {"": self._labels_at(threshold)})[""]
 
-    def part_scores(self, examples: Examples) -> dict[str, Classification]:
-        """Score labelled texts by all models together, by the network and by the n-grams alone.
+    def part_scores(self, examples: Examples) -> dict[str, Classification | Labelling]:
+        """Score labelled texts by the network and by the n-grams alone, after a training.
 
         Returns:
-            The scores of all under "", of the others under "network" and "ngrams", where there are
-            both.
+            The scores under "network" and "ngrams", where there are both.
 
         Raises:
             DataError, InputError: as ``evaluate``.
         """
-        return self._scores(examples, parts=True)
+        names = [name for name in ("network", "ngrams") if self._has_parts]
+        return self._scores(
+            examples, {name: self.decisions.get(name, self.labels) for name in names}
+        )
 
-    def _scores(self, examples: Examples, *, parts: bool) -> dict[str, Classification]:
-        _check_labelled(examples)
+    @property
+    def _has_parts(self) -> bool:
+        return self.network is not None and len(self.module.linear) > 0
+
+    def _scores(
+        self, examples: Examples, wanted: Mapping[str, Labels]
+    ) -> dict[str, Classification | Labelling]:
+        """Score what is ``wanted``, by names as ``mixtures`` has them, each as it answers."""
+        self._check_labelled(examples)
         texts = self._cleaned(examples.texts)
         encoded = self._encode(texts)
         rows = np.flatnonzero(self._has_text(examples.texts, encoded))
@@ -345,47 +444,69 @@ class TextClassifierModel:
         kept = examples.take(rows)
         refuse_unknown(kept, self.classes)
         opinions = self._opinions(texts, encoded)
-        probabilities = {"": mixed(self.weights, list(opinions.values()))}
-        if parts and self.network is not None and len(opinions) > 1:
-            first, *others = opinions.values()
-            probabilities["network"] = np.exp(first)
-            probabilities["ngrams"] = mixed(shares(self.weights[1:]), others)
-        for one in probabilities.values():
+        found = self.mixtures(opinions)
+        # The same proportions without the temperature that the weights are, too.
+        plain = {"": self._mixed(shares(self.weights), opinions.values())}
+        for one in (*found.values(), *plain.values()):
             one[encoded.lengths == 0] = self.prior
         return {
-            name: evaluate(
-                one[rows],
+            name: judge(
+                labels,
+                found[name][rows],
                 kept.labels,
                 self.classes,
                 kept.texts,
+                uncalibrated=plain[name][rows] if name in plain else None,
                 skipped=len(examples) - len(kept),
                 truncated=encoded.truncated,
             )
-            for name, one in probabilities.items()
+            for name, labels in wanted.items()
         }
 
-    def predictions(self, examples: Examples) -> Iterator[dict[str, Any]]:
+    def predictions(
+        self, examples: Examples, *, threshold: float | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Yield for each text its label and what the model answers, with that probability.
 
-        A text of length 0 is not judged and so has no answer.
+        A text of length 0 is not judged and so has no answer. Of several labels there are lists,
+        as JSON writes them.
 
         Raises:
             DataError: no label is among the classes.
-            InputError: as ``evaluate``.
+            InputError, ConfigError: as ``evaluate``.
         """
-        _check_labelled(examples)
+        labels = self._labels_at(threshold)
+        self._check_labelled(examples)
         refuse_unknown(examples, self.classes)
         probabilities, encoded = self._judged(self._cleaned(examples.texts))
-        best, has_text = probabilities.argmax(axis=1), self._has_text(examples.texts, encoded)
-        for i, (text, label) in enumerate(zip(examples.texts, examples.labels, strict=True)):
+        has_text = self._has_text(examples.texts, encoded)
+        answered = labels.decide(probabilities)
+        named = labels.named(answered, self.classes)
+        for i, (text, label) in enumerate(zip(examples.texts, examples.written, strict=True)):
             judged = bool(has_text[i])
+            given = [round(float(p), 6) for p in probabilities[i, answered[i]]]
+            predicted, probability = (
+                (_as_json(named[i]), _as_json(given)) if self.several else (named[i], given[0])
+            )
             yield {
                 "text": text,
                 "label": label,
-                "predicted": self.classes[best[i]] if judged else None,
-                "probability": round(float(probabilities[i, best[i]]), 6) if judged else None,
-                "correct": self.classes[best[i]] == label if judged else None,
+                "predicted": predicted if judged else None,
+                "probability": probability if judged else None,
+                "correct": predicted == label if judged else None,
             }
+
+    def _check_labelled(self, examples: object) -> None:
+        if not isinstance(examples, Examples):
+            raise InputError(
+                f"examples is {examples!r:.80}; give a part of trained.split, or a file or table "
+                "to elman.evaluate"
+            )
+        if examples.several != self.several:
+            has, answers = ("several labels", "one") if examples.several else ("one", "several")
+            raise DataError(
+                f"{examples.source}: a text has {has} here, and the model answers {answers}"
+            )
 
     def _has_text(self, texts: Sequence[str], encoded: Encoded) -> NDArray[np.bool_]:
         """Return which texts are judged: those with a token, and those that cleaning emptied."""
@@ -401,6 +522,7 @@ class TextClassifierModel:
             weights=list(self.weights),
             classes=list(self.classes),
             prior=[float(p) for p in self.prior],
+            labels=self.labels,
             clean=None if self.cleaner is None else str(self.cleaner.steps),
         )
         files = {TOKENIZER: self.tokenizer.to_json()}
@@ -455,7 +577,9 @@ def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
     layers = 0 if config.network is None else config.network.num_layers * config.networks
     module = bundle.restore_module(stored, make, backend=backend, num_layers=layers)
     cleaner = None if config.clean is None else stored.parse(CLEANING, load_cleaner)
-    return TextClassifierModel(module, tokenizer, config.classes, prior, config.weights, cleaner)
+    return TextClassifierModel(
+        module, tokenizer, config.classes, prior, config.weights, config.labels, cleaner
+    )
 
 
 def _vectorisers(stored: bundle.Stored) -> list[tuple[Kind, list[NGramVectoriser]]]:
@@ -481,7 +605,9 @@ def _check_classes(
     counts = {len(config.classes), len(set(config.classes)), len(prior)}
     network = config.network
     models = (network is not None) + linear
-    whole = len(counts) == 1 and (prior >= 0).all() and abs(prior.sum() - 1) <= 1e-3
+    whole = len(counts) == 1 and bool((prior >= 0).all() and (prior <= 1).all())
+    whole &= config.labels.several or bool(abs(prior.sum() - 1) <= 1e-3)
+    whole &= config.labels.fits(len(config.classes))
     if network is not None:
         whole &= network.num_classes == len(config.classes) and config.networks > 0
     else:
@@ -493,9 +619,5 @@ def _check_classes(
         )
 
 
-def _check_labelled(examples: object) -> None:
-    if not isinstance(examples, Examples):
-        raise InputError(
-            f"examples is {examples!r:.80}; give a part of trained.split, or a file or table to "
-            "elman.evaluate"
-        )
+def _as_json(values: Sequence[Any]) -> str:
+    return json.dumps(values, ensure_ascii=False)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.tasks.classify.metrics import MISTAKES, Classification, ClassScore
+from elman.tasks.classify.metrics import (
+    MISTAKES,
+    Classification,
+    ClassScore,
+    Labelling,
+    LabelMistake,
+    Mistake,
+    of_ratings,
+)
+from elman.tasks.classify.objective import Counts, Objective
 
 
 def resampled(
@@ -16,72 +26,138 @@ def resampled(
 ) -> dict[str, NDArray[np.float64]]:
     """Return accuracy and macro-F1 (R,) of answers, as ``evaluate`` does of each counted once.
 
+    Of several labels a text, which stand as lists, the accuracy is that of the whole list.
+
     Args:
         rows: what ``TextClassifierModel.predictions`` returns.
         weights: (R, rows) how often each row counts.
     """
-    names = {name: i for i, name in enumerate({row[key] for row in rows for key in _COLUMNS})}
-    truth, answers = (np.array([names[row[key]] for row in rows]) for key in _COLUMNS)
-    right = truth == answers
-    hits = _sums(weights[:, right], truth[right], len(names))
-    either = _sums(weights, truth, len(names)) + _sums(weights, answers, len(names))
+    several = all(str(row[key]).startswith("[") for row in rows for key in _COLUMNS)
+    truth, answers = (
+        [json.loads(row[key]) if several else [row[key]] for row in rows] for key in _COLUMNS
+    )
+    names: dict[str, int] = {}
+    for found in (*truth, *answers):
+        for name in found:
+            names.setdefault(name, len(names))
+    both = [
+        [name for name in one if name in other] for one, other in zip(truth, answers, strict=True)
+    ]
+    hits = _sums(weights, both, names)
+    either = _sums(weights, truth, names) + _sums(weights, answers, names)
     f1 = 2 * hits / np.maximum(either, 1)  # of a class that occurs nowhere 0, and not counted
+    right = np.array([one == other for one, other in zip(truth, answers, strict=True)])
     return {
-        "accuracy": hits.sum(axis=1) / weights.sum(axis=1),
-        "macro_f1": f1.sum(axis=1) / (either > 0).sum(axis=1),
+        "subset_accuracy" if several else "accuracy": weights[:, right].sum(axis=1)
+        / weights.sum(axis=1),
+        "macro_f1": f1.sum(axis=1) / np.maximum((either > 0).sum(axis=1), 1),
     }
 
 
-def pooled(parts: Sequence[Classification]) -> Classification:
+def pooled(parts: Sequence[Classification | Labelling]) -> Classification | Labelling:
     """Return the scores of several parts as one: each text counts once.
 
-    All follows from the sum of the confusion matrices, but for the calibration error, which is the
-    mean of those of the parts, by their sizes.
+    What answers are right follows from counts. What rests on probabilities (average precision, log
+    loss, calibration error) is the mean of the parts', by their sizes.
     """
-    count = sum(one.count for one in parts)
+    sizes = [one.count for one in parts]
     names = sorted({row.label for part in parts for row in part.classes})
+    whole = [_counts_of(part, names) for part in parts]
+    counts = Counts(
+        np.sum([one.hits for one in whole], axis=0),
+        np.sum([one.answered for one in whole], axis=0),
+        np.sum([one.support for one in whole], axis=0),
+        sum(sizes),
+    )
+    first, mistakes = parts[0], [one for part in parts for one in part.mistakes]
+    shared: dict[str, Any] = {
+        "count": counts.rows,
+        **_of_counts(counts, "macro_f1", "weighted_f1", "micro_f1"),
+        **{name: _mean(parts, name, sizes) for name in _OF_PROBABILITIES},
+        "classes": [
+            ClassScore(name, float(p), float(r), float(f), _area(parts, name), int(n))
+            for name, p, r, f, n in zip(
+                names, counts.precision, counts.recall, counts.f1, counts.support, strict=True
+            )
+        ],
+        "metric": first.metric,
+        "curves": [],
+        "skipped": sum(one.skipped for one in parts),
+        "truncated": sum(one.truncated for one in parts),
+    }
+    if isinstance(first, Labelling):
+        return Labelling(
+            **shared | {name: _mean(parts, name, sizes) for name in _OF_LISTS},
+            mistakes=[one for one in mistakes if isinstance(one, LabelMistake)][:MISTAKES],
+            thresholds=[],
+            unlabelled=sum(one.unlabelled for one in parts if isinstance(one, Labelling)),
+        )
+    confusion = _confusion([one for one in parts if isinstance(one, Classification)], names)
+    surest = sorted(
+        (one for one in mistakes if isinstance(one, Mistake)), key=lambda one: -one.confidence
+    )
+    return Classification(
+        **shared | _of_counts(counts, "accuracy", "balanced_accuracy", "mcc"),
+        **of_ratings(names, confusion),
+        confusion=confusion.tolist(),
+        mistakes=surest[:MISTAKES],
+    )
+
+
+_OF_PROBABILITIES = ("macro_average_precision", "log_loss", "calibration_error")
+_OF_LISTS = ("subset_accuracy", "hamming_loss", "ranking_average_precision")
+
+
+def _of_counts(counts: Counts, *names: str) -> dict[str, Any]:
+    return {name: Objective(name).of_counts(counts) for name in names}
+
+
+def _counts_of(part: Classification | Labelling, names: Sequence[str]) -> Counts:
+    """Return how often each of ``names`` was answered, and rightly."""
+    rows = {row.label: row for row in part.classes}
+    found = [rows.get(name) for name in names]
+    support = np.array([0.0 if row is None else row.support for row in found])
+    hits = np.round([0.0 if row is None else row.recall * row.support for row in found])
+    if isinstance(part, Classification):
+        columns = dict(zip(rows, np.asarray(part.confusion).sum(axis=0).tolist(), strict=True))
+        answered = np.array([float(columns.get(name, 0)) for name in names])
+    else:  # of a label that is never right it does not matter how often it was answered
+        precision = [0.0 if row is None else row.precision for row in found]
+        answered = np.round(np.divide(hits, precision, out=np.zeros_like(hits), where=hits > 0))
+    return Counts(hits, answered, support, part.count)
+
+
+def _mean(parts: Sequence[Any], name: str, sizes: Sequence[int]) -> float:
+    return float(np.average([getattr(one, name) for one in parts], weights=sizes))
+
+
+def _area(parts: Sequence[Classification | Labelling], name: str) -> float:
+    """Return the mean average precision of a class, by how often it is there."""
+    rows = [row for part in parts for row in part.classes if row.label == name and row.support]
+    total = sum(row.support for row in rows)
+    return sum(row.average_precision * row.support for row in rows) / max(total, 1)
+
+
+def _confusion(parts: Sequence[Classification], names: Sequence[str]) -> NDArray[np.int64]:
     place = {name: i for i, name in enumerate(names)}
     confusion = np.zeros((len(names), len(names)), dtype=np.int64)
     for part in parts:
         rows = [place[row.label] for row in part.classes]
         confusion[np.ix_(rows, rows)] += np.asarray(part.confusion, dtype=np.int64)
-    hits, support, answered = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    f1 = 2 * hits / np.maximum(support + answered, 1)
-    accuracy = float(hits.sum() / max(count, 1))
-    classes = zip(
-        names,
-        hits / np.maximum(answered, 1),
-        hits / np.maximum(support, 1),
-        f1,
-        support,
-        strict=True,
-    )
-    mistakes = [one for part in parts for one in part.mistakes]
-    return Classification(
-        count=count,
-        accuracy=accuracy,
-        macro_f1=float(f1[support + answered > 0].mean()),
-        weighted_f1=float((f1 * support).sum() / max(support.sum(), 1)),
-        micro_f1=accuracy,
-        calibration_error=sum(one.calibration_error * one.count for one in parts) / max(count, 1),
-        classes=[ClassScore(n, float(p), float(r), float(f), int(s)) for n, p, r, f, s in classes],
-        confusion=confusion.tolist(),
-        mistakes=sorted(mistakes, key=lambda one: -one.confidence)[:MISTAKES],
-        skipped=sum(one.skipped for one in parts),
-        truncated=sum(one.truncated for one in parts),
-    )
+    return confusion
 
 
 _COLUMNS = ("label", "predicted")
 
 
 def _sums(
-    weights: NDArray[np.float64], classes: NDArray[np.int64], count: int
+    weights: NDArray[np.float64], labels: Sequence[Sequence[str]], names: Mapping[str, int]
 ) -> NDArray[np.float64]:
-    """Return the weight of each class (R, C) of the ``classes`` (rows)."""
+    """Return the weight of each class (R, C) of the ``labels`` of each row."""
     from scipy.sparse import csr_array
 
-    rows = np.arange(len(classes))
-    one_hot = csr_array((np.ones(len(classes)), (rows, classes)), shape=(len(classes), count))
-    sums: NDArray[np.float64] = weights @ one_hot
+    ends = np.cumsum([0, *map(len, labels)])
+    columns = [names[label] for row in labels for label in row]
+    matrix = csr_array((np.ones(len(columns)), columns, ends), shape=(len(labels), len(names)))
+    sums: NDArray[np.float64] = weights @ matrix
     return sums

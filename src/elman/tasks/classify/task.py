@@ -19,7 +19,7 @@ from elman.errors import DataError
 from elman.tasks.classify import inspection
 from elman.tasks.classify.inspection import ClassifyFindings
 from elman.tasks.classify.metrics import METRICS
-from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions
+from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions, ClassifyScoring
 from elman.training.task import Baseline, Metric, Report
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from elman.tasks.classify.learner import ClassifierLearner, NGramLearner
-    from elman.tasks.classify.metrics import Classification
+    from elman.tasks.classify.metrics import Classification, Labelling
     from elman.tasks.classify.predictor import TextClassifierModel
     from elman.training.bundle import Stored
 
@@ -40,6 +40,7 @@ formats = (
 )
 options = ClassifyOptions
 answers = ClassifyAnswers
+scoring = ClassifyScoring
 columns: Mapping[str, str] = {
     "text": "Column that holds the text, by name or by number from 1.",
     "label": "Column that holds the class, by name or by number from 1.",
@@ -50,6 +51,7 @@ metrics: Mapping[str, Metric] = METRICS
 # From here on fewer than a tenth of a file is enough to validate on.
 LARGE = 20_000
 _SHOWN = 10
+_FREQUENT = 10  # texts with the same labels
 
 
 def claims(data: Any) -> bool:
@@ -115,12 +117,12 @@ def split(
     _refuse_few_classes(examples)
     for part in (valid, test):
         if part is not None:
-            inspection.refuse_unknown(part, sorted(set(examples.labels)))
+            inspection.refuse_unknown(part, sorted(examples.sizes()))
     shares = fractions or default_fractions(len(examples), test_given=test is not None)
     parts = splits.split(
         examples,
         keys=lambda part: splits.keys_of(part.texts),
-        strata=lambda part: part.labels,
+        strata=_strata,
         fractions=shares,
         seed=seed,
         valid=valid,
@@ -141,7 +143,7 @@ def folds(examples: Examples, *, count: int, seed: int = 0) -> list[Split[Exampl
     cuts = splits.folds(
         examples,
         keys=lambda part: splits.keys_of(part.texts),
-        strata=lambda part: part.labels,
+        strata=_strata,
         count=count,
         valid=valid / (train + valid),
         seed=seed,
@@ -150,12 +152,13 @@ def folds(examples: Examples, *, count: int, seed: int = 0) -> list[Split[Exampl
 
 
 def _refuse_few_classes(examples: Examples) -> None:
-    labels = set(examples.labels)
-    if len(labels) == 1:
+    labels = examples.sizes()
+    if len(labels) == 1 and not examples.several:
         raise DataError(
             f"{examples.source} has one class only, {next(iter(labels))!r}; add texts of another "
             "class, or check which column is the label (--label)"
         )
+    inspection.refuse_no_lists(examples)
     inspection.refuse_no_classes(examples)
 
 
@@ -170,6 +173,23 @@ def _with_notes(parts: Split[Examples], examples: Examples) -> Split[Examples]:
         *unseen,
     )
     return Split(parts.train, parts.valid, parts.test, notes, (*parts.test_notes, *unseen))
+
+
+def _strata(part: Examples) -> list[str]:
+    """Return for each text what every part is to have its share of: its class.
+
+    Of several labels that is their whole set, where it is frequent enough to be cut, else the
+    rarest of them.
+    """
+    if not part.several:
+        return part.labels
+    sets, sizes = Counter(part.labels), part.sizes()
+    return [
+        str(row if sets[row] >= _FREQUENT else (min(row, key=lambda label: sizes[label]),))
+        if row
+        else ""
+        for row in part.labels
+    ]
 
 
 def default_fractions(count: int, *, test_given: bool) -> tuple[float, float, float]:
@@ -225,7 +245,7 @@ def plain(options: ClassifyOptions) -> ClassifyOptions:
 def sizes(split: Split[Examples]) -> dict[str, dict[str, int]]:
     """Return how many texts of each class stand in each part."""
     parts = {"train": split.train, "valid": split.valid, "test": split.test}
-    counts = {name: Counter(part.labels) for name, part in parts.items()}
+    counts = {name: part.sizes() for name, part in parts.items()}
     labels = sorted(set().union(*counts.values()))
     return {label: {name: counts[name][label] for name in parts} for label in labels}
 
@@ -237,12 +257,12 @@ def baselines(
     from elman.tasks.classify.baselines import majority, parts
 
     return [
-        majority(split.train, split.test),
+        majority(split.train, split.test, options.metric),
         *parts(split, options, predictor, seconds),
     ]
 
 
-def pooled(parts: Sequence[Classification]) -> Classification:
+def pooled(parts: Sequence[Classification | Labelling]) -> Classification | Labelling:
     """Return the scores of several parts, of the folds of a cross-validation, as one."""
     from elman.tasks.classify.resampling import pooled
 
@@ -259,15 +279,16 @@ def resampled(
 
 
 def files(name: str, learner: ClassifierLearner, report: Report[Any]) -> dict[str, bytes]:
-    """Return the model card and the pictures of the confusion matrix."""
+    """Return the model card and the pictures of the scores."""
     from elman.tasks.classify.card import model_card
-    from elman.tasks.classify.figures import confusion_pictures
+    from elman.tasks.classify.figures import confusion_pictures, pictures
     from elman.tasks.classify.metrics import Classification
 
-    assert isinstance(report.test, Classification)
+    of_classes = isinstance(report.test, Classification)
     return {
         "README.md": model_card(name, learner, report).encode("utf-8", "replace"),
-        **confusion_pictures(report.test),
+        **(confusion_pictures(report.test) if of_classes else {}),
+        **pictures(report.test),
     }
 
 
@@ -283,8 +304,8 @@ def load(stored: Stored, *, backend: str = "auto") -> TextClassifierModel:
 
 
 def _notes_on_small(examples: Examples) -> tuple[str, ...]:
-    pairs = set(zip(splits.keys_of(examples.texts), examples.labels, strict=True))
-    counts = Counter(label for _, label in pairs)
+    pairs = set(zip(splits.keys_of(examples.texts), examples.label_sets, strict=True))
+    counts = Counter(label for _, row in pairs for label in row)
     small = {label: size for label, size in sorted(counts.items()) if size < 3}
     if not small:
         return ()
@@ -292,8 +313,8 @@ def _notes_on_small(examples: Examples) -> tuple[str, ...]:
 
 
 def _notes_on_unseen(train: Examples, part: Examples, name: str) -> tuple[str, ...]:
-    known = set(train.labels)
-    unseen = {c: n for c, n in sorted(Counter(part.labels).items()) if c not in known}
+    known = train.sizes()
+    unseen = {c: n for c, n in sorted(part.sizes().items()) if c not in known}
     if not unseen:
         return ()
     return (f"in the {name} part but not in the training part: {_listed(unseen)}",)
