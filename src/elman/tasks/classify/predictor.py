@@ -322,7 +322,9 @@ class TextClassifierModel:
 
         Raises:
             InputError: the model is a network alone, or the label is none of its classes.
+            ConfigError: ``top`` is under 1.
         """
+        ClassifyAnswers(top=top)  # refuses what cannot be
         self._check_explains()
         texts = texts_of([text])
         if label is None:
@@ -335,7 +337,7 @@ class TextClassifierModel:
                 + (" …" if len(self.classes) > 10 else "")
             )
         values = self._contributions(self._cleaned(texts)[0], self.classes.index(label))
-        ranked = sorted(values.items(), key=lambda item: -abs(item[1]))[: max(top, 0)]
+        ranked = sorted(values.items(), key=lambda item: -abs(item[1]))[:top]
         ngrams = [
             {"unit": unit, "ngram": ngram, "contribution": value}
             for (unit, ngram), value in ranked
