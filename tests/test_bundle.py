@@ -12,10 +12,10 @@ import pytest
 import elman
 import tiny
 from elman.errors import BundleError, ElmanError
-from elman.tasks.classify.predictor import CELL, TOKENIZER
+from elman.tasks.classify.predictor import CELL, NGRAMS, TOKENIZER
 from elman.training import bundle
 
-PARTS = (bundle.WEIGHTS, TOKENIZER, CELL)
+PARTS = (bundle.WEIGHTS, TOKENIZER, CELL, NGRAMS)
 TEXTS = ["kamoto", "Baumann", "", "жук", "x" * 600, "\udcff"]
 
 

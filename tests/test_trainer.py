@@ -626,9 +626,8 @@ def test_what_is_given_stays_and_what_is_not_is_settled():
         assert getattr(given, name) == value
     settled = settle(ClassifyOptions(), level="words", count=100_000)
     assert {name for name in MACHINE if getattr(settled, name) is None} == {"threads"}
-    assert (
-        list(msgspec.to_builtins(settled).values()).count(None) == 3
-    )  # threads, metric, threshold
+    left = {name for name, value in msgspec.to_builtins(settled).items() if value is None}
+    assert left == {"threads", "metric", "threshold", "clean", "vectors", "unlabelled"}
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "label_smoothing": "0.05 by character, 0.1 by word",
         "r_drop": "0 by character, 1 by word",
         "batch_size": "a hundredth of the texts, a power of 2 from 16 to 128",
-        "epochs": "as many as make 4,000 updates by character, 1,200 by word; 4 to 30, or to 60 "
+        "epochs": "as many as make 4,000 updates by character, 2,000 by word; 4 to 30, or to 60 "
         "for under 2,000 texts",
         "patience": "half of --epochs, at least 3",
         "learning_rate": "0.008 by character, 0.004 by word, times the root of --batch-size / 128",
@@ -230,7 +230,7 @@ class ClassifyScoring(Options, frozen=True, kw_only=True):
 
 # A network needs some thousand updates, which are many epochs of a small set and few of a large
 # one. So a run is given a number of updates, within these bounds of epochs.
-UPDATES, UPDATES_BY_WORD = 4_000, 1_200  # words are learnt by heart sooner
+UPDATES, UPDATES_BY_WORD = 4_000, 2_000  # words are learnt by heart sooner
 FEWEST_EPOCHS = 4
 MOST_EPOCHS, MOST_EPOCHS_OF_SMALL = 30, 60
 SMALL = 2_000  # texts
