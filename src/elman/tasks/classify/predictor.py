@@ -28,7 +28,7 @@ from elman.tasks.classify.mixture import mixed, shares
 from elman.tasks.classify.model import Classifier, ClassifierConfig, Ensemble
 from elman.tasks.classify.objective import Flags
 from elman.tasks.classify.options import ClassifyAnswers, ClassifyScoring
-from elman.text.cleaning import Cleaner, load_cleaner, normalise
+from elman.text.cleaning import Cleaner, load_cleaner, normalise, without_surrogates
 from elman.text.ngrams import NGramVectoriser
 from elman.text.summary import Table
 from elman.text.tokenizer import Encoded, Tokenizer, load_tokenizer
@@ -296,7 +296,9 @@ class TextClassifierModel:
         """
         [text] = self._cleaned(texts_of([text]))
         pieces = self.tokenizer.split(text)
-        whole = normalise(text) if self.tokenizer.level == "characters" else text
+        [whole] = without_surrogates([text])
+        if self.tokenizer.level == "characters":
+            whole = normalise(text)
         ends, end = [], 0
         for piece in pieces:
             end = whole.index(piece, end) + len(piece)
