@@ -208,7 +208,7 @@ def test_bash_completes_commands_options_and_words(here):
     assert {*COMMANDS} <= {*completed("elman", "")}
     assert completed("elman", "tr") == ["train"]
     assert completed("elman", "train", "--learn") == ["--learning-rate"]
-    assert completed("elman", "train", "x.csv", "--pooling", "m") == ["max", "mean"]
+    assert completed("elman", "train", "x.csv", "--pooling", "m") == ["max", "mean", "max+mean"]
     # Files are bash's own work, by `-o default`, wherever the script offers nothing.
     assert completed("elman", "train", "tr") == completed("elman", "train", "--out", "") == []
 
