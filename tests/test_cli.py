@@ -208,7 +208,7 @@ def test_bash_completes_commands_options_and_words(here):
     assert {*COMMANDS} <= {*completed("elman", "")}
     assert completed("elman", "tr") == ["train"]
     assert completed("elman", "train", "--learn") == ["--learning-rate"]
-    assert completed("elman", "train", "x.csv", "--pooling", "m") == ["max", "mean"]
+    assert completed("elman", "train", "x.csv", "--pooling", "m") == ["max", "mean", "max+mean"]
     # Files are bash's own work, by `-o default`, wherever the script offers nothing.
     assert completed("elman", "train", "tr") == completed("elman", "train", "--out", "") == []
 
@@ -280,7 +280,7 @@ def test_train_json_is_one_document_and_nothing_else(call, names_file):
     told = json.loads(out)
     assert told["out"] == "m"
     assert told["test"]["count"] == 6
-    assert {b["name"].split()[0] for b in told["baselines"]} == {"always", "n-grams"}
+    assert {b["name"].split()[0] for b in told["baselines"]} == {"always", "n-grams", "the"}
     assert told["sizes"]["de"] == {"train": 22, "valid": 3, "test": 3}
     saved = json.loads(Path("m/metrics.json").read_bytes())
     assert saved == {k: v for k, v in told.items() if k != "out"}

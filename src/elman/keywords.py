@@ -80,6 +80,8 @@ class CompareOptions(DataOptions, total=False):
     """Tokens seen less often share the unknown entry."""
     model: Literal["network", "ngrams"]
     """A recurrent network, or n-grams with logistic regression alone."""
+    ngrams: Literal["both", "words", "characters"]
+    """Which n-grams: words 1-2, characters 1-5 within words."""
     num_layers: int
     """Recurrent layers on top of each other."""
     pairs: int | None
@@ -104,6 +106,8 @@ class CompareOptions(DataOptions, total=False):
     unigram are pieces of words."""
     unlabelled: str | None
     """Texts without labels of which word vectors are learnt first."""
+    vectoriser: Literal["tfidf", "counts", "binary", "hashing"]
+    """What stands for an n-gram in a text, as docs/words.md has it."""
     vectors: str | None
     """Word vectors to start from: a file, or a folder of elman embed."""
     vectors_mode: Literal["tuned", "frozen", "warm"]

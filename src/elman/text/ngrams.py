@@ -1,13 +1,14 @@
 """Texts as weighted n-grams: what linear models read.
 
 The terms are the textbook's (Manning, Raghavan & Schütze 2008, "Introduction to Information
-Retrieval", chapter 6), the figures those of scikit-learn's ``TfidfVectorizer`` with
-``sublinear_tf=True``. Own code, because the import of scikit-learn takes a prediction as long as
-ten thousand sentences do.
+Retrieval", chapter 6), the figures those of scikit-learn's ``CountVectorizer`` and of its
+``TfidfVectorizer`` with ``sublinear_tf=True``. Own code, because the import of scikit-learn takes a
+prediction as long as ten thousand sentences do.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,10 +22,11 @@ from elman.text.cleaning import normalise, without_surrogates
 from elman.text.tokenizer import words
 
 Unit = Literal["characters", "words"]
-Weighting = Literal["tfidf", "counts", "binary"]
+Weighting = Literal["tfidf", "counts", "binary", "hashing"]
 Ints = NDArray[np.int64]
 
 CHUNK_TEXTS = 2048  # bounds the memory beside the result
+HASHED = 2**18  # columns where n-grams have no vocabulary
 MOST_KEPT = 4_000_000  # n-grams of words seen before that are kept for the next chunk
 
 
@@ -56,7 +58,9 @@ class VectoriserConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     weighting: Weighting = "tfidf"
     """``counts``: how often an n-gram stands in a text; ``binary``: whether it does; ``tfidf``:
     ``(1 + ln count) * (1 + ln((1 + texts) / (1 + texts with it)))``, each text scaled to length
-    1."""
+    1; ``hashing``: counts, each text scaled to length 1, in columns that are checksums of the
+    n-grams, so that several share one (Weinberger et al. 2009, "Feature Hashing for Large Scale
+    Multitask Learning", there with signs) and none is kept."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.shortest <= self.longest:
@@ -71,7 +75,7 @@ class NGramVectoriser:
 
     Attributes:
         config: what is counted.
-        entries: (F,) the n-grams, those of words with a blank between them.
+        entries: (F,) the n-grams, those of words with a blank between them; none with hashing.
         texts_with: (F,) in how many of the fitted texts each stands.
         count: how many texts that were.
     """
@@ -83,14 +87,20 @@ class NGramVectoriser:
         self.entries = tuple(entries)
         self.texts_with = texts_with
         self.count = count
-        self._columns = {entry: i for i, entry in enumerate(self.entries)}
+        self._columns = (
+            _Hashed()
+            if config.weighting == "hashing"
+            else {entry: i for i, entry in enumerate(self.entries)}
+        )
         self._idf = (1 + np.log((1 + count) / (1 + texts_with))).astype(np.float32)
 
     @classmethod
     def fit(
         cls, config: VectoriserConfig, texts: Sequence[str], *, min_texts: int = 1
     ) -> NGramVectoriser:
-        """Take the n-grams that stand in at least ``min_texts`` of the texts."""
+        """Take the n-grams that stand in at least ``min_texts`` of the texts; all with hashing."""
+        if config.weighting == "hashing":
+            return cls(config, (), np.zeros(0, dtype=np.int64), len(texts))
         columns: dict[str, int] = {}
         found = np.zeros(0, dtype=np.int64)
         for _, chunk in _counted(config, texts, columns, grow=True):
@@ -102,7 +112,7 @@ class NGramVectoriser:
         return cls(config, kept, sizes, len(texts))
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return len(self._columns)
 
     def transform(self, texts: Sequence[str]) -> Rows:
         """Return the weighted n-grams of each text; those that are not known are left out."""
@@ -123,11 +133,23 @@ class NGramVectoriser:
                 return counts
             case "binary":
                 return np.ones_like(counts)
-        values = (1 + np.log(counts)) * self._idf[columns]
+            case "hashing":
+                values = counts
+            case "tfidf":
+                values = (1 + np.log(counts)) * self._idf[columns]
         row = np.repeat(np.arange(len(lengths)), lengths)
         norms = np.sqrt(np.bincount(row, weights=values * values, minlength=len(lengths)))
         scaled: NDArray[np.float32] = (values / np.maximum(norms, 1e-12)[row]).astype(np.float32)
         return scaled
+
+    def named(self, text: str) -> dict[int, str]:
+        """Return the known n-grams of a text by their columns; those that share one are listed."""
+        [text] = without_surrogates([text])
+        found: dict[int, dict[str, None]] = {}
+        for ngram in _ngrams(self.config, text):
+            if ngram in self._columns:
+                found.setdefault(self._columns[ngram], {})[ngram] = None
+        return {column: ", ".join(ngrams) for column, ngrams in found.items()}
 
     def saved(self) -> SavedVectoriser:
         """Return what ``restored`` makes a vectoriser of."""
@@ -181,6 +203,27 @@ def character_ngrams(word: str, shortest: int, longest: int) -> Iterator[str]:
             return  # one shorter than the n-grams counts once
         for start in range(1, len(framed) - size + 1):
             yield framed[start : start + size]
+
+
+class _Hashed(dict[str, int]):
+    """A column for any n-gram, without keeping one."""
+
+    def __contains__(self, ngram: object) -> bool:
+        return True
+
+    def __getitem__(self, ngram: str) -> int:
+        return zlib.crc32(ngram.encode()) % HASHED
+
+    def __len__(self) -> int:
+        return HASHED
+
+
+def _ngrams(config: VectoriserConfig, text: str) -> Iterator[str]:
+    if config.unit == "words":
+        yield from _word_ngrams(words(text), config.shortest, config.longest)
+        return
+    for word in normalise(text.lower()).split():
+        yield from character_ngrams(word, config.shortest, config.longest)
 
 
 def _word_ngrams(tokens: Sequence[str], shortest: int, longest: int) -> Iterator[str]:

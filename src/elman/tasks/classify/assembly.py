@@ -11,7 +11,7 @@ import numpy as np
 from elman.data.examples import Examples
 from elman.tasks.classify.labels import averaged, decided
 from elman.tasks.classify.learner import ClassifierLearner, NGramLearner, Prepared
-from elman.tasks.classify.linear import LinearModel, fit_both
+from elman.tasks.classify.linear import LinearModel, fit_models
 from elman.tasks.classify.mixture import fit_weights
 from elman.tasks.classify.model import Ensemble
 from elman.tasks.classify.objective import Flags
@@ -72,11 +72,13 @@ def _linear(prepared: Prepared) -> tuple[list[LinearModel], HeldOut]:
 
 
 def fit_linear(prepared: Prepared, parts: Sequence[Examples]) -> list[LinearModel]:
-    """Return both linear models, fitted to the texts of some parts that have a known label."""
+    """Return the linear models, fitted to the texts of some parts that have a known label."""
     texts, truth = _filled(prepared, parts)
-    return fit_both(
+    return fit_models(
         texts,
         truth,
+        vectoriser=prepared.options.vectoriser,
+        ngrams=prepared.options.ngrams,
         several=prepared.labels.several,
         balance=prepared.options.balance,
         seed=prepared.options.seed,

@@ -161,11 +161,12 @@ def _answers(learner: ClassifierLearner | NGramLearner) -> str:
 
 def _what(learner: ClassifierLearner | NGramLearner) -> str:
     options = learner.options
+    other = f" ({options.other_ngrams})" if options.other_ngrams else ""
     if isinstance(learner, NGramLearner):
-        return "A text classifier by n-grams and logistic regression"
+        return f"A text classifier by n-grams{other} and logistic regression"
     directions = "two directions" if options.bidirectional else "one direction"
     cell = learner.model.recurrent.cell.name
-    beside = " beside n-grams with logistic regression," if options.linear == "on" else ""
+    beside = f" beside n-grams{other} with logistic regression," if options.linear == "on" else ""
     return (
         f"A recurrent text classifier ({cell}, {directions}, {options.hidden_size} units){beside}"
     )

@@ -72,6 +72,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         num_layers: int = 1,
         model: str = "network",
         linear: str = "on",
+        vectoriser: str = "tfidf",
+        ngrams: str = "both",
         bidirectional: bool = True,
         pooling: str | None = None,
         pairs: int | None = None,
@@ -110,6 +112,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.num_layers = num_layers
         self.model = model
         self.linear = linear
+        self.vectoriser = vectoriser
+        self.ngrams = ngrams
         self.bidirectional = bidirectional
         self.pooling = pooling
         self.pairs = pairs

@@ -7,13 +7,15 @@ There are two, as no one of them is the best everywhere:
 * ``naive Bayes``: which words 1-2 there are, each scaled by the logarithm of how much more often it
   stands in a class than outside, and a logistic regression a class against the rest (Wang &
   Manning 2012, "Baselines and Bigrams", equations 1 and 4, there with a support vector machine).
+
+Where another vectoriser is asked for, or words or characters alone, there is the first one only.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,12 +24,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from elman.text.ngrams import NGramVectoriser, Rows, SavedVectoriser, VectoriserConfig, stacked
+from elman.text.ngrams import (
+    NGramVectoriser,
+    Rows,
+    SavedVectoriser,
+    Unit,
+    VectoriserConfig,
+    Weighting,
+    stacked,
+)
 
 Floats = NDArray[np.float32]
 Targets = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Kind = Literal["ngrams", "naive Bayes"]
+NGrams = Literal["both", "words", "characters"]
 
 # Logistic regression over n-grams needs about 100 bytes a character of text; this bounds it.
 MAX_CHARACTERS = 4_000_000
@@ -35,8 +46,19 @@ MAX_CHARACTERS = 4_000_000
 # quarters of all; on sets of 4,000 texts they are worth half a point.
 MANY_CHARACTERS: dict[Kind, int] = {"ngrams": 1_500_000, "naive Bayes": 100_000}
 
-# How weakly the weights are held down, the best of 1, 3, 10, 30 on validation parts.
-INVERSE_PENALTY: dict[Kind, float] = {"ngrams": 10.0, "naive Bayes": 1.0}
+# How weakly the weights are held down, with TF-IDF and naive Bayes the best of 1, 3, 10, 30 on
+# validation parts. Values that are not scaled to length 1 are larger and need smaller weights.
+SCALED, UNSCALED = 10.0, 1.0
+LONGEST: dict[Unit, int] = {"characters": 5, "words": 2}
+
+
+class Contribution(NamedTuple):
+    """What one n-gram of a text adds to the scores of the classes."""
+
+    unit: Unit
+    ngram: str
+    scores: Floats
+    """(C,)"""
 
 
 class LinearModel(nn.Module):
@@ -88,13 +110,16 @@ class LinearModel(nn.Module):
                 logits = functional.logsigmoid(logits)
             return logits.log_softmax(dim=1).numpy(force=True)
 
-    def entries(self) -> list[str]:
-        """Return the n-grams in the order of the rows of ``weight``, characters in quotes."""
-        return [
-            repr(entry) if one.config.unit == "characters" else entry
-            for one in self.vectorisers
-            for entry in one.entries
-        ]
+    def contributions(self, text: str) -> list[Contribution]:
+        """Return what each known n-gram of a text adds to the scores: its value times weights."""
+        weight, start, found = self.weight.numpy(force=True), 0, []
+        for one in self.vectorisers:
+            rows, names = one.transform([text]), one.named(text)
+            for column, value in zip(rows.columns.tolist(), rows.values, strict=True):
+                scores = value * weight[start + column]
+                found.append(Contribution(one.config.unit, names[column], scores))
+            start += len(one)
+        return found
 
     def saved(self) -> SavedLinear:
         """Return all but the weights."""
@@ -112,19 +137,23 @@ class SavedLinear(msgspec.Struct, forbid_unknown_fields=True):
         return LinearModel(self.kind, [one.restored() for one in self.vectorisers], num_classes)
 
 
-def fit_both(
+def fit_models(
     texts: Sequence[str],
     truth: Flags,
     *,
+    vectoriser: Weighting = "tfidf",
+    ngrams: NGrams = "both",
     several: bool = False,
     balance: bool = False,
     seed: int = 0,
 ) -> list[LinearModel]:
-    """Fit both models; of very many texts to a random share.
+    """Fit both models, or the one that is asked for; of very many texts to a random share.
 
     Args:
         texts: the training texts.
         truth: (texts, C) which classes are true of each.
+        vectoriser: how n-grams are weighted.
+        ngrams: which are read.
         several: whether a text may have several of them, or none.
         balance: weigh classes by the inverse of their size.
         seed: of the random share.
@@ -132,41 +161,54 @@ def fit_both(
     chosen = affordable(texts, seed)
     if len(chosen) < len(texts):
         texts, truth = [texts[i] for i in chosen], truth[chosen]
-    kinds: tuple[Kind, ...] = ("ngrams", "naive Bayes")
-    return [_fit(kind, texts, truth, several=several, balance=balance) for kind in kinds]
+    configs: dict[Kind, list[VectoriserConfig]] = {"ngrams": _configs(vectoriser, ngrams)}
+    if (vectoriser, ngrams) == ("tfidf", "both"):
+        configs["naive Bayes"] = _configs("binary", "words")
+    return [
+        _fit(kind, read, texts, truth, several=several, balance=balance)
+        for kind, read in configs.items()
+    ]
+
+
+def _configs(vectoriser: Weighting, ngrams: NGrams) -> list[VectoriserConfig]:
+    return [
+        VectoriserConfig(unit=unit, longest=longest, weighting=vectoriser)
+        for unit, longest in LONGEST.items()
+        if ngrams in ("both", unit)
+    ]
 
 
 def _fit(
-    kind: Kind, texts: Sequence[str], truth: Flags, *, several: bool, balance: bool
+    kind: Kind,
+    configs: Sequence[VectoriserConfig],
+    texts: Sequence[str],
+    truth: Flags,
+    *,
+    several: bool,
+    balance: bool,
 ) -> LinearModel:
     num_classes = truth.shape[1]
     least = 2 if sum(map(len, texts)) >= MANY_CHARACTERS[kind] else 1
     model = LinearModel(
         kind,
-        [NGramVectoriser.fit(config, texts, min_texts=least) for config in _configs(kind)],
+        [NGramVectoriser.fit(config, texts, min_texts=least) for config in configs],
         num_classes,
     )
-    matrix = _sparse(model.rows(texts), len(model.weight))
-    weight, bias = np.zeros(model.weight.shape), np.zeros(num_classes)
-    if model.weight.numel():
-        penalty = INVERSE_PENALTY[kind]
+    rows = model.rows(texts)
+    # With hashing most columns may be those of no n-gram; their weights stay 0.
+    used, columns = np.unique(rows.columns, return_inverse=True)
+    matrix = _sparse(Rows(rows.lengths, columns, rows.values), len(used))
+    weight, bias = np.zeros((len(used), num_classes)), np.zeros(num_classes)
+    if len(used):
+        penalty = SCALED if configs[0].weighting in ("tfidf", "hashing") else UNSCALED
         if kind == "ngrams" and not several:
             _softmax_regression(matrix, truth.argmax(axis=1), weight, bias, penalty, balance)
         else:
             scaled = kind == "naive Bayes"
             _one_against_the_rest(matrix, truth, weight, bias, penalty, balance, scaled=scaled)
-    model.weight.copy_(torch.from_numpy(weight))
+    model.weight[torch.from_numpy(used)] = torch.from_numpy(weight).to(model.weight.dtype)
     model.bias.copy_(torch.from_numpy(bias))
     return model
-
-
-def _configs(kind: Kind) -> list[VectoriserConfig]:
-    if kind == "naive Bayes":
-        return [VectoriserConfig(unit="words", longest=2, weighting="binary")]
-    return [
-        VectoriserConfig(unit="characters", longest=5),
-        VectoriserConfig(unit="words", longest=2),
-    ]
 
 
 def _softmax_regression(

@@ -14,6 +14,7 @@ import msgspec
 from elman.errors import ConfigError
 from elman.tasks.classify.objective import parse
 from elman.text.cleaning import Steps
+from elman.text.ngrams import Weighting
 from elman.text.tokenizer import MAX_LENGTH, MAX_SUBWORDS, NAMES, SUBWORDS, Level
 from elman.training.options import Option, Options, TextOptions
 
@@ -67,6 +68,14 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         Literal["on", "off"],
         Option("Whether n-grams stand beside the network; off: it is alone.", panel="network"),
     ] = "on"
+    vectoriser: Annotated[
+        Weighting,
+        Option("What stands for an n-gram in a text, as docs/words.md has it.", panel="network"),
+    ] = "tfidf"
+    ngrams: Annotated[
+        Literal["both", "words", "characters"],
+        Option("Which n-grams: words 1-2, characters 1-5 within words.", panel="network"),
+    ] = "both"
     vectors: Annotated[
         str | None,
         Option(
@@ -156,11 +165,24 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
             raise ConfigError(
                 f"{name} is for the network, which model ngrams has not; leave it out"
             )
+        if self.model == "network" and self.linear == "off" and self.other_ngrams:
+            raise ConfigError(
+                f"n-grams are asked for ({self.other_ngrams}) and linear is off, which is the "
+                "network alone; leave one of the two out"
+            )
         if self.vectors_mode != "tuned" and not (self.vectors or self.unlabelled):
             raise ConfigError(
                 f"vectors_mode is {self.vectors_mode} and there are no vectors; add vectors or "
                 "unlabelled"
             )
+
+    @property
+    def other_ngrams(self) -> str:
+        """What other than the usual n-grams is asked for, in words; "" for nothing."""
+        if (self.vectoriser, self.ngrams) == ("tfidf", "both"):
+            return ""
+        units = {"both": "words and characters"}.get(self.ngrams, self.ngrams)
+        return f"{self.vectoriser} of {units}"
 
 
 class ClassifyAnswers(Options, frozen=True, kw_only=True):
@@ -176,6 +198,9 @@ class ClassifyAnswers(Options, frozen=True, kw_only=True):
     ] = None
     steps: Annotated[
         bool, Option("Show the opinion after each character or word.", panel="output")
+    ] = False
+    explain: Annotated[
+        bool, Option("Show the n-grams that speak most for and against the answer.", panel="output")
     ] = False
     threshold: Annotated[
         float | None,

@@ -61,13 +61,14 @@ def data_line(split: Split[Examples], learner: ClassifierLearner) -> str:
 def network_line(learner: ClassifierLearner) -> str:
     """Say what is trained."""
     options, tokenizer = learner.options, learner.prepared.tokenizer
+    other = f" ({options.other_ngrams})" if options.other_ngrams else ""
     if options.model == "ngrams":
-        return "n-grams with logistic regression"
+        return f"n-grams{other} with logistic regression"
     directions = "two directions" if options.bidirectional else "one direction"
     layers = f"{options.num_layers} layers, " if options.num_layers > 1 else ""
     pairs = " and their pairs" if options.pairs else ""
     spelling = " and their spelling" if options.subwords else ""
-    beside = "; n-grams beside it" if options.linear == "on" else ""
+    beside = f"; n-grams{other} beside it" if options.linear == "on" else ""
     return (
         f"{layers}{directions} of {options.hidden_size} units over "
         f"{tokenizer.vocab_size:,} {NAMES[tokenizer.level]}{pairs}{spelling}; "
@@ -382,15 +383,42 @@ def answer(
         from rich.text import Text
 
         yield from map(Text.from_markup, _steps(row, model.classes, width))
-        return
+    else:
+        yield _answer_line(row)
+    for one in row.get("explained", ()):
+        yield from _explained(one, width)
+
+
+def _answer_line(row: Mapping[str, Any]) -> str:
     ranked = ", ".join(f"{top['label']} {top['probability']:.0%}" for top in row["top"])
     if not row.get("labels", True):
         ranked = f"no label ({ranked})" if ranked else "no label"
     if row.get("empty"):
-        yield visible(f"{_empty(row)}: {ranked} (the prior)")
-        return
+        return visible(f"{_empty(row)}: {ranked} (the prior)")
     text = row["text"]
-    yield visible(f"{text if len(text) <= 200 else text[:199] + '…'}: {ranked}")
+    return visible(f"{text if len(text) <= 200 else text[:199] + '…'}: {ranked}")
+
+
+def _explained(one: Mapping[str, Any], width: int) -> Iterator[str]:
+    """Draw which n-grams speak for a class and against it; those of characters in quotes."""
+    found = one["ngrams"]
+    label = _name(one["label"], width)
+    if not found:
+        yield f"  {label}: no n-gram of the text is known"
+        return
+    names = [
+        shortened(visible(n["ngram"] if n["unit"] == "words" else f"'{n['ngram']}'"), width // 3)
+        for n in found
+    ]
+    left = max(map(columns, names))
+    most = max(abs(n["contribution"]) for n in found) or 1.0
+    length = min(max(width - left - 22, 0), 20)
+    yield f"  {label}:"
+    for name, n in zip(names, found, strict=True):
+        value = n["contribution"]
+        side = "for" if value > 0 else "against"
+        drawn = bar(abs(value) / most, length)
+        yield f"    {padded(name, left)}  {side:7} {value:+.2f} {drawn}".rstrip()
 
 
 def _empty(row: Mapping[str, Any]) -> str:
@@ -405,10 +433,11 @@ def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
     Of several labels all that are answered stand in one column, as a list.
 
     Raises:
-        ConfigError: the row has steps.
+        ConfigError: the row has steps or is explained.
     """
-    if "steps" in row:
-        raise ConfigError("--steps cannot be shown in a table; use --json")
+    for key, name in (("steps", "--steps"), ("explained", "--explain")):
+        if key in row:
+            raise ConfigError(f"{name} cannot be shown in a table; use --json")
     columns: dict[str, Any] = {"text": row["text"]} if inputs else {}
     said = "nothing is left after cleaning: prior" if row.get("cleaned") else "empty text: prior"
     note = said if row.get("empty") else ""

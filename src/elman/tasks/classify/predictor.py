@@ -28,7 +28,7 @@ from elman.tasks.classify.mixture import mixed, shares
 from elman.tasks.classify.model import Classifier, ClassifierConfig, Ensemble
 from elman.tasks.classify.objective import Flags
 from elman.tasks.classify.options import ClassifyAnswers, ClassifyScoring
-from elman.text.cleaning import Cleaner, load_cleaner, normalise
+from elman.text.cleaning import Cleaner, load_cleaner, normalise, without_surrogates
 from elman.text.ngrams import NGramVectoriser
 from elman.text.summary import Table
 from elman.text.tokenizer import NAMES, SUBWORDS, Encoded, Tokenizer, load_tokenizer
@@ -297,13 +297,74 @@ class TextClassifierModel:
         """
         [text] = self._cleaned(texts_of([text]))
         pieces = self.tokenizer.split(text)
-        whole = normalise(text) if self.tokenizer.level == "characters" else text
+        [whole] = without_surrogates([text])
+        if self.tokenizer.level == "characters":
+            whole = normalise(text)
         ends, end = [], 0
         for piece in pieces:
             end = whole.index(piece, end) + len(piece)
             ends.append(end)
         opinions = self._judged([whole[:end] for end in ends])[0]
         return [Step(piece, row) for piece, row in zip(pieces, opinions, strict=True)]
+
+    def explain(self, text: str, label: str | None = None, *, top: int = 10) -> dict[str, Any]:
+        """Return the n-grams of ``text`` that speak most for and against a class.
+
+        What an n-gram contributes is its value times its weight, less the mean over the classes
+        (of several labels a text nothing is taken off), times how much its linear model counts;
+        summed over the linear models. The network's opinion is no part of it.
+
+        Args:
+            text: any.
+            label: one of the classes; None for the most probable one, or what is answered.
+            top: how many n-grams at most.
+
+        Returns:
+            The ``label`` and its ``ngrams``, the largest contributions of either sign first, each
+            with its ``unit`` (words, characters), the ``ngram`` and its ``contribution``.
+
+        Raises:
+            InputError: the model is a network alone, or the label is none of its classes.
+            ConfigError: ``top`` is under 1.
+        """
+        ClassifyAnswers(top=top)  # refuses what cannot be
+        self._check_explains()
+        texts = texts_of([text])
+        if label is None:
+            found = self.predict_proba(texts)
+            [answered] = self.labels.named(self.labels.decide(found), self.classes)
+            label = self._ranked(found[0], 1)[0][0] if self.several else answered
+        if label not in self.classes:
+            raise InputError(
+                f"label is {label!r:.80}; it must be one of {', '.join(self.classes[:10])}"
+                + (" …" if len(self.classes) > 10 else "")
+            )
+        values = self._contributions(self._cleaned(texts)[0], self.classes.index(label))
+        ranked = sorted(values.items(), key=lambda item: -abs(item[1]))[:top]
+        ngrams = [
+            {"unit": unit, "ngram": ngram, "contribution": value}
+            for (unit, ngram), value in ranked
+            if value
+        ]
+        return {"label": label, "ngrams": ngrams}
+
+    def _contributions(self, text: str, place: int) -> dict[tuple[str, str], float]:
+        """Return what each n-gram adds to a class's score in all linear models together."""
+        found: dict[tuple[str, str], float] = {}
+        counts = self.weights[len(self.weights) - len(self.module.linear) :]
+        for count, model in zip(counts, self.module.linear, strict=True):
+            for unit, ngram, scores in model.contributions(text):
+                usual = 0.0 if self.several else float(scores.mean())
+                value = count * (float(scores[place]) - usual)
+                found[unit, ngram] = found.get((unit, ngram), 0.0) + value
+        return found
+
+    def _check_explains(self) -> None:
+        if not len(self.module.linear):
+            raise InputError(
+                "this model is a network alone, which has no n-grams to explain an answer by; "
+                "train one without --linear off, or see --steps"
+            )
 
     def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Return one vector a text, (texts, width); an empty text gets zeros.
@@ -329,6 +390,7 @@ class TextClassifierModel:
         *,
         top: int | None = None,
         steps: bool = False,
+        explain: bool = False,
         threshold: float | None = None,
     ) -> list[dict[str, Any]]:
         """Return a row of plain JSON for each text.
@@ -338,13 +400,18 @@ class TextClassifierModel:
         With several labels it has all ``labels`` from their thresholds on and the ``probabilities``
         of every one; ``top`` are these labels, or where it is given or there is none the most
         probable ones. ``empty`` marks a text without a token, ``cleaned`` one of these that
-        cleaning emptied, ``truncated`` one that is longer than the model reads.
+        cleaning emptied, ``truncated`` one that is longer than the model reads. With ``explain``
+        ``explained`` holds what ``explain`` returns for the label, or for each of several.
 
         Raises:
             ConfigError: an option cannot be.
+            InputError: the answers are to be explained, and the model is a network alone.
         """
         texts = texts_of(inputs)
-        ClassifyAnswers(top=top, steps=steps, threshold=threshold)  # refuses what cannot be
+        # Refuses what cannot be.
+        ClassifyAnswers(top=top, steps=steps, explain=explain, threshold=threshold)
+        if explain:
+            self._check_explains()
         labels = self.labels.at(threshold, self.classes)
         found, encoded = self._judged(self._cleaned(texts))
         has_text = self._has_text(texts, encoded)
@@ -368,6 +435,9 @@ class TextClassifierModel:
                     }
                     for step in self.steps(texts[i])
                 ]
+            if explain:
+                said = row["labels"] or [row["top"][0]["label"]] if self.several else [row["label"]]
+                row["explained"] = [self.explain(texts[i], label) for label in said]
             rows.append(row)
         return rows
 

@@ -239,7 +239,9 @@ def combine(models: Sequence[TextClassifierModel]) -> TextClassifierModel:
 
 def plain(options: ClassifyOptions) -> ClassifyOptions:
     """Return the options of a network that stands alone, for comparing networks."""
-    return msgspec.structs.replace(options, model="network", linear="off")
+    return msgspec.structs.replace(
+        options, model="network", linear="off", vectoriser="tfidf", ngrams="both"
+    )
 
 
 def sizes(split: Split[Examples]) -> dict[str, dict[str, int]]:
