@@ -652,9 +652,9 @@ def test_threads_hold_for_one_run(call, monkeypatch):
     assert "threads" not in Path("n/train.toml").read_text()
     evaluate = type(elman.load("m")).evaluate
 
-    def watched(*args):
+    def watched(*args, **options):
         seen.append(torch.get_num_threads())
-        return evaluate(*args)
+        return evaluate(*args, **options)
 
     monkeypatch.setattr(type(elman.load("m")), "evaluate", watched)
     assert call("evaluate", "m", "names.tsv", "--threads", before + 3)[0] == 0

@@ -59,11 +59,12 @@ def _warnings(
 ) -> list[str]:
     if fitted.astray:
         return [fitted.astray]
+    network = next((one.test for one in baselines if one.network), test)
     return [
         f"the network is no better than {one.name}: it has learned nothing; try another "
         "--learning-rate or more --epochs, and look at the labels"
         for one in baselines
-        if one.constant and not _is_better(task, test, one.test)
+        if one.constant and not _is_better(task, network, one.test)
     ]
 
 

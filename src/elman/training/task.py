@@ -104,6 +104,8 @@ class Baseline(Summary, msgspec.Struct, frozen=True):
     """Training examples used; fewer than all only where their size would take gigabytes."""
     constant: bool = False
     """Whether it answers everything alike: a network that is no better has learned nothing."""
+    network: bool = False
+    """Whether it is the model's own network, without what stands beside it."""
 
     def summary(self) -> Iterable[str | Table]:
         """Say what it is and how good."""

@@ -64,6 +64,6 @@ def parts(
     found = model.part_scores(split.test)
     half = (time.perf_counter() - start) / 2
     return [
-        Baseline("the network alone", found["network"], seconds + half, count),
+        Baseline("the network alone", found["network"], seconds + half, count, network=True),
         Baseline(NGRAMS, found["ngrams"], model.linear_seconds + half, seen),
     ]
