@@ -185,6 +185,17 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         return f"{self.vectoriser} of {units}"
 
 
+Threshold = Annotated[
+    float | None,
+    Option(
+        "From which probability on the rarer of two classes, or a label, is answered.",
+        panel="output",
+        gt=0,
+        lt=1,
+    ),
+]
+
+
 class ClassifyAnswers(Options, frozen=True, kw_only=True):
     """The options of an answer."""
 
@@ -202,15 +213,7 @@ class ClassifyAnswers(Options, frozen=True, kw_only=True):
     explain: Annotated[
         bool, Option("Show the n-grams that speak most for and against the answer.", panel="output")
     ] = False
-    threshold: Annotated[
-        float | None,
-        Option(
-            "From which probability on the rarer of two classes, or a label, is answered.",
-            panel="output",
-            gt=0,
-            lt=1,
-        ),
-    ] = None
+    threshold: Threshold = None
 
 
 class ClassifyScoring(Options, frozen=True, kw_only=True):
@@ -218,15 +221,7 @@ class ClassifyScoring(Options, frozen=True, kw_only=True):
 
     rules: ClassVar[Mapping[str, str]] = {"threshold": "the model's own"}
 
-    threshold: Annotated[
-        float | None,
-        Option(
-            "From which probability on the rarer of two classes, or a label, is answered.",
-            panel="output",
-            gt=0,
-            lt=1,
-        ),
-    ] = None
+    threshold: Threshold = None
 
 
 # A network needs some thousand updates, which are many epochs of a small set and few of a large
