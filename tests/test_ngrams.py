@@ -1,6 +1,7 @@
 """Texts as n-grams: the figures are scikit-learn's, and any string has some."""
 
 import zlib
+from collections import Counter
 
 import msgspec
 import numpy as np
@@ -164,6 +165,49 @@ def test_the_spelling_of_words_as_numbers():
     assert found.values.tolist() == expected
     assert found.lengths.tolist() == [3, 0, 1]
     assert found.starts.tolist() == [0, 3, 3]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=5))
+def test_the_spelling_of_words_is_a_checksum_of_their_ngrams(entries):
+    found = spelling(entries, range(len(entries)), 1000)
+    expected = [
+        [
+            zlib.crc32(word[start : start + size].encode()) % 1000
+            for size in range(3, 7)
+            for start in range(len(word) - size + 1)
+        ]
+        for word in (f"<{entry}>" for entry in entries)
+    ]
+    assert found.values.tolist() == [number for row in expected for number in row]
+    assert found.lengths.tolist() == [len(row) for row in expected]
+
+
+@given(
+    st.lists(ANY_TEXT, max_size=5),
+    st.lists(ANY_TEXT, max_size=5),
+    st.sampled_from([(1, 5), (1, 1), (3, 4), (4, 6)]),
+)
+def test_ngrams_of_characters_are_found_whatever_the_words(texts, others, sizes):
+    shortest, longest = sizes
+    config = VectoriserConfig(
+        unit="characters", shortest=shortest, longest=longest, weighting="counts"
+    )
+    fitted = NGramVectoriser.fit(config, texts)
+    ids = {entry: i for i, entry in enumerate(fitted.entries)}
+    for some in (texts, others):
+        rows = fitted.transform(some)
+        expected = []
+        for text in some:
+            split = prepared(text).split()
+            found = Counter(
+                ngram for word in split for ngram in character_ngrams(word, shortest, longest)
+            )
+            known = sorted((ids[one], count) for one, count in found.items() if one in ids)
+            expected.append(known)
+        assert rows.lengths.tolist() == [len(row) for row in expected]
+        together = [pair for row in expected for pair in row]
+        assert rows.columns.tolist() == [column for column, _ in together]
+        assert rows.values.tolist() == [count for _, count in together]
 
 
 @given(st.lists(ANY_TEXT, max_size=4), st.lists(ANY_TEXT, max_size=4), st.integers(1, 100))

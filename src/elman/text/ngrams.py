@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Literal
 
 import msgspec
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ConfigError
+from elman.text.characters import Trie, flat
 from elman.text.cleaning import normalise, without_surrogates
 from elman.text.tokenizer import words
 
@@ -92,6 +94,9 @@ class NGramVectoriser:
             if config.weighting == "hashing"
             else {entry: i for i, entry in enumerate(self.entries)}
         )
+        self._trie: Trie | None = None
+        if config.unit == "characters" and config.weighting != "hashing":
+            self._trie = Trie(self.entries)
         self._idf = (1 + np.log((1 + count) / (1 + texts_with))).astype(np.float32)
 
     @classmethod
@@ -103,7 +108,7 @@ class NGramVectoriser:
             return cls(config, (), np.zeros(0, dtype=np.int64), len(texts))
         columns: dict[str, int] = {}
         found = np.zeros(0, dtype=np.int64)
-        for _, chunk in _counted(config, texts, columns, grow=True):
+        for chunk in _counted(config, texts, columns, grow=True):
             here = np.bincount(chunk.columns, minlength=len(columns))
             here[: len(found)] += found
             found = here
@@ -116,7 +121,7 @@ class NGramVectoriser:
 
     def transform(self, texts: Sequence[str]) -> Rows:
         """Return the weighted n-grams of each text; those that are not known are left out."""
-        parts = [rows for _, rows in _counted(self.config, texts, self._columns, grow=False)]
+        parts = [*_counted(self.config, texts, self._columns, grow=False, trie=self._trie)]
         if not parts:
             none = np.zeros(0, dtype=np.int64)
             return Rows(none, none, np.zeros(0, dtype=np.float32))
@@ -235,77 +240,103 @@ def _word_ngrams(tokens: Sequence[str], shortest: int, longest: int) -> Iterator
 
 
 def _counted(
-    config: VectoriserConfig, texts: Sequence[str], columns: dict[str, int], *, grow: bool
-) -> Iterator[tuple[int, Rows]]:
-    """Yield (first text, counts of its n-grams) for chunks of texts.
+    config: VectoriserConfig,
+    texts: Sequence[str],
+    columns: dict[str, int],
+    *,
+    grow: bool,
+    trie: Trie | None = None,
+) -> Iterator[Rows]:
+    """Yield counts of n-grams for chunks of texts.
 
     Args:
         config: what is counted.
         texts: any.
         columns: the column of each n-gram.
         grow: give n-grams that have none the next column, rather than leave them out.
+        trie: of the same n-grams of characters, where there are to be no others.
     """
-    pieces = _Characters(config, columns, grow) if config.unit == "characters" else None
+    pieces = _Characters(config, columns, grow, trie) if config.unit == "characters" else None
     for start in range(0, len(texts), CHUNK_TEXTS):
         chunk = without_surrogates(texts[start : start + CHUNK_TEXTS])
         if pieces is not None:
             lengths, found = pieces.of(chunk)
         else:
-            rows = [
-                _numbered(_word_ngrams(words(text), config.shortest, config.longest), columns, grow)
-                for text in chunk
-            ]
-            lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-            found = np.asarray([i for row in rows for i in row], dtype=np.int64)
-        yield start, _with_counts(lengths, found, max(len(columns), 1))
+            lengths, found = _columns_of(
+                [_word_ngrams(words(text), config.shortest, config.longest) for text in chunk],
+                columns,
+                grow,
+            )
+        yield _with_counts(lengths, found, max(len(columns), 1))
 
 
-def _numbered(ngrams: Iterable[str], columns: dict[str, int], grow: bool) -> list[int]:
+def _columns_of(
+    rows: Sequence[Iterable[str]], columns: dict[str, int], grow: bool
+) -> tuple[Ints, Ints]:
+    """Return how many known n-grams each row has, and the columns of all of them."""
     if grow:
-        return [columns.setdefault(ngram, len(columns)) for ngram in ngrams]
-    return [columns[ngram] for ngram in ngrams if ngram in columns]
+        found = [[columns.setdefault(one, len(columns)) for one in row] for row in rows]
+    else:
+        found = [[columns[one] for one in row if one in columns] for row in rows]
+    lengths = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+    return lengths, np.fromiter(chain.from_iterable(found), dtype=np.int64)
 
 
 class _Characters:
     """The columns of the n-grams of each word that has been seen so far."""
 
-    def __init__(self, config: VectoriserConfig, columns: dict[str, int], grow: bool):
-        self._config, self._columns, self._grow = config, columns, grow
+    def __init__(
+        self, config: VectoriserConfig, columns: dict[str, int], grow: bool, trie: Trie | None
+    ):
+        self._config, self._columns, self._grow, self._trie = config, columns, grow, trie
         self._forget()
 
     def _forget(self) -> None:
         self._ids: dict[str, int] = {}
-        self._found: list[int] = []
-        self._sizes: list[int] = []
+        self._sizes = self._found = np.zeros(0, dtype=np.int64)
 
     def of(self, texts: Sequence[str]) -> tuple[Ints, Ints]:
         """Return how many n-grams each text has, and the columns of all of them."""
         if len(self._found) > MOST_KEPT:
             self._forget()
-        ids, found, sizes = self._ids, self._found, self._sizes
+        ids, before = self._ids, len(self._ids)
         tokens: list[int] = []
         counts: list[int] = []
         for text in texts:
             split = normalise(text.lower()).split()
             counts.append(len(split))
-            for word in split:
-                number = ids.get(word)
-                if number is None:
-                    number = ids[word] = len(sizes)
-                    ngrams = character_ngrams(word, self._config.shortest, self._config.longest)
-                    columns = _numbered(ngrams, self._columns, self._grow)
-                    found += columns
-                    sizes.append(len(columns))
-                tokens.append(number)
-        size = np.asarray(sizes, dtype=np.int64)
+            tokens += [ids.setdefault(word, len(ids)) for word in split]
+        sizes, found = self._look_up([*islice(ids, before, None)])
+        self._sizes = np.concatenate([self._sizes, sizes])
+        self._found = np.concatenate([self._found, found])
         token = np.asarray(tokens, dtype=np.int64)
         row = np.repeat(np.arange(len(texts)), counts)
-        lengths = np.bincount(row, weights=size[token], minlength=len(texts)).astype(np.int64)
+        spans = self._sizes[token]
+        lengths = np.bincount(row, weights=spans, minlength=len(texts)).astype(np.int64)
         # Entry k of the result is that many places behind the start of its word's columns.
-        starts = (np.cumsum(size) - size)[token]
-        spans = size[token]
+        starts = (np.cumsum(self._sizes) - self._sizes)[token]
         offset = np.arange(spans.sum()) - np.repeat(np.cumsum(spans) - spans, spans)
-        return lengths, np.asarray(found, dtype=np.int64)[np.repeat(starts, spans) + offset]
+        return lengths, self._found[np.repeat(starts, spans) + offset]
+
+    def _look_up(self, words: Sequence[str]) -> tuple[Ints, Ints]:
+        """Return how many n-grams each word has, and the columns of all of them."""
+        shortest, longest = self._config.shortest, self._config.longest
+        if self._trie is None:
+            rows = [character_ngrams(word, shortest, longest) for word in words]
+            return _columns_of(rows, self._columns, self._grow)
+        text = flat([f" {word} " for word in words])
+        owners, columns = [], []
+        for size, (places, found) in enumerate(self._trie.find(text), 1):
+            if size < shortest:  # only words that are no longer have such n-grams
+                whole = text.first[places] & (text.room[places] == size)
+                places, found = places[whole], found[whole]
+            owners.append(text.word[places])
+            columns.append(found)
+        if not owners:
+            return np.zeros(len(words), dtype=np.int64), np.zeros(0, dtype=np.int64)
+        owner = np.concatenate(owners)
+        sizes = np.bincount(owner, minlength=len(words))
+        return sizes, np.concatenate(columns)[np.argsort(owner, kind="stable")]
 
 
 def _with_counts(lengths: Ints, columns: Ints, width: int) -> Rows:
