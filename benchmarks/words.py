@@ -284,6 +284,7 @@ def one_run(
     figures["seconds"] = time.perf_counter() - start
     add("elman", trained.model.predict_proba(unseen))
     figures["calibration"] = trained.report.test.calibration_error
+    figures["by chance"] = trained.report.test.calibration.by_chance
     for one in trained.report.baselines[1:]:
         key = "network" if "network" in one.name else "ngrams"
         figures[f"{key} accuracy"] = 100 * one.test.metrics["accuracy"]
@@ -313,7 +314,7 @@ def row(name: str, runs: list[dict[str, float]]) -> str:
     return (
         f"{name:13s}{mean['texts']:7,.0f} "
         + " ".join(cells)
-        + f"  {ahead[0]:+5.2f}/{ahead[1]:+5.2f}  {mean['calibration']:.3f}"
+        + f"  {ahead[0]:+5.2f}/{ahead[1]:+5.2f}  {mean['calibration']:.3f}/{mean['by chance']:.3f}"
         + f" {mean['seconds']:5.0f} {rare}"
     )
 
@@ -334,7 +335,7 @@ def main() -> None:
     print(
         f"{'set':13s}{'texts':>7} "
         + " ".join(f"{head:>10s}" for head in heads)
-        + "  ahead of best  ECE seconds  rare class F1/AP: linear, elman"
+        + "  ahead of best  ECE/by chance seconds  rare class F1/AP: linear, elman"
     )
     found = {}
     for name in TRIAL if asked.sets == "trial" else asked.sets.split(","):

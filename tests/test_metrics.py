@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from elman.tasks.classify.curves import CALIBRATION_BINS, calibration_error
+from elman.tasks.classify.curves import CALIBRATION_BINS, calibration, calibration_error
 from elman.tasks.classify.labels import AnyOf, OneOf
 from elman.tasks.classify.metrics import (
     FEW,
@@ -104,6 +104,16 @@ def test_calibration_error_of_the_honest_and_the_boastful():
     sure = np.ones(9, dtype=np.float32)
     assert calibration_error(sure, np.ones(9, bool)) == 0
     assert calibration_error(sure, np.zeros(9, bool)) == 1
+
+
+def test_an_honest_model_has_the_error_of_chance():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.25, 1, size=1_000).astype(np.float32)
+    told = calibration(confidence, rng.uniform(size=1_000) < confidence, np.zeros(1_000)).by_chance
+    draws = [
+        calibration_error(confidence, rng.uniform(size=1_000) < confidence) for _ in range(200)
+    ]
+    assert told == pytest.approx(np.mean(draws), rel=0.05)
 
 
 def test_calibration_bins_do_not_mix():

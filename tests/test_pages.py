@@ -231,8 +231,8 @@ def test_calibration_is_said_before_and_after():
     sharp = np.array([[0.9, 0.1]] * 6 + [[0.2, 0.8]] * 4, dtype=np.float32)
     after, before = evaluate(both, labels, ["a", "b"]), evaluate(sharp, labels, ["a", "b"])
     lines = shown(evaluate(both, labels, ["a", "b"], uncalibrated=sharp), 120)
-    [line] = [line for line in lines if line.startswith("calibration error")]
-    assert line == (
-        f"calibration error {after.calibration_error:.4f} ({before.calibration_error:.4f} before "
-        f"calibration)  log loss {after.log_loss:.4f} ({before.log_loss:.4f})"
-    )
+    assert (
+        f"calibration error {after.calibration_error:.4f}  (before calibration "
+        f"{before.calibration_error:.4f}, by chance {after.calibration.by_chance:.4f})"
+    ) in lines
+    assert f"log loss {after.log_loss:.4f}  (before calibration {before.log_loss:.4f})" in lines

@@ -137,6 +137,10 @@ def _calibration_table(scores: Judgement) -> str:
         )
     if after is None:
         return f"{said}."
+    said += (
+        f". Of a perfectly honest model an error of {after.by_chance:.4f} is to be expected on so "
+        "many texts"
+    )
     rows = [[f"{b.confidence:.3f}", f"{b.accuracy:.3f}", f"{b.count:,}"] for b in after.bins]
     return f"{said}.\n\n" + _table(["said to be right", "is right", "answers"], rows)
 

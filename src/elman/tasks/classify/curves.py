@@ -93,6 +93,8 @@ class Calibration(msgspec.Struct, frozen=True):
     error: float
     """Expected calibration error: Guo et al. 2017, "On Calibration of Modern Neural Networks",
     equation 3."""
+    by_chance: float
+    """The error to be expected of a perfectly honest model on so few answers."""
     log_loss: float
     """Mean negative logarithm of what the truth was given, in nats."""
     bins: list[Bin]
@@ -117,7 +119,18 @@ def calibration(confidence: Floats, right: Flags, losses: Floats) -> Calibration
         if n
     ]
     loss = float(losses.mean()) if len(losses) else 0.0
-    return Calibration(calibration_error(confidence, right), loss, bins)
+    return Calibration(calibration_error(confidence, right), _by_chance(confidence), loss, bins)
+
+
+def _by_chance(confidence: Floats) -> float:
+    """Return the expected calibration error where each answer is as probably right as is said.
+
+    The gap of a bin is then nearly normal about 0, and of such a variable the mean distance from 0
+    is the square root of 2 / pi times its standard deviation.
+    """
+    variance = confidence * (1 - confidence)
+    sums = np.bincount(_bins(confidence), weights=variance, minlength=CALIBRATION_BINS)
+    return float(np.sqrt(2 / np.pi * sums).sum() / max(len(confidence), 1))
 
 
 def calibration_error(confidence: Floats, right: Flags) -> float:

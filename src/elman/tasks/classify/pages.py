@@ -193,14 +193,17 @@ def _numbers(scores: Classification | Labelling) -> str:
 
 def _calibration_line(scores: Classification | Labelling) -> Iterator[str]:
     """Say how honest the probabilities are, and were before they were calibrated."""
-    before, errors, losses = scores.uncalibrated, "", ""
-    if before is not None:
-        errors = f" ({before.error:.4f} before calibration)"
-        losses = f" ({before.log_loss:.4f})"
-    yield (
-        f"calibration error {scores.calibration_error:.4f}{errors}  "
-        f"log loss {scores.log_loss:.4f}{losses}"
-    )
+    before, after = scores.uncalibrated, scores.calibration
+    beside = [] if before is None else [f"before calibration {before.error:.4f}"]
+    if after is not None:
+        beside.append(f"by chance {after.by_chance:.4f}")
+    yield f"calibration error {scores.calibration_error:.4f}" + _beside(beside)
+    beside = [] if before is None else [f"before calibration {before.log_loss:.4f}"]
+    yield f"log loss {scores.log_loss:.4f}" + _beside(beside)
+
+
+def _beside(said: Sequence[str]) -> str:
+    return f"  ({', '.join(said)})" if said else ""
 
 
 def _thresholds(scores: Classification, width: int) -> Iterator[RenderableType]:
