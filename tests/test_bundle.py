@@ -12,7 +12,7 @@ import pytest
 import elman
 import tiny
 from elman.errors import BundleError, ElmanError
-from elman.tasks.classify.predictor import CELL, NGRAMS, TOKENIZER
+from elman.tasks.classify.saved import CELL, NGRAMS, TOKENIZER
 from elman.training import bundle
 
 PARTS = (bundle.WEIGHTS, TOKENIZER, CELL, NGRAMS)

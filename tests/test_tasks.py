@@ -1010,7 +1010,7 @@ def test_a_config_of_other_sizes_is_refused_before_memory_is_taken(task, data, n
         "resource.setrlimit(resource.RLIMIT_AS, (2**34, 2**34));"
         "from elman import api, tasks; from elman.errors import BundleError;"
         "tasks.TASKS.setdefault('toy', 'toy.task'); tasks.find(sys.argv[2]);"
-        "import elman.tasks.classify.predictor, elman.nn\n"
+        "import elman.tasks.classify.loading, elman.nn\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
         "try: api.load('model')\n"

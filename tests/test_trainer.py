@@ -22,7 +22,7 @@ from elman.lab.compare import compare_split
 from elman.tasks.classify import task
 from elman.tasks.classify.learner import class_weights
 from elman.tasks.classify.options import ClassifyOptions, settle
-from elman.tasks.classify.predictor import CELL, TOKENIZER
+from elman.tasks.classify.saved import CELL, TOKENIZER
 from elman.training import bundle, fitting
 from elman.training import run as engine
 from elman.training.checkpoint import Checkpoint, training_folder

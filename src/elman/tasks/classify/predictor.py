@@ -2,64 +2,38 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from elman.cell import Cell
 from elman.data.examples import Examples
 from elman.data.inputs import texts_of
-from elman.errors import BundleError, DataError, InputError
-from elman.ir import text as ir_text
+from elman.errors import DataError, InputError
 from elman.nn.batches import batches, device_of
+from elman.tasks.classify import answers, explanation, saved
 from elman.tasks.classify.encoding import encode, spelling_of
 from elman.tasks.classify.inspection import refuse_unknown
 from elman.tasks.classify.labels import Labels
-from elman.tasks.classify.linear import Kind, LinearModel, SavedLinear
 from elman.tasks.classify.metrics import Classification, Labelling, judge
 from elman.tasks.classify.mixture import mixed, shares
-from elman.tasks.classify.model import Classifier, ClassifierConfig, Ensemble
+from elman.tasks.classify.model import Classifier, Ensemble
 from elman.tasks.classify.objective import Flags
-from elman.tasks.classify.options import ClassifyAnswers, ClassifyScoring
-from elman.text.cleaning import Cleaner, load_cleaner, normalise, without_surrogates
-from elman.text.ngrams import NGramVectoriser
+from elman.tasks.classify.options import ClassifyScoring
+from elman.tasks.classify.saved import ModelConfig
+from elman.text.cleaning import Cleaner, normalise, without_surrogates
 from elman.text.summary import Table
-from elman.text.tokenizer import NAMES, SUBWORDS, Encoded, Tokenizer, load_tokenizer
+from elman.text.tokenizer import NAMES, SUBWORDS, Encoded, Tokenizer
 from elman.training import bundle
 
-TOKENIZER = "tokenizer.json"
-CELL = "cell.txt"
-NGRAMS = "ngrams.json"
-CLEANING = "cleaning.json"
 _SETTINGS = (
     *("embedding_size", "hidden_size", "num_layers", "bidirectional", "pooling", "pairs"),
     "subwords",
 )
-
-
-class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """A classifier's part of config.json."""
-
-    network: ClassifierConfig | None
-    """None in a model of n-grams alone."""
-    networks: int
-    """How many of that kind there are: the answer is the mean of theirs."""
-    weights: list[float]
-    """How much the networks and each linear model count (``elman.tasks.classify.mixture``)."""
-    classes: list[str]
-    prior: list[float]
-    """Share of each class in the training part."""
-    labels: Labels
-    """Whether a text has one of the classes or any of them, and when each is answered."""
-    clean: str | None = None
-    """The steps of cleaning; what they need is in a file of its own."""
 
 
 class Step(NamedTuple):
@@ -199,10 +173,15 @@ class TextClassifierModel:
             InputError: as ``predict_proba``.
             ConfigError: there are more than two classes, and a threshold was given.
         """
-        labels = self._labels_at(threshold)
+        labels = self.labels_at(threshold)
         return labels.named(labels.decide(self.predict_proba(texts)), self.classes)
 
-    def _labels_at(self, threshold: float | None) -> Labels:
+    def labels_at(self, threshold: float | None) -> Labels:
+        """Return ``labels`` with a threshold for this once; None takes the model's own.
+
+        Raises:
+            ConfigError: it cannot be, or there are more than two classes.
+        """
         ClassifyScoring(threshold=threshold)  # refuses what cannot be
         return self.labels.at(threshold, self.classes)
 
@@ -213,7 +192,7 @@ class TextClassifierModel:
             InputError: ``texts`` is one string or a table of several columns, or holds something
                 that is missing or no string.
         """
-        return self._judged(self._cleaned(texts_of(texts)))[0]
+        return self.judged(self.cleaned(texts_of(texts)))[0]
 
     def opinions(self, texts: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return what each kind of model thinks by itself: logarithms of probabilities (texts, C).
@@ -224,14 +203,15 @@ class TextClassifierModel:
         order ``weights`` says how much each counts. What a network thinks of a text without a token
         is the prior.
         """
-        texts = self._cleaned(texts)
+        texts = self.cleaned(texts)
         return self._opinions(texts, self._encode(texts))
 
     def network_opinions(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return what the networks think of cleaned texts, as ``opinions`` has it."""
         return self._networks(self._encode(texts))
 
-    def _cleaned(self, texts: Sequence[str]) -> Sequence[str]:
+    def cleaned(self, texts: Sequence[str]) -> Sequence[str]:
+        """Return the texts as they are read, cleaned as in training."""
         return texts if self.cleaner is None else self.cleaner.clean(texts)
 
     def _opinions(self, texts: Sequence[str], encoded: Encoded) -> dict[str, NDArray[np.float32]]:
@@ -282,8 +262,11 @@ class TextClassifierModel:
                 result[rows] = torch.stack(each).mean(dim=0).numpy(force=True)
         return self.labels.opinion(result)
 
-    def _judged(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Encoded]:
-        """Return the probabilities (texts, C), the prior for empty texts, and the token ids."""
+    def judged(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], Encoded]:
+        """Return of cleaned texts the probabilities (texts, C), and their token ids.
+
+        A text without a token gets the prior.
+        """
         encoded = self._encode(texts)
         result = self._mixed(self.weights, self._opinions(texts, encoded).values())
         result[encoded.lengths == 0] = self.prior
@@ -295,7 +278,7 @@ class TextClassifierModel:
         The opinion after k tokens is the answer to the text as far as the end of token k, whatever
         the pooling and the directions; the last one is the answer to the whole text.
         """
-        [text] = self._cleaned(texts_of([text]))
+        [text] = self.cleaned(texts_of([text]))
         pieces = self.tokenizer.split(text)
         [whole] = without_surrogates([text])
         if self.tokenizer.level == "characters":
@@ -304,7 +287,7 @@ class TextClassifierModel:
         for piece in pieces:
             end = whole.index(piece, end) + len(piece)
             ends.append(end)
-        opinions = self._judged([whole[:end] for end in ends])[0]
+        opinions = self.judged([whole[:end] for end in ends])[0]
         return [Step(piece, row) for piece, row in zip(pieces, opinions, strict=True)]
 
     def explain(self, text: str, label: str | None = None, *, top: int = 10) -> dict[str, Any]:
@@ -327,44 +310,7 @@ class TextClassifierModel:
             InputError: the model is a network alone, or the label is none of its classes.
             ConfigError: ``top`` is under 1.
         """
-        ClassifyAnswers(top=top)  # refuses what cannot be
-        self._check_explains()
-        texts = texts_of([text])
-        if label is None:
-            found = self.predict_proba(texts)
-            [answered] = self.labels.named(self.labels.decide(found), self.classes)
-            label = self._ranked(found[0], 1)[0][0] if self.several else answered
-        if label not in self.classes:
-            raise InputError(
-                f"label is {label!r:.80}; it must be one of {', '.join(self.classes[:10])}"
-                + (" …" if len(self.classes) > 10 else "")
-            )
-        values = self._contributions(self._cleaned(texts)[0], self.classes.index(label))
-        ranked = sorted(values.items(), key=lambda item: -abs(item[1]))[:top]
-        ngrams = [
-            {"unit": unit, "ngram": ngram, "contribution": value}
-            for (unit, ngram), value in ranked
-            if value
-        ]
-        return {"label": label, "ngrams": ngrams}
-
-    def _contributions(self, text: str, place: int) -> dict[tuple[str, str], float]:
-        """Return what each n-gram adds to a class's score in all linear models together."""
-        found: dict[tuple[str, str], float] = {}
-        counts = self.weights[len(self.weights) - len(self.module.linear) :]
-        for count, model in zip(counts, self.module.linear, strict=True):
-            for unit, ngram, scores in model.contributions(text):
-                usual = 0.0 if self.several else float(scores.mean())
-                value = count * (float(scores[place]) - usual)
-                found[unit, ngram] = found.get((unit, ngram), 0.0) + value
-        return found
-
-    def _check_explains(self) -> None:
-        if not len(self.module.linear):
-            raise InputError(
-                "this model is a network alone, which has no n-grams to explain an answer by; "
-                "train one without --linear off, or see --steps"
-            )
+        return explanation.explain(self, text, label, top)
 
     def embed(self, texts: Iterable[str]) -> NDArray[np.float32]:
         """Return one vector a text, (texts, width); an empty text gets zeros.
@@ -376,7 +322,7 @@ class TextClassifierModel:
         """
         if self.network is None:
             raise InputError("a model of n-grams has no vectors; train one with a network")
-        encoded = self._encode(self._cleaned(texts_of(texts)))
+        encoded = self._encode(self.cleaned(texts_of(texts)))
         spelling = spelling_of(encoded, self.tokenizer, self.network.config.subwords)
         result = np.zeros((len(encoded), self.network.output.in_features), dtype=np.float32)
         for rows, tokens in batches(encoded, device_of(self.module)):
@@ -407,63 +353,9 @@ class TextClassifierModel:
             ConfigError: an option cannot be.
             InputError: the answers are to be explained, and the model is a network alone.
         """
-        texts = texts_of(inputs)
-        # Refuses what cannot be.
-        ClassifyAnswers(top=top, steps=steps, explain=explain, threshold=threshold)
-        if explain:
-            self._check_explains()
-        labels = self.labels.at(threshold, self.classes)
-        found, encoded = self._judged(self._cleaned(texts))
-        has_text = self._has_text(texts, encoded)
-        truncated = set(encoded.truncated_rows)
-        named = labels.named(labels.decide(found), self.classes)
-        rows = []
-        for i, probabilities in enumerate(found):
-            row = {"text": texts[i], **self._told(named[i], probabilities, top, steps=steps)}
-            if not encoded.lengths[i]:
-                row["empty"] = True
-                if has_text[i]:
-                    row["cleaned"] = True
-            if i in truncated:
-                row["truncated"] = True
-            if steps:
-                count = len(row["top"])
-                row["steps"] = [
-                    {
-                        "token": step.token,
-                        "probabilities": dict(self._ranked(step.probabilities, count)),
-                    }
-                    for step in self.steps(texts[i])
-                ]
-            if explain:
-                said = row["labels"] or [row["top"][0]["label"]] if self.several else [row["label"]]
-                row["explained"] = [self.explain(texts[i], label) for label in said]
-            rows.append(row)
-        return rows
-
-    def _told(
-        self, answered: Any, probabilities: NDArray[np.float32], top: int | None, *, steps: bool
-    ) -> dict[str, Any]:
-        """Return what a row says of one text: its label or labels, and the most probable ones."""
-        usual = len(answered) or 1 if self.several and not steps else 3 if steps else 1
-        best = self._ranked(probabilities, min(top or usual, len(self.classes)))
-        if self.several:
-            shown = dict(self._ranked(probabilities, len(self.classes)))
-            labels = [label for label in shown if label in answered]
-            if top is None and labels and not steps:
-                best = [(label, shown[label]) for label in labels]
-            told: dict[str, Any] = {"labels": labels, "probabilities": shown}
-        else:
-            told = {"label": answered}
-            if best[0][0] != answered:  # a threshold of its own: the answer stands first
-                first = (answered, float(probabilities[self.classes.index(answered)]))
-                best = [first, *(one for one in best if one[0] != answered)][: len(best)]
-        told["top"] = [{"label": label, "probability": p} for label, p in best]
-        return told
-
-    def _ranked(self, probabilities: NDArray[np.float32], count: int) -> list[tuple[str, float]]:
-        order = (-probabilities).argsort(kind="stable")[:count]
-        return [(self.classes[i], float(probabilities[i])) for i in order]
+        return answers.answer(
+            self, inputs, top=top, steps=steps, explain=explain, threshold=threshold
+        )
 
     def evaluate(
         self, examples: Examples, *, threshold: float | None = None
@@ -482,7 +374,7 @@ class TextClassifierModel:
             InputError: these are no examples.
             ConfigError: there are more than two classes, and a threshold was given.
         """
-        return self._scores(examples, {"": self._labels_at(threshold)})[""]
+        return self._scores(examples, {"": self.labels_at(threshold)})[""]
 
     def part_scores(self, examples: Examples) -> dict[str, Classification | Labelling]:
         """Score labelled texts by the network and by the n-grams alone, after a training.
@@ -506,10 +398,10 @@ class TextClassifierModel:
         self, examples: Examples, wanted: Mapping[str, Labels]
     ) -> dict[str, Classification | Labelling]:
         """Score what is ``wanted``, by names as ``mixtures`` has them, each as it answers."""
-        self._check_labelled(examples)
-        texts = self._cleaned(examples.texts)
+        self.check_labelled(examples)
+        texts = self.cleaned(examples.texts)
         encoded = self._encode(texts)
-        rows = np.flatnonzero(self._has_text(examples.texts, encoded))
+        rows = np.flatnonzero(self.has_text(examples.texts, encoded))
         if not len(rows):
             raise DataError(f"{examples.source}: there is no text to judge on")
         kept = examples.take(rows)
@@ -546,28 +438,14 @@ class TextClassifierModel:
             DataError: no label is among the classes.
             InputError, ConfigError: as ``evaluate``.
         """
-        labels = self._labels_at(threshold)
-        self._check_labelled(examples)
-        refuse_unknown(examples, self.classes)
-        probabilities, encoded = self._judged(self._cleaned(examples.texts))
-        has_text = self._has_text(examples.texts, encoded)
-        answered = labels.decide(probabilities)
-        named = labels.named(answered, self.classes)
-        for i, (text, label) in enumerate(zip(examples.texts, examples.written, strict=True)):
-            judged = bool(has_text[i])
-            given = [round(float(p), 6) for p in probabilities[i, answered[i]]]
-            predicted, probability = (
-                (_as_json(named[i]), _as_json(given)) if self.several else (named[i], given[0])
-            )
-            yield {
-                "text": text,
-                "label": label,
-                "predicted": predicted if judged else None,
-                "probability": probability if judged else None,
-                "correct": predicted == label if judged else None,
-            }
+        return answers.predictions(self, examples, threshold)
 
-    def _check_labelled(self, examples: object) -> None:
+    def check_labelled(self, examples: object) -> None:
+        """Refuse what is no examples, or has one label a text where the model answers several.
+
+        Raises:
+            InputError, DataError: with what it is.
+        """
         if not isinstance(examples, Examples):
             raise InputError(
                 f"examples is {examples!r:.80}; give a part of trained.split, or a file or table "
@@ -579,31 +457,15 @@ class TextClassifierModel:
                 f"{examples.source}: a text has {has} here, and the model answers {answers}"
             )
 
-    def _has_text(self, texts: Sequence[str], encoded: Encoded) -> NDArray[np.bool_]:
+    def has_text(self, texts: Sequence[str], encoded: Encoded) -> NDArray[np.bool_]:
         """Return which texts are judged: those with a token, and those that cleaning emptied."""
         if self.cleaner is None:
             return encoded.lengths > 0
         return np.array([bool(text) and not text.isspace() for text in texts], dtype=bool)
 
     def parts(self) -> tuple[ModelConfig, dict[str, bytes]]:
-        """Return what ``load`` makes a classifier of, but the weights."""
-        config = ModelConfig(
-            network=None if self.network is None else self.network.config,
-            networks=len(self.module.networks),
-            weights=list(self.weights),
-            classes=list(self.classes),
-            prior=[float(p) for p in self.prior],
-            labels=self.labels,
-            clean=None if self.cleaner is None else str(self.cleaner.steps),
-        )
-        files = {TOKENIZER: self.tokenizer.to_json()}
-        if self.network is not None:
-            files[CELL] = ir_text.write(self.network.recurrent.cell.graph).encode()
-        if len(self.module.linear):
-            files[NGRAMS] = msgspec.json.encode([one.saved() for one in self.module.linear])
-        if self.cleaner is not None:
-            files[CLEANING] = self.cleaner.to_json()
-        return config, files
+        """Return what a classifier is loaded from, but the weights."""
+        return saved.parts(self)
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the model to the folder ``path``, from which ``elman.load`` reads it.
@@ -613,82 +475,3 @@ class TextClassifierModel:
         """
         bundle.check_destination(Path(path), force=force)
         bundle.save(Path(path), self, training={}, files={}, force=force)
-
-
-def load(stored: bundle.Stored, *, backend: str) -> TextClassifierModel:
-    """Make a classifier of the files of a bundle.
-
-    Raises:
-        BundleError: a file is missing, or they do not fit each other.
-    """
-    config: ModelConfig = bundle.decode_model(stored, ModelConfig)
-    prior = np.asarray(config.prior, dtype=np.float32)
-    vectorisers = _vectorisers(stored)
-    _check_classes(stored, config, prior, len(vectorisers))
-    tokenizer = stored.parse(TOKENIZER, load_tokenizer)
-    cell = None
-    if config.network is not None:
-        if tokenizer.vocab_size != config.network.vocab_size:
-            raise BundleError(
-                f"{stored.folder / TOKENIZER} has {tokenizer.vocab_size} entries, not the "
-                f"{config.network.vocab_size} of {bundle.CONFIG}; copy the folder whole or train "
-                "again"
-            )
-        cell = stored.parse(CELL, lambda data: Cell(ir_text.parse(data.decode("utf-8", "replace"))))
-
-    def make(backend: str) -> Ensemble:
-        networks = [
-            Classifier(config.network, cell, backend=backend)
-            for _ in range(config.networks)
-            if config.network is not None and cell is not None
-        ]
-        linear = [LinearModel(kind, one, len(config.classes)) for kind, one in vectorisers]
-        return Ensemble(networks, linear)
-
-    layers = 0 if config.network is None else config.network.num_layers * config.networks
-    module = bundle.restore_module(stored, make, backend=backend, num_layers=layers)
-    cleaner = None if config.clean is None else stored.parse(CLEANING, load_cleaner)
-    return TextClassifierModel(
-        module, tokenizer, config.classes, prior, config.weights, config.labels, cleaner
-    )
-
-
-def _vectorisers(stored: bundle.Stored) -> list[tuple[Kind, list[NGramVectoriser]]]:
-    """Return what the linear models of a bundle read."""
-    if NGRAMS not in stored.files:
-        return []
-
-    def parse(data: bytes) -> list[tuple[Kind, list[NGramVectoriser]]]:
-        saved = msgspec.json.decode(data, type=list[SavedLinear])
-        return [(one.kind, [each.restored() for each in one.vectorisers]) for one in saved]
-
-    return stored.parse(NGRAMS, parse)
-
-
-def _check_classes(
-    stored: bundle.Stored, config: ModelConfig, prior: NDArray[np.float32], linear: int
-) -> None:
-    """Refuse a config whose parts do not match.
-
-    Raises:
-        BundleError: they do not.
-    """
-    counts = {len(config.classes), len(set(config.classes)), len(prior)}
-    network = config.network
-    models = (network is not None) + linear
-    whole = len(counts) == 1 and bool((prior >= 0).all() and (prior <= 1).all())
-    whole &= config.labels.several or bool(abs(prior.sum() - 1) <= 1e-3)
-    whole &= config.labels.fits(len(config.classes))
-    if network is not None:
-        whole &= network.num_classes == len(config.classes) and config.networks > 0
-    else:
-        whole &= config.networks == 0
-    if not whole or len(config.weights) != models or min(config.weights, default=0) < 0:
-        raise BundleError(
-            f"{stored.folder / bundle.CONFIG} is damaged: classes, prior and weights do not match "
-            "each other; copy the folder whole or train again"
-        )
-
-
-def _as_json(values: Sequence[Any]) -> str:
-    return json.dumps(values, ensure_ascii=False)

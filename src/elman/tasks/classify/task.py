@@ -300,9 +300,9 @@ def load(stored: Stored, *, backend: str = "auto") -> TextClassifierModel:
     Raises:
         BundleError: they do not fit each other.
     """
-    from elman.tasks.classify import predictor
+    from elman.tasks.classify import loading
 
-    return predictor.load(stored, backend=backend)
+    return loading.load(stored, backend=backend)
 
 
 def _notes_on_small(examples: Examples) -> tuple[str, ...]:
