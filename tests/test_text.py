@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elman.errors import ConfigError, DataError
-from elman.text import tokenizer as tokenizers
+from elman.text.cleaning import without_surrogates
 from elman.text.tokenizer import (
     CharacterTokenizer,
     WordTokenizer,
+    character,
     choose_level,
     fit_tokenizer,
     load_tokenizer,
+    word,
     words,
 )
 from elman.text.vocabulary import PADDING, UNKNOWN, UNKNOWN_ID, Vocabulary
@@ -168,8 +170,8 @@ def test_any_texts_round_trip(level, seen, unseen):
 @pytest.mark.parametrize("level", LEVELS)
 def test_one_by_one_is_as_together(level, monkeypatch):
     """Across the borders of chunks, with a text cut and one decomposed in the middle."""
-    monkeypatch.setattr(tokenizers, "CHUNK_CHARACTERS", 20)
-    monkeypatch.setattr(tokenizers, "CHUNK_TEXTS", 3)
+    monkeypatch.setattr(character, "CHUNK_CHARACTERS", 20)
+    monkeypatch.setattr(word, "CHUNK_TEXTS", 3)
     texts = ["one two", "", "three" * 9, "cafe\u0301", "", "x" * 40, "four five six", "ж", ""] * 3
     tokenizer = fitted(level, texts, max_length=30)
     together = rows_of(tokenizer.encode(texts))
@@ -356,7 +358,7 @@ SHAPES = st.text(
 def test_pieces_are_the_whole_text_in_order(text):
     """But for blanks, and marks that nobody sees at the edge of a piece."""
     tokenizer = fitted("words", [text], max_length=1000)
-    [text] = tokenizers.without_surrogates([text])
+    [text] = without_surrogates([text])
     pieces = tokenizer.split(text)
     assert len(pieces) == len(words(text)) == len(tokenizer.encode([text]).values)
     assert all(pieces)

@@ -1,8 +1,8 @@
 """Vocabularies of pieces of words, learnt from how often words were seen.
 
 The models are the ``tokenizers`` library's, which also learns BPE. Its trainer of unigrams breaks
-ties by the order of a hash table, another one in each run, so ``elman.text.unigram`` learns those.
-The same words always give the same model.
+ties by the order of a hash table, another one in each run, so `unigram` beside this file learns
+those. The same words always give the same model.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def unigram(counts: Mapping[str, int], *, min_count: int, size: int) -> Any:
     """
     from tokenizers import models
 
-    from elman.text.unigram import learn
+    from elman.text.tokenizer.unigram import learn
 
     alphabet = _alphabet(counts, min_count, size - len(SPECIAL))
     parts: Counter[str] = Counter()
