@@ -12,7 +12,7 @@ from elman.tasks.classify import pages
 from elman.tasks.classify.labels import AnyOf, OneOf
 from elman.tasks.classify.metrics import evaluate, evaluate_several
 from elman.text.terminal import UNBOUNDED, columns
-from elman.training.task import Baseline, Report
+from elman.training.report import Baseline, Report
 
 WIDTHS = [40, 60, 80, 120, 200, UNBOUNDED]
 CLASSES = {

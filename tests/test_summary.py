@@ -16,7 +16,7 @@ from elman.text.summary import Table
 from elman.text.terminal import columns
 from elman.training.fitting import Fitted
 from elman.training.history import Epoch, History
-from elman.training.task import Baseline, Report, Spread, Training
+from elman.training.report import Baseline, Report, Spread, Training
 from elman.training.trained import Trained
 
 EVIL = ["<script>alert(1)</script>", "a\nb\x1b[31m", "日本" * 40, "x" * 300, "</table>", "&amp;"]

@@ -15,7 +15,7 @@ from elman.data.form import AS_TOLD, Facts
 from elman.data.splits import Split
 from elman.errors import DataError
 from elman.training.options import NetworkOptions, Option, Options
-from elman.training.task import Baseline, Evaluation, Findings, Metric
+from elman.training.report import Baseline, Evaluation, Findings, Metric
 
 name = "toy"
 summary = "Train a network that continues lines."

@@ -17,7 +17,7 @@ from elman.cli.process import machine_writer
 from elman.text.terminal import UNBOUNDED, counted, plain, width_of
 from elman.training.history import Epoch, kept_line
 from elman.training.progress import Paced, Terminal
-from elman.training.task import headline, shown_as
+from elman.training.report import headline, shown_as
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from elman.lab.compare import Comparison, Run
     from elman.lab.models import ModelComparison
     from elman.training.fitting import Fitted
-    from elman.training.task import Learner, Metric, Report, Task
+    from elman.training.report import Metric, Report
+    from elman.training.task import Learner, Task
     from elman.training.trainer import Progress
 
 ABLATION_WIDTH = 88  # columns from which on two metrics stand beside each other, with spreads

@@ -20,7 +20,8 @@ from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 from elman.training import machine
 from elman.training.fitting import fit
-from elman.training.task import Task, headline
+from elman.training.report import headline
+from elman.training.task import Task
 
 Model = Literal["ngrams", "network"]
 

@@ -21,7 +21,8 @@ from elman.training import machine
 from elman.training.fitting import Fitted, fit
 from elman.training.options import RunOptions, declared
 from elman.training.progress import ComparisonProgress, asked_for
-from elman.training.task import Baseline, Learner, Predictor, Task
+from elman.training.report import Baseline
+from elman.training.task import Learner, Predictor, Task
 
 
 class Run(msgspec.Struct, frozen=True):

@@ -25,7 +25,8 @@ from elman.keywords import DataOptions
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 from elman.training.options import Device
-from elman.training.task import Metric, Predictor, Task
+from elman.training.report import Metric
+from elman.training.task import Predictor, Task
 from elman.training.trained import Trained
 
 RESAMPLES = 2_000

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from elman.training.task import Metric, shown_as
+from elman.training.report import Metric, shown_as
 
 if TYPE_CHECKING:
     from elman.training.history import Epoch

@@ -9,7 +9,7 @@ import msgspec
 
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
-from elman.training.task import Metric, shown_as
+from elman.training.report import Metric, shown_as
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,17 +12,8 @@ from elman.data.splits import Split
 from elman.training import provenance
 from elman.training.fitting import Fitted, Member, by_whom
 from elman.training.history import History
-from elman.training.task import (
-    Baseline,
-    Evaluation,
-    Learner,
-    Predictor,
-    Report,
-    Spread,
-    Task,
-    Training,
-    headline,
-)
+from elman.training.report import Baseline, Evaluation, Report, Spread, Training, headline
+from elman.training.task import Learner, Predictor, Task
 
 
 def judge(

@@ -12,7 +12,8 @@ import msgspec
 from elman.data.splits import Split
 from elman.errors import TrainingError
 from elman.training.fitting import Job, Member, Workshop, by_whom, together
-from elman.training.task import Evaluation, Final, Learner, Predictor, Task
+from elman.training.report import Evaluation, Final
+from elman.training.task import Learner, Predictor, Task
 from elman.training.trained import Trained
 
 

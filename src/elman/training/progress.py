@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from elman.errors import ConfigError
 from elman.text.terminal import counted, plain
 from elman.text.terminal import visible as harmless
-from elman.training.task import headline, shown_as
+from elman.training.report import headline, shown_as
 
 if TYPE_CHECKING:
     from elman.data.splits import Split

@@ -16,7 +16,8 @@ from typing import Any
 from elman._version import __version__
 from elman.data.splits import Split
 from elman.training.options import RunOptions, declared, toml
-from elman.training.task import Metric, Predictor, Report, Task, headline
+from elman.training.report import Metric, Report, headline
+from elman.training.task import Predictor, Task
 
 _SECTION = """
 ## How it was made

@@ -19,7 +19,8 @@ from elman.training.history import History
 from elman.training.judging import judge, of_folds, of_several, whole_of, with_seeds
 from elman.training.last import trained_on_all
 from elman.training.options import Repeats, RunOptions
-from elman.training.task import Evaluation, Learner, Predictor, Task
+from elman.training.report import Evaluation
+from elman.training.task import Learner, Predictor, Task
 from elman.training.trained import Trained
 
 METRICS = "metrics.json"

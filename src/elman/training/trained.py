@@ -11,7 +11,8 @@ from elman.data.splits import Split
 from elman.errors import ConfigError
 from elman.text.summary import Summary, Table
 from elman.training.history import History
-from elman.training.task import Evaluation, Predictor, Report
+from elman.training.report import Evaluation, Report
+from elman.training.task import Predictor
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,7 +16,7 @@ from elman.tasks.classify.linear import affordable
 from elman.tasks.classify.metrics import judge
 from elman.tasks.classify.options import ClassifyOptions
 from elman.tasks.classify.predictor import TextClassifierModel
-from elman.training.task import Baseline
+from elman.training.report import Baseline
 
 NGRAMS = "n-grams + logistic"
 

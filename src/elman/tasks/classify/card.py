@@ -10,7 +10,7 @@ from elman.tasks.classify.learner import ClassifierLearner, NGramLearner
 from elman.tasks.classify.metrics import METRICS, Classification, Judgement
 from elman.tasks.classify.thresholds import EVEN
 from elman.text.tokenizer import NAMES
-from elman.training.task import Report, headline
+from elman.training.report import Report, headline
 
 _CARD = """\
 # {name}

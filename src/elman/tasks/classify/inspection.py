@@ -15,7 +15,7 @@ from elman.data.splits import keys_of
 from elman.errors import DataError
 from elman.tasks.classify.objective import are_ratings
 from elman.text.tokenizer import choose_level
-from elman.training.task import Findings
+from elman.training.report import Findings
 
 _SHOWN = 5
 # Words that programs write where there is nothing.

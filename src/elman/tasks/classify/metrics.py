@@ -16,7 +16,7 @@ from elman.tasks.classify.objective import MEASURES, OF_CLASS, Floats, Judged, a
 from elman.tasks.classify.thresholds import EVEN
 from elman.text.summary import Summary, Table
 from elman.text.terminal import shortened
-from elman.training.task import Evaluation, Metric
+from elman.training.report import Evaluation, Metric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -20,7 +20,7 @@ from elman.tasks.classify import inspection
 from elman.tasks.classify.inspection import ClassifyFindings
 from elman.tasks.classify.metrics import METRICS
 from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions, ClassifyScoring
-from elman.training.task import Baseline, Metric, Report
+from elman.training.report import Baseline, Metric, Report
 
 if TYPE_CHECKING:
     import numpy as np
