@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import BinaryIO
 
 import numpy as np
 
 from elman.errors import DataError
-from elman.text.vectors.rows import (
-    AT_ONCE,
-    CUT,
-    All,
-    Rows,
-    Table,
-    Wanted,
-    check_size,
-    decoded,
-    header_of,
-)
+from elman.text.vectors.rows import CUT, Rows, Table, Wanted, check_size, header_of, read_rows
 
 _LONGEST_WORD = 1 << 16  # bytes
 _READ = 1 << 22
@@ -39,27 +30,12 @@ def read_binary(handle: BinaryIO, source: str, wanted: Wanted | None, limit: int
     """
     count, size = header_of(handle.readline(100)) or (0, 0)
     check_size(size, source)
-    rows = enumerate(islice(_binary_rows(handle, source, count, size), limit), start=1)
-    if wanted is None:
-        return _all_binary(rows, source, size)
-    for number, (word, numbers) in rows:
-        text = decoded(word)
-        places = wanted.places(text)
-        if places:
-            wanted.take(text, places, _floats([numbers], source, number)[0])
-    return wanted.table(size)
+    rows = islice(_binary_rows(handle, source, count, size), limit)
+    return read_rows(rows, size, wanted, partial(_floats, source))
 
 
-def _all_binary(rows: Iterator[tuple[int, tuple[bytes, bytes]]], source: str, size: int) -> Table:
-    found = All(size)
-    while chunk := list(islice(rows, AT_ONCE)):
-        numbers = _floats([row for _, (_, row) in chunk], source, chunk[0][0])
-        found.add([decoded(word) for _, (word, _) in chunk], numbers)
-    return found.table()
-
-
-def _floats(rows: Sequence[bytes], source: str, number: int) -> Rows:
-    """Return the numbers of rows, (rows, D), of which the first is the ``number``-th.
+def _floats(source: str, numbers: Sequence[int], rows: Sequence[bytes]) -> Rows:
+    """Return what stands in rows that count as ``numbers`` say, (rows, D).
 
     Raises:
         DataError: one is not finite.
@@ -68,7 +44,7 @@ def _floats(rows: Sequence[bytes], source: str, number: int) -> Rows:
     odd = np.flatnonzero(~np.isfinite(found).all(axis=1))
     if len(odd):
         raise DataError(
-            f"{source} row {number + int(odd[0]):,} has a number that is not finite; the file is "
+            f"{source} row {numbers[odd[0]]:,} has a number that is not finite; the file is "
             "damaged or no word2vec file: copy or download it again"
         )
     return found.astype(np.float32)
@@ -76,7 +52,7 @@ def _floats(rows: Sequence[bytes], source: str, number: int) -> Rows:
 
 def _binary_rows(
     handle: BinaryIO, source: str, count: int, size: int
-) -> Iterator[tuple[bytes, bytes]]:
+) -> Iterator[tuple[int, bytes, bytes]]:
     buffer, position, width = b"", 0, 4 * size
     for number in range(1, count + 1):
         blank = buffer.find(b" ", position)
@@ -92,5 +68,5 @@ def _binary_rows(
             if blank > _LONGEST_WORD or (blank < 0 and len(buffer) > _LONGEST_WORD):
                 raise DataError(f"{source} row {number:,} has no word; check what the file is")
         row = buffer[blank + 1 : blank + 1 + width]
-        yield buffer[position:blank].lstrip(b"\r\n"), row
+        yield number, buffer[position:blank].lstrip(b"\r\n"), row
         position = blank + 1 + width

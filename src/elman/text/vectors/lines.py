@@ -12,17 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from elman.errors import DataError
-from elman.text.vectors.rows import (
-    AT_ONCE,
-    CUT,
-    All,
-    Rows,
-    Table,
-    Wanted,
-    check_size,
-    decoded,
-    header_of,
-)
+from elman.text.vectors.rows import CUT, Rows, Table, Wanted, check_size, header_of, read_rows
 
 _LONGEST_LINE = 1 << 23
 _HEAD = 100  # lines that tell how many numbers a row has
@@ -68,7 +58,7 @@ def read_text(handle: BinaryIO, source: str, wanted: Wanted | None, limit: int |
     count, size = header or (None, _usual_size(head))
     check_size(size, source)
     rows = _Lines(chain(head, lines), source, size, begun)
-    told = _wanted_rows(rows, wanted, limit) if wanted is not None else _all_rows(rows, limit)
+    told = read_rows(islice(rows, limit), size, wanted, rows.parsed)
     if count is not None and limit is None:
         if rows.count < count:
             raise DataError(
@@ -97,7 +87,7 @@ class _Lines:
         self.number = begun - 1
         self.count = 0
 
-    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+    def __iter__(self) -> Iterator[tuple[int, bytes, bytes]]:
         size = self.size
         for whole in self.lines:
             self.number += 1
@@ -110,7 +100,7 @@ class _Lines:
             else:
                 continue
             self.count += 1
-            yield word, numbers
+            yield self.number, word, numbers
 
     def _word_with_blanks(self, line: bytes, blanks: int, *, cut: bool) -> tuple[bytes, bytes]:
         """Return word and numbers of a row with more blanks than numbers.
@@ -137,7 +127,19 @@ class _Lines:
     def _place(self) -> str:
         return f"{self.source} line {self.number}"
 
-    def parsed(self, numbers: bytes, number: int) -> Rows:
+    def parsed(self, lines: Sequence[int], rows: Sequence[bytes]) -> Rows:
+        """Return the numbers of rows, (rows, D), that stand in the given lines.
+
+        Raises:
+            DataError: one is none, or not finite.
+        """
+        parsed = _parsed_at_once(rows, self.size) if len(rows) > 1 else None
+        if parsed is not None:
+            return parsed
+        # Row by row, to say which it is.
+        return np.stack([self._parsed(*one) for one in zip(lines, rows, strict=True)])
+
+    def _parsed(self, number: int, numbers: bytes) -> Rows:
         """Return the numbers of one row, (D,).
 
         Raises:
@@ -161,26 +163,6 @@ class _Lines:
 
 def _finite(text: bytes) -> bool:
     return abs(float(text)) <= float(np.finfo(np.float32).max)
-
-
-def _wanted_rows(lines: _Lines, wanted: Wanted, limit: int | None) -> Table:
-    for word, numbers in islice(lines, limit):
-        text = decoded(word)
-        places = wanted.places(text)
-        if places:
-            wanted.take(text, places, lines.parsed(numbers, lines.number))
-    return wanted.table(lines.size)
-
-
-def _all_rows(lines: _Lines, limit: int | None) -> Table:
-    found = All(lines.size)
-    rows = islice(((lines.number, *row) for row in lines), limit)
-    while chunk := list(islice(rows, AT_ONCE)):
-        parsed = _parsed_at_once([numbers for _, _, numbers in chunk], lines.size)
-        if parsed is None:  # row by row, to say which it is
-            parsed = np.stack([lines.parsed(numbers, number) for number, _, numbers in chunk])
-        found.add([decoded(word) for _, word, _ in chunk], parsed)
-    return found.table()
 
 
 def _parsed_at_once(rows: Sequence[bytes], size: int) -> Rows | None:

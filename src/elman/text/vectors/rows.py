@@ -6,8 +6,9 @@ Where words are asked for, memory is bounded by them, not by the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -170,6 +171,35 @@ class All:
         if self.unnamed:
             notes.append(f"{self.unnamed:,} rows without a word are left out")
         return Table([*self.words], matrix, tuple(notes))
+
+
+def read_rows(
+    rows: Iterator[tuple[int, bytes, bytes]],
+    size: int,
+    wanted: Wanted | None,
+    parse: Callable[[Sequence[int], Sequence[bytes]], Rows],
+) -> Table:
+    """Return the rows of a file that are kept.
+
+    Args:
+        rows: the number of each, its word, and its numbers as the file has them.
+        size: how many numbers a row has, D.
+        wanted: the words that are asked for; None for all.
+        parse: makes numbers of rows, (rows, D); it is given how they count, for messages, and
+            what stands there.
+    """
+    if wanted is None:
+        found = All(size)
+        while chunk := list(islice(rows, AT_ONCE)):
+            numbers, words, written = zip(*chunk, strict=True)
+            found.add([decoded(word) for word in words], parse(numbers, written))
+        return found.table()
+    for number, word, written_row in rows:
+        text = decoded(word)
+        places = wanted.places(text)
+        if places:
+            wanted.take(text, places, parse([number], [written_row])[0])
+    return wanted.table(size)
 
 
 def decoded(word: bytes) -> str:
