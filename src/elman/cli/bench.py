@@ -54,8 +54,6 @@ def bench(
         Rounds (9; with --quick 3).
     quick
         Two shapes, three short rounds: whether it works, not how fast it is.
-    json
-        Print one JSON document on stdout and nothing else there.
     out
         A file for the JSON document.
     readme

@@ -30,8 +30,6 @@ def cells(
         I, for which parameters and operations are counted.
     hidden_size
         H, for the same.
-    json
-        Print one JSON document on stdout and nothing else there.
     """
     from elman.cells import ALL_CELLS, find
     from elman.lab.zoo import describe

@@ -7,13 +7,7 @@ from elman.cli.options import Json
 
 
 def datasets(*, json: Json = False) -> None:
-    """List the built-in data sets.
-
-    Parameters
-    ----------
-    json
-        Print one JSON document.
-    """
+    """List the built-in data sets."""
     from elman.data.datasets import DATASETS
 
     names = ("name", "task", "size", "classes", "licence", "extra", "summary", "source")

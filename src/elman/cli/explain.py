@@ -40,8 +40,6 @@ def explain(
     amx
         For the same, the kernel for a processor's matrix unit (AMX), which batches of 32 rows and
         layers of 64 units or more take in float32.
-    json
-        Print one JSON document on stdout and nothing else there.
     """
     from elman.cells import find
     from elman.lab import explain as library

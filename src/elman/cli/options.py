@@ -69,7 +69,8 @@ def _number_or(words: Sequence[str]) -> Callable[[object, Sequence[Token]], floa
 # It stays a string: that it may be a path tells shells to complete it.
 Data = Annotated[str | Path, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
 Input = Annotated[str, Parameter(allow_leading_hyphen=True, validator=_not_an_option)]
-Json = Annotated[bool, Parameter(negative=())]
+_JSON_TEXT = "Print one JSON document on stdout and nothing else there."
+Json = Annotated[bool, Parameter(negative=(), help=_JSON_TEXT)]
 Flag = Annotated[bool, Parameter(negative=())]
 Whole = Annotated[int, Parameter(converter=_whole_number)]
 
@@ -157,8 +158,7 @@ def file_options(text: str, *, rule: str) -> list[inspect.Parameter]:
 
 def json_option(text: str = "") -> inspect.Parameter:
     """Return ``--json``."""
-    text = text or "Print one JSON document on stdout and nothing else there."
-    return option("json", bool, False, text, panel="output", flag=True)
+    return option("json", bool, False, text or _JSON_TEXT, panel="output", flag=True)
 
 
 def machine_of(given: Mapping[str, Any]) -> tuple[MachineOptions, dict[str, Any]]:

@@ -26,29 +26,28 @@ vectors = App(
     "from its content.",
 )
 
+Model = Annotated[Path, Parameter(help="A folder or a file of word vectors.")]
 Count = Annotated[Whole, Parameter(alias="-n")]
+Limit = Annotated[
+    Whole | None,
+    Parameter(help="Read so many rows of a file at most: those of the most frequent words."),
+]
 Force = Annotated[bool, Parameter(negative=(), alias="-f")]
 Words = Annotated[list[str], Parameter(consume_multiple=True, negative=())]
 
 
 @vectors.command
 def similar(
-    model: Path, /, *words: str, count: Count = 10, limit: Whole | None = None, json: Json = False
+    model: Model, /, *words: str, count: Count = 10, limit: Limit = None, json: Json = False
 ) -> None:
     """Show the words whose vectors are most like that of a word.
 
     Parameters
     ----------
-    model
-        A folder or a file of word vectors.
     words
         The words, one or several.
     count
         How many to show for each.
-    limit
-        Read so many rows of a file at most: those of the most frequent words.
-    json
-        Print one JSON document on stdout and nothing else there.
     """
     if not words:
         raise ConfigError("WORDS are missing: name one or several")
@@ -64,22 +63,20 @@ def similar(
 
 @vectors.command
 def analogy(
-    model: Path,
+    model: Model,
     first: str,
     second: str,
     third: str,
     /,
     *,
     count: Count = 10,
-    limit: Whole | None = None,
+    limit: Limit = None,
     json: Json = False,
 ) -> None:
     """Show the words nearest to FIRST - SECOND + THIRD, as in king - man + woman.
 
     Parameters
     ----------
-    model
-        A folder or a file of word vectors.
     first
         What is begun with: king.
     second
@@ -88,10 +85,6 @@ def analogy(
         What is added: woman.
     count
         How many to show.
-    limit
-        Read so many rows of a file at most: those of the most frequent words.
-    json
-        Print one JSON document on stdout and nothing else there.
     """
     found = _load(model, limit).analogy(first, second, third, count)
     if json:
@@ -102,7 +95,7 @@ def analogy(
 
 
 @vectors.command
-def evaluate(model: Path, /, *files: Path, limit: Whole | None = None, json: Json = False) -> None:
+def evaluate(model: Model, /, *files: Path, limit: Limit = None, json: Json = False) -> None:
     """Judge word vectors by tests: WordSim-353, SimLex-999, Google's analogies.
 
     Pairs with a mark are judged by the rank correlation (Spearman) of marks and cosines; analogies
@@ -111,14 +104,8 @@ def evaluate(model: Path, /, *files: Path, limit: Whole | None = None, json: Jso
 
     Parameters
     ----------
-    model
-        A folder or a file of word vectors.
     files
         Tests: two words and a mark a line, or sections with four words a line.
-    limit
-        Read so many rows of a file at most: those of the most frequent words.
-    json
-        Print one JSON document on stdout and nothing else there.
     """
     from elman.text.vectors.judge import PairScores, judge, read_test
 
@@ -139,7 +126,7 @@ def evaluate(model: Path, /, *files: Path, limit: Whole | None = None, json: Jso
 
 @vectors.command(name="map")
 def map_(
-    model: Path,
+    model: Model,
     /,
     *,
     out: Annotated[Path, Parameter(alias="-o")],
@@ -147,15 +134,13 @@ def map_(
     count: Count = 100,
     method: Literal["pca", "tsne"] = "pca",
     seed: Whole = 0,
-    limit: Whole | None = None,
+    limit: Limit = None,
     force: Force = False,
 ) -> None:
     """Draw words as a map: near each other where their vectors are alike.
 
     Parameters
     ----------
-    model
-        A folder or a file of word vectors.
     out
         The picture: .png or .svg.
     words
@@ -167,8 +152,6 @@ def map_(
         together.
     seed
         Of tsne.
-    limit
-        Read so many rows of a file at most: those of the most frequent words.
     force
         Replace the picture that stands there.
     """
@@ -190,7 +173,7 @@ def map_(
 
 @vectors.command
 def export(
-    model: Path,
+    model: Model,
     file: Path,
     /,
     *,
@@ -202,8 +185,6 @@ def export(
 
     Parameters
     ----------
-    model
-        A folder or a file of word vectors.
     file
         What is written; compressed where its name ends in .gz.
     format
