@@ -36,6 +36,7 @@ from elman.ir.stacks import stacks, unstack
 from elman.nn import Recurrent, ragged
 from elman.tasks.classify import task
 from elman.tasks.classify.options import ClassifyOptions
+from elman.training.run import Setup
 from elman.training.run import run as train
 from test_zoo import affine, sigm
 
@@ -324,7 +325,7 @@ def test_what_zoneout_keeps_is_seen_in_a_trace():
 def test_a_modified_cell_is_trained_saved_and_loaded(tmp_path):
     cell = "layer_norm(zoneout(lstm, h=0.1))"
     config = ClassifyOptions(**{**tiny.OPTIONS, "cell": cell, "epochs": 1})
-    trained = train(task, tiny.parts(), config, out=tmp_path / "model")
+    trained = train(task, tiny.parts(), config, Setup(out=tmp_path / "model"))
     expected = trained.model.predict_proba(tiny.NAMES)
     loaded = elman.load(tmp_path / "model")
     assert loaded.predict_proba(tiny.NAMES).tobytes() == expected.tobytes()

@@ -38,7 +38,7 @@ def config(**options):
 
 
 def run(split, options, **more):
-    return engine.run(task, split, options, **more)
+    return engine.run(task, split, options, engine.Setup(**more))
 
 
 class fitted:

@@ -38,7 +38,7 @@ from elman.training.options import (
     shorts,
 )
 from elman.training.progress import TrainingProgress, asked_for
-from elman.training.run import cross_validate, may_replace, run
+from elman.training.run import Setup, cross_validate, may_replace, run
 from elman.training.task import Predictor, Task
 from elman.training.trained import Trained
 
@@ -163,22 +163,22 @@ def train(
         "split": None if split is None else ",".join(map(str, split)),
     }
     place = None if out is None else Path(expanded(out))
-    where: dict[str, Any] = {
-        "repeats": repeats,
-        "init": before,
-        "out": place,
-        "force": force,
-        "resume": resume,
-        "watcher": watcher,
-        "request": request,
-    }
+    setup = Setup(
+        repeats=repeats,
+        init=before,
+        out=place,
+        force=force,
+        resume=resume,
+        watcher=watcher,
+        request=request,
+    )
     like = None if first is None else first.trained
     trained: Trained[Predictor, Any]
     with _reserved(place, force=force, resume=resume), watcher:
         if repeats.folds is not None:
             examples = read_all(chosen, data, columns, reading.form(), like)
             cuts = chosen.folds(examples, count=repeats.folds, seed=asked.seed)
-            trained = cross_validate(chosen, cuts, asked, **where)
+            trained = cross_validate(chosen, cuts, asked, setup)
         else:
             parts = read_split(
                 chosen,
@@ -191,7 +191,7 @@ def train(
                 seed=asked.seed,
                 like=like,
             )
-            trained = run(chosen, parts, asked, **where)
+            trained = run(chosen, parts, asked, setup)
     return cast("Trained[Model, Scores]", trained)
 
 

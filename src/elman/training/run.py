@@ -28,47 +28,55 @@ PREDICTIONS = "test-predictions.csv"
 ONCE = Repeats()
 
 
-@dataclass(frozen=True)
-class Destination:
-    """Where a run is kept, and how it came to be.
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """How often a run trains, from what, and where it is kept.
 
     Attributes:
+        repeats: seeds or folds, and whether a last fit follows.
+        init: a model to go on from.
         out: the folder of the bundle; None writes nothing.
         force: replace what stands there.
         resume: go on with what was stopped there.
+        watcher: who wants to see.
         request: where the data came from and how often it trains, for ``train.toml``.
-        decided: options that follow from the model that the request names as ``init``.
     """
 
+    repeats: Repeats = ONCE
+    init: Predictor | None = None
     out: Path | None = None
     force: bool = False
     resume: bool = False
+    watcher: Watcher | None = None
     request: Mapping[str, Any] | None = None
-    decided: Collection[str] = ()
+
+    @property
+    def decided(self) -> Collection[str]:
+        """The options that follow from the model that the request names as ``init``."""
+        named = (self.request or {}).get("init") is not None
+        return tuple(self.init.settings) if self.init is not None and named else ()
+
+    def workshop(self, task: Task) -> Workshop:
+        """Return where the trainings are done."""
+        digest = None if self.init is None else provenance.digest_of(self.init)
+        plan = {**self.repeats.to_dict(), "init": digest}
+        return Workshop(task, self.out, self.resume, plan, self.init, self.watcher)
+
+
+ALONE = Setup()
 
 
 def run(
-    task: Task,
-    split: Split[Any],
-    options: RunOptions,
-    *,
-    repeats: Repeats = ONCE,
-    init: Predictor | None = None,
-    out: Path | None = None,
-    force: bool = False,
-    resume: bool = False,
-    watcher: Watcher | None = None,
-    request: Mapping[str, Any] | None = None,
+    task: Task, split: Split[Any], options: RunOptions, setup: Setup = ALONE
 ) -> Trained[Predictor, Evaluation]:
-    """Train on the parts of ``split``, judge, and write the bundle to ``out``.
+    """Train on the parts of ``split``, judge, and write the bundle to the setup's ``out``.
 
     While it goes, the state after each epoch is kept in ``<out>.training``; it stays there if the
     run is stopped or cannot be saved, and ``resume`` goes on from it. A model at ``out`` is
-    replaced where ``may_replace`` says so. ``request`` says where the data came from, for the
-    bundle's ``train.toml``.
+    replaced where ``may_replace`` says so.
 
-    Of several seeds (``repeats``) the networks are kept together, or the best of them; where it is
-    stopped, of those that are done.
+    Of several seeds the networks are kept together, or the best of them; where it is stopped, of
+    those that are done.
 
     Raises:
         KeyboardInterrupt: stopped before the first epoch was whole.
@@ -79,14 +87,14 @@ def run(
             cannot be written to ``out``.
     """
     split.require_test()
+    repeats = setup.repeats
     if repeats.seeds > 1 and repeats.keep == "mean" and task.combine is None:
         raise ConfigError(f"networks of the task {task.name} have no mean; add --keep best")
-    place = _destination(out, force, resume, request, init)
-    workshop = _workshop(task, place, repeats, init, watcher)
+    workshop = setup.workshop(task)
     jobs = several(options, split, repeats.seeds)
     workshop.check(jobs)
     with machine.threads(options.threads):
-        members, stop = workshop.train_all(jobs, anew=not resume)
+        members, stop = workshop.train_all(jobs, anew=not setup.resume)
         good = [one for one in members if not one.failed] or members
         best = max(good, key=lambda one: -float("inf") if one.score is None else one.score)
         chosen = good if repeats.keep == "mean" else [best]
@@ -107,39 +115,27 @@ def run(
         learner = best.learner
         if repeats.final and stop is None:
             trained, learner = trained_on_all(workshop, split, chosen, trained, learner)
-    _save(task, trained, learner, _settled(best, options), place)
+    _save(task, trained, learner, _settled(best, options), setup)
     return trained
 
 
 def cross_validate(
-    task: Task,
-    splits: Sequence[Split[Any]],
-    options: RunOptions,
-    *,
-    repeats: Repeats,
-    init: Predictor | None = None,
-    out: Path | None = None,
-    force: bool = False,
-    resume: bool = False,
-    watcher: Watcher | None = None,
-    request: Mapping[str, Any] | None = None,
+    task: Task, splits: Sequence[Split[Any]], options: RunOptions, setup: Setup
 ) -> Trained[Predictor, Evaluation]:
     """Train on each of ``splits``, whose test parts are all of the data, and judge all of these.
 
-    With ``repeats.final`` a last network is trained on all data, which is kept. The arguments are
-    those of ``run``.
+    With ``setup.repeats.final`` a last network is trained on all data, which is kept.
 
     Raises:
         KeyboardInterrupt: stopped; what is done is left beside ``out``.
         ConfigError, BundleError, TrainingError: as ``run``.
     """
-    place = _destination(out, force, resume, request, init)
-    workshop = _workshop(task, place, repeats, init, watcher)
+    workshop = setup.workshop(task)
     jobs = [Job(f"fold {i}", split, options) for i, split in enumerate(splits, start=1)]
     workshop.check(jobs)
     whole = whole_of(task, splits)
     with machine.threads(options.threads):
-        members, stop = workshop.train_all(jobs, anew=not resume)
+        members, stop = workshop.train_all(jobs, anew=not setup.resume)
         if stop is not None:
             raise stop
         report = of_folds(task, members, whole)
@@ -153,37 +149,14 @@ def cross_validate(
             any(one.failed for one in members),
         )
         learner = first.learner
-        if repeats.final:
+        if setup.repeats.final:
             trained, learner = trained_on_all(workshop, whole, members, trained, learner)
             if trained.interrupt is not None:
                 raise trained.interrupt
             if trained.kept is None:
                 raise TrainingError(trained.report.warnings[-1])
-    _save(task, trained, learner, _settled(first, options), place)
+    _save(task, trained, learner, _settled(first, options), setup)
     return trained
-
-
-def _destination(
-    out: Path | None,
-    force: bool,
-    resume: bool,
-    request: Mapping[str, Any] | None,
-    init: Predictor | None,
-) -> Destination:
-    named = init is not None and (request or {}).get("init") is not None
-    decided = init.settings if init is not None and named else ()
-    return Destination(out, force, resume, request, tuple(decided))
-
-
-def _workshop(
-    task: Task,
-    place: Destination,
-    repeats: Repeats,
-    init: Predictor | None,
-    watcher: Watcher | None,
-) -> Workshop:
-    plan = {**repeats.to_dict(), "init": None if init is None else provenance.digest_of(init)}
-    return Workshop(task, place.out, place.resume, plan, init, watcher)
 
 
 def _settled(member: Member, options: RunOptions) -> dict[str, Any]:
@@ -196,7 +169,7 @@ def _save(
     trained: Trained[Predictor, Evaluation],
     learner: Learner,
     settled: Mapping[str, Any],
-    place: Destination,
+    setup: Setup,
 ) -> None:
     """Write the bundle, and forget the state that was kept beside it.
 
@@ -205,21 +178,21 @@ def _save(
         trained: what came of it.
         learner: of the model that is kept.
         settled: what ``_settled`` returns.
-        place: where to.
+        setup: of the run: where to.
 
     Raises:
         TrainingError: it cannot be written; the state stays.
     """
-    if place.out is None:
+    if setup.out is None:
         return
-    files = _files(task, trained, learner, settled, place)
-    replace = may_replace(place.out, force=place.force, resume=place.resume)
+    files = _files(task, trained, learner, settled, setup)
+    replace = may_replace(setup.out, force=setup.force, resume=setup.resume)
     try:
-        bundle.save(place.out, trained.model, training=settled, files=files, force=replace)
+        bundle.save(setup.out, trained.model, training=settled, files=files, force=replace)
     except BundleError as error:
-        raise TrainingError(_not_saved(error, place.out)) from error
+        raise TrainingError(_not_saved(error, setup.out)) from error
     if not trained.report.stopped:
-        forget(place.out)
+        forget(setup.out)
 
 
 def _files(
@@ -227,16 +200,16 @@ def _files(
     trained: Trained[Predictor, Evaluation],
     learner: Learner,
     settled: Mapping[str, Any],
-    place: Destination,
+    setup: Setup,
 ) -> dict[str, bytes]:
     """Return the files that tell of a run."""
     from elman.training import figures
 
-    assert place.out is not None
+    assert setup.out is not None
     report, epochs = trained.report, trained.history
-    asked = {name: value for name, value in settled.items() if name not in place.decided}
-    recipe = provenance.train_toml(task, asked, place.request or {})
-    told = task.files(place.out.name, learner, report)
+    asked = {name: value for name, value in settled.items() if name not in setup.decided}
+    recipe = provenance.train_toml(task, asked, setup.request or {})
+    told = task.files(setup.out.name, learner, report)
     section = provenance.section(task, report, trained.split, recipe)
     told["README.md"] += section.encode("utf-8", "replace")
     if epochs:
