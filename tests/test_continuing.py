@@ -7,6 +7,7 @@ import pytest
 
 import elman
 import tiny
+from elman.cli.app import run
 from elman.errors import ConfigError
 
 
@@ -73,6 +74,7 @@ def test_columns_are_looked_for_by_the_names_of_the_model(tmp_path, monkeypatch)
             {"hidden_size": 9},
             "--init is a model with hidden_size 8, not 9; leave out --hidden-size",
         ),
+        ({"tokens": "auto"}, "--init is a model with tokens characters, not auto"),
         ({"tokens": "words"}, "--init is a model with tokens characters, not words"),
         ({"pooling": "mean"}, "--init is a model with pooling last, not mean"),
         ({"bidirectional": False}, "--init is a model with bidirectional True, not False"),
@@ -84,6 +86,18 @@ def test_columns_are_looked_for_by_the_names_of_the_model(tmp_path, monkeypatch)
 def test_what_the_model_has_decided_cannot_be_other(first, options, said):
     with pytest.raises(ConfigError, match=said):
         elman.train("names.tsv", init="first", **options)
+
+
+def test_a_default_that_is_given_is_asked_for_too(first, capsys):
+    tiny.train("names.tsv", out="gru", cell="gru", epochs=1)
+    command = ["train", "names.tsv", "--init", "gru", "--epochs", "1", "--quiet"]
+    said = "--init is a model with cell gru, not lstm; leave out --cell"
+    assert run([*command, "--cell", "lstm"]) == 2
+    assert said in capsys.readouterr().err
+    Path("asked.toml").write_text('cell = "lstm"\n', encoding="utf-8")
+    assert run([*command, "--config", "asked.toml"]) == 2
+    assert said in capsys.readouterr().err
+    assert run([*command, "--cell", "gru"]) == run(command) == 0
 
 
 def test_only_one_network_can_be_gone_on_from(first):

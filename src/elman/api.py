@@ -151,7 +151,7 @@ def train(
     machine.check_device(asked.device)
     before = None
     if first is not None:
-        before, asked = _to_go_on_from(first, chosen, asked)
+        before, asked = _to_go_on_from(first, chosen, asked, settings)
     shown = [TrainingProgress()] if asked_for(progress) else []
     watcher = Callbacks(callbacks, first=shown)
     request = {
@@ -214,9 +214,11 @@ def _check_folds(repeats: Repeats, *, out: Any, **parts: Any) -> None:
 
 
 def _to_go_on_from(
-    first: GivenModel, task: Task, options: RunOptions
+    first: GivenModel, task: Task, options: RunOptions, given: Mapping[str, Any]
 ) -> tuple[Predictor, RunOptions]:
     """Return the model to go on from, and the options with what it has decided.
+
+    Only what is ``given`` can ask for something else, also where it is an option's default.
 
     Raises:
         ConfigError: the options ask for something else than the model is.
@@ -234,16 +236,15 @@ def _to_go_on_from(
     asked, decided = (
         {**one.to_dict(), **cell} for one, cell in zip((options, own), cells, strict=True)
     )
-    for one in declared(task.options):
-        given = getattr(options, one.name)
-        if given in (None, one.default) or asked[one.name] == decided[one.name]:
+    for name, value in given.items():
+        if value is None or asked[name] == decided[name]:
             continue
-        flag = f"--{one.name.replace('_', '-')}"
-        if getattr(own, one.name) is None:
+        flag = f"--{name.replace('_', '-')}"
+        if getattr(own, name) is None:
             raise ConfigError(f"{flag} is decided by the model that --init names; leave it out")
         raise ConfigError(
-            f"--init is a model with {one.name} {own.to_dict()[one.name]}, not "
-            f"{options.to_dict()[one.name]}; leave out {flag}, or train anew without --init"
+            f"--init is a model with {name} {own.to_dict()[name]}, not "
+            f"{options.to_dict()[name]}; leave out {flag}, or train anew without --init"
         )
     return model, own
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import UnionType
@@ -253,6 +253,7 @@ def with_signature(
     *,
     text: str,
     defaults: Mapping[str, Any] | None = None,
+    if_given: Collection[str] = (),
 ) -> Callable[..., Any]:
     """Return a command that shows its real parameters and calls ``function`` with all of them.
 
@@ -261,6 +262,7 @@ def with_signature(
         parameters: positional ones first.
         text: its help.
         defaults: of a ``--config`` file.
+        if_given: options that ``function`` gets only where they are given, here or in the file.
 
     Raises:
         ConfigError: the file names an option that there is not.
@@ -286,7 +288,10 @@ def with_signature(
 
     def command(*args: Any, **given: Any) -> Any:
         bound = signature.bind(*(args or words), **given)  # Cyclopts passes what was given alone
+        unsaid = {*if_given} - {*bound.arguments} - {*(defaults or ())}
         bound.apply_defaults()
+        for name in unsaid:
+            del bound.arguments[name]
         return function(*bound.args, **bound.kwargs)
 
     command.__signature__ = signature  # type: ignore[attr-defined]

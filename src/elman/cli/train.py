@@ -19,7 +19,7 @@ from elman.data.splits import parse_fractions
 from elman.errors import ConfigError
 from elman.training.checkpoint import is_unfinished
 from elman.training.lock import is_held
-from elman.training.options import Repeats
+from elman.training.options import Repeats, declared
 from elman.training.task import Task
 from elman.training.trained import Trained
 
@@ -52,6 +52,7 @@ def command(argv: Sequence[str]) -> Callable[..., int]:
         text=_TEXT.format(summary=task.summary, formats=task.formats)
         + f"\nParameters\n----------\ndata\n    {DATA_TEXT}\n",
         defaults=config,
+        if_given=[one.name for one in declared(task.options)],  # for --init
     )
 
 
