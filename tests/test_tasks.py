@@ -746,7 +746,10 @@ def test_what_contradicts_the_model_is_refused(task, data, call):
     ("options", "said"),
     [
         ({"folds": 3, "out": "model"}, "cross-validation alone keeps no model; add --final"),
-        ({"folds": 3, "seeds": 2}, "--folds trains once for each fold; leave out --seeds"),
+        (
+            {"folds": 3, "seeds": 2},
+            "--folds 3 trains one network for each fold, and --seeds 2 several on the same parts",
+        ),
         ({"folds": 3, "test": "names.tsv"}, "--folds cuts all of the data by itself; leave out"),
         ({"folds": 1}, "folds is 1; it must be 2 to 99"),
         ({"folds": 60}, "too few for 60 folds; ask for fewer folds"),

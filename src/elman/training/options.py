@@ -351,7 +351,10 @@ class Repeats(Options, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.folds is not None and self.seeds > 1:
-            raise ConfigError("--folds trains once for each fold; leave out --seeds or --folds")
+            raise ConfigError(
+                f"--folds {self.folds} trains one network for each fold, and --seeds {self.seeds} "
+                "several on the same parts; leave out one of the two"
+            )
         if self.keep != "mean" and self.seeds == 1:
             raise ConfigError(f"--keep {self.keep} is of several seeds; add --seeds 3, or so")
 
