@@ -1,5 +1,7 @@
 """A classifier that starts from word vectors: of a file, or learnt from unlabelled texts."""
 
+import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -192,7 +194,9 @@ def test_vectors_are_learnt_from_the_training_part_and_what_nobody_judges(monkey
     monkeypatch.setattr(
         pretrained.embed,
         "train",
-        lambda texts, options: given.append((list(texts), options)) or learn(given[0][0], options),
+        lambda texts, options, watch: (
+            given.append((list(texts), options)) or learn(given[0][0], options, watch)
+        ),
     )
     Path("more.txt").write_text("\n".join([*TEXTS, "новый текст", "ещё один"]), encoding="utf-8")
     trained = train(vectors=None, unlabelled="more.txt", seed=3, epochs=1)
@@ -204,6 +208,52 @@ def test_vectors_are_learnt_from_the_training_part_and_what_nobody_judges(monkey
     left_out = len(split.valid) + len(split.test)
     assert f"{left_out} texts of more.txt left out" in trained.report.notes[-2]
     assert "100.0% of the running words" in trained.report.notes[-1]
+
+
+class Preparing:
+    def __init__(self):
+        self.told = []
+
+    def on_preparing(self, share, text):
+        self.told.append((share, text))
+
+    def close(self):
+        self.told.append("close")
+
+
+def test_that_vectors_are_learnt_is_told(capsys):
+    told = Preparing()
+    train(vectors=None, unlabelled="more.txt", epochs=1, callbacks=[told], progress=True)
+    begins, *between, ends = told.told[:-1]
+    assert begins == (0, "word vectors are learnt from more.txt and the training part …")
+    assert all(0 <= share < 1 and text.startswith("vectors: ") for share, text in between)
+    assert re.fullmatch(r"vectors of \d+ words learnt from \d+ texts", ends[1])
+    assert ends[0] == 1
+    assert told.told[-1] == "close"
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == [begins[1], ends[1]]
+
+
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_that_vectors_are_learnt_is_told_on_stderr(quiet, capsys):
+    command = ["train", "reviews.tsv", "--unlabelled", "more.txt", "--tokens", "words", "--json"]
+    assert run([*command, "--epochs", "1", *quiet]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["task"] == "classify"
+    if quiet:
+        assert "vectors" not in err
+        return
+    begins, ends = err.splitlines()[:2]
+    assert begins == "word vectors are learnt from more.txt and the training part …"
+    assert re.fullmatch(r"vectors of \d+ words learnt from \d+ texts", ends)
+
+
+def test_whose_vectors_cannot_be_learnt_is_told_that_it_is_over():
+    Path("more.txt").write_text("", encoding="utf-8")
+    told = Preparing()
+    with pytest.raises(DataError):
+        train(vectors=None, unlabelled="more.txt", callbacks=[told])
+    assert told.told[-1] == "close"
 
 
 @pytest.mark.parametrize(

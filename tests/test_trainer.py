@@ -66,6 +66,8 @@ class StopAt:
         self.epoch, self.batch, self.seen = epoch, batch, 0
         self.ended = None
 
+    def on_preparing(self, share, text): ...
+
     def begin(self, task, split, learner): ...
 
     def on_batch(self, progress):

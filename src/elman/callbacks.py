@@ -34,6 +34,9 @@ class Callback:
     def on_training(self, name: str, number: int, count: int) -> None:
         """One of several trainings is next: ``seed 1``, ``fold 2``, ``all data``; from 1."""
 
+    def on_preparing(self, share: float, text: str) -> None:
+        """Something is learnt before training, such as word vectors: how far it is, from 0 to 1."""
+
     def begin(self, task: Task, split: Split[Any], learner: Learner) -> None:
         """The data are read and training begins; ``learner.options`` are settled."""
 
@@ -50,7 +53,7 @@ class Callback:
         """One of the runs of ``elman.compare`` is trained and judged."""
 
     def close(self) -> None:
-        """All is over, however it ended; told to who got past ``begin``."""
+        """All is over, however it ended; told to who was told of ``on_preparing`` or ``begin``."""
 
 
 Methods = dict[str, Callable[..., object]]
@@ -92,8 +95,18 @@ class Callbacks:
         for known in self._known:
             if "begin" in known:
                 known["begin"](task, split, learner)
-            if known not in self._begun:
-                self._begun.append(known)
+            self._has_begun(known)
+
+    def on_preparing(self, share: float, text: str) -> None:
+        """Tell all of what is learnt before training."""
+        for known in self._known:
+            if "on_preparing" in known:
+                known["on_preparing"](share, text)
+                self._has_begun(known)
+
+    def _has_begun(self, known: Methods) -> None:
+        if known not in self._begun:
+            self._begun.append(known)
 
     def on_training(self, name: str, number: int, count: int) -> None:
         """Tell all that one of several trainings is next."""

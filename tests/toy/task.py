@@ -113,7 +113,7 @@ def folds(examples, *, count, seed):
     )
 
 
-def prepare(split, options, *, init=None):
+def prepare(split, options, *, init=None, watch=None):
     from toy.network import ToyLearner
 
     settled = options.filled(

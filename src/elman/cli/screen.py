@@ -83,6 +83,10 @@ class Bar:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take the bar away."""
         if self._shown is not None:
             self._shown.close()
 
@@ -103,6 +107,7 @@ class TrainingScreen:
         self._columns: Sequence[str] | None = None
         self._bar: Any = None
         self._bar_id: Any = None
+        self._preparing: Bar | None = None
         self._next = 0.0
         self._highest = -math.inf
         self._several, self._number = "", 1
@@ -111,6 +116,7 @@ class TrainingScreen:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end_preparing()
         self._end_bar()
 
     def on_training(self, name: str, number: int, count: int) -> None:
@@ -120,6 +126,23 @@ class TrainingScreen:
         if not self.quiet:
             of = f" ({number} of {count})" if count > 1 else ""
             self.console.print(f"\n[bold]{plain(name)}[/]{of}")
+
+    def on_preparing(self, share: float, text: str) -> None:
+        """Say what is learnt first, move a bar, say what came of it."""
+        if self._preparing is None or share >= 1:
+            self._end_preparing()
+            if not self.quiet:
+                self.console.print(plain(text))
+        if share >= 1:
+            return
+        if self._preparing is None:
+            self._preparing = Bar(quiet=self.quiet)
+        self._preparing(share, text)
+
+    def _end_preparing(self) -> None:
+        if self._preparing is not None:
+            self._preparing.close()
+            self._preparing = None
 
     def begin(self, task: Task, split: Split[Any], learner: Learner) -> None:
         """Say what was read and what will be trained."""

@@ -11,7 +11,7 @@ import logging
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +34,9 @@ from elman.training import bundle
 from elman.training.lock import locked
 from elman.training.options import Option, Options, meant, shorts
 from elman.training.progress import Paced, asked_for, display
+from elman.training.task import Watch
 
 Method = Literal["skipgram", "cbow", "fasttext"]
-Watch = Callable[[float, str], None]
 """Is told how far a training is, 0 to 1, and what is being done."""
 
 READ = 20_000_000

@@ -61,6 +61,9 @@ class Watcher(Protocol):
     def on_training(self, name: str, number: int, count: int) -> None:
         """One of several trainings is next, the ``number``-th of ``count``, from 1."""
 
+    def on_preparing(self, share: float, text: str) -> None:
+        """Something is learnt before training: how far that is, 0 to 1, and what it is."""
+
     def begin(self, task: Task, split: Split[Any], learner: Learner) -> None:
         """The data are ready and training begins."""
 
@@ -268,7 +271,8 @@ class Workshop:
             TrainingError: it has failed before that.
         """
         checkpoint = self._checkpoint(job)
-        learner = self.task.prepare(job.split, job.options, init=self.init)
+        watch = None if self.watcher is None else self.watcher.on_preparing
+        learner = self.task.prepare(job.split, job.options, init=self.init, watch=watch)
         if anew and self.out is not None:
             forget(self.out)
         if self.watcher is not None:

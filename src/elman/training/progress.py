@@ -182,7 +182,7 @@ class TrainingProgress:
         self._bar = Paced(self._display)
         self._task: Task | None = None
         self._unit = ""
-        self._titled = False
+        self._titled = self._preparing = False
         self._named = ""
 
     def on_training(self, name: str, number: int, count: int) -> None:
@@ -191,6 +191,15 @@ class TrainingProgress:
         self._display, self._titled = display(), False
         self._bar = Paced(self._display)
         self._named = f"{name}, {number} of {count}: " if count > 1 else f"{name}: "
+
+    def on_preparing(self, share: float, text: str) -> None:
+        """Say what is learnt first, move the bar, say what came of it."""
+        if not self._preparing or share >= 1:
+            self._display.close()
+            self._display.say(text)
+        else:
+            self._bar(share, text)
+        self._preparing = share < 1
 
     def begin(self, task: Task, split: Split[Any], learner: Learner) -> None:
         """Say what was read and what will be trained."""

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from elman.training.bundle import Stored
 
+Watch = Callable[[float, str], object]
+"""Who is told how far some work is, 0 to 1, and what is being done."""
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -208,13 +211,21 @@ class Task(Protocol):
             ConfigError: there are too few for so many.
         """
 
-    def prepare(self, split: Split[Any], options: Any, *, init: Any | None = None) -> Learner:
+    def prepare(
+        self,
+        split: Split[Any],
+        options: Any,
+        *,
+        init: Any | None = None,
+        watch: Watch | None = None,
+    ) -> Learner:
         """Turn the parts into numbers and make the model, from the options' seed.
 
         Args:
             split: the parts.
             options: as asked for.
             init: a model to go on from, whose ``settings`` are among the options.
+            watch: is told of what takes long: first what it is, at last, with 1, what came of it.
 
         Raises:
             DataError: nothing is left to train on.

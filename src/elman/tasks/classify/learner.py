@@ -44,7 +44,7 @@ from elman.text.tokenizer import (
     fit_tokenizer,
 )
 from elman.training.options import Schedule
-from elman.training.task import Loss, Scores
+from elman.training.task import Loss, Scores, Watch
 
 Rows = NDArray[np.int64]
 
@@ -259,7 +259,11 @@ def _twice(logits: Tensor, order: Rows) -> tuple[Tensor, Tensor]:
 
 
 def prepare(
-    split: Split[Examples], options: ClassifyOptions, *, init: TextClassifierModel | None = None
+    split: Split[Examples],
+    options: ClassifyOptions,
+    *,
+    init: TextClassifierModel | None = None,
+    watch: Watch | None = None,
 ) -> ClassifierLearner | NGramLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
 
@@ -286,6 +290,7 @@ def prepare(
         level=level,
         size=settled.embedding_size or 1,
         clean=None if cleaner is None else cleaner.clean,
+        watch=watch,
     )
     if start is not None:
         settled = msgspec.structs.replace(settled, embedding_size=start.vectors.size)

@@ -23,6 +23,7 @@ from elman.text.tokenizer import NAMES, Level, words
 from elman.text.vectors.table import Vectors
 from elman.training import embed
 from elman.training.provenance import name_of
+from elman.training.task import Watch
 
 FREQUENT = 20_000
 """Words of a file that the model knows beside those of the training part, the most frequent."""
@@ -87,6 +88,7 @@ def find(
     level: Level,
     size: int,
     clean: Clean | None = None,
+    watch: Watch | None = None,
 ) -> Pretrained | None:
     """Return the vectors that ``--vectors`` or ``--unlabelled`` asks for; None without either.
 
@@ -97,6 +99,7 @@ def find(
         level: what a step reads.
         size: of vectors that are learnt.
         clean: what was done to the texts of the split.
+        watch: is told how far the learning of vectors is.
 
     Raises:
         ConfigError: the model reads characters, or the size differs from the one asked for.
@@ -115,7 +118,7 @@ def find(
     if options.vectors:
         found = _of_file(place, counts)
     else:
-        found = _learnt(place, split, size=size, seed=options.seed, clean=clean)
+        found = _learnt(place, split, size=size, seed=options.seed, clean=clean, watch=watch)
     wanted = options.embedding_size
     if wanted is not None and wanted != found.size:
         raise ConfigError(
@@ -158,19 +161,29 @@ def _is_entry(word: str) -> bool:
 
 
 def _learnt(
-    place: str, split: Split[Examples], *, size: int, seed: int, clean: Clean | None
+    place: str,
+    split: Split[Examples],
+    *,
+    size: int,
+    seed: int,
+    clean: Clean | None,
+    watch: Watch | None,
 ) -> Vectors:
     """Return vectors learnt from texts without labels and from the training part.
 
     What stands in the validation or test part, too, is left out: the scores are to tell how the
     model does on texts that it has not seen.
     """
+    tell = watch or (lambda share, text: None)
+    tell(0.0, f"word vectors are learnt from {name_of(place)} and the training part …")
     held = {*keys_of(split.valid.texts), *keys_of(split.test.texts)}
     given = list(read_texts(expanded(place)))
     texts = given if clean is None else list(clean(given))
     kept = [text for text, key in zip(texts, keys_of(texts), strict=True) if key not in held]
     asked = embed.EmbedOptions(method=METHOD, size=size, seed=seed % 2**32)
-    made = embed.train([*split.train.texts, *kept], asked).vectors
+    learnt = [*split.train.texts, *kept]
+    made = embed.train(learnt, asked, lambda share, text: tell(share, f"vectors: {text}")).vectors
+    tell(1.0, f"vectors of {counted(len(made), 'word')} learnt from {counted(len(learnt), 'text')}")
     made.source = place
     left_out = len(texts) - len(kept)
     if left_out:

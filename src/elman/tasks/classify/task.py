@@ -21,6 +21,7 @@ from elman.tasks.classify.inspection import ClassifyFindings
 from elman.tasks.classify.metrics import METRICS
 from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions, ClassifyScoring
 from elman.training.report import Baseline, Metric, Report
+from elman.training.task import Watch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -206,7 +207,11 @@ def default_fractions(count: int, *, test_given: bool) -> tuple[float, float, fl
 
 
 def prepare(
-    split: Split[Examples], options: ClassifyOptions, *, init: TextClassifierModel | None = None
+    split: Split[Examples],
+    options: ClassifyOptions,
+    *,
+    init: TextClassifierModel | None = None,
+    watch: Watch | None = None,
 ) -> ClassifierLearner | NGramLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
 
@@ -215,7 +220,7 @@ def prepare(
     """
     from elman.tasks.classify import learner
 
-    return learner.prepare(split, options, init=init)
+    return learner.prepare(split, options, init=init, watch=watch)
 
 
 def predictor(
