@@ -6,7 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    f1_score,
+    log_loss,
+    matthews_corrcoef,
+)
 
 import elman
 import tiny
@@ -15,6 +22,7 @@ from elman.errors import BundleError, ConfigError, DataError
 from elman.lab.models import Pair, compare_answers, mcnemar
 from elman.tasks.classify import task
 from elman.tasks.classify.resampling import resampled
+from elman.training.report import shown_as
 
 METRICS = ("accuracy", "macro_f1")
 
@@ -24,6 +32,8 @@ class Oracle:
 
     task = "classify"
     num_parameters = 0
+    metric = ""
+    classes = ("de", "ja")
 
     def __init__(self, answers):
         self.answers = answers
@@ -66,6 +76,79 @@ def test_resampled_scores_are_those_of_scikit_learn():
         )
         assert values["accuracy"][i] == pytest.approx(accuracy_score(t, p))
         assert values["macro_f1"][i] == pytest.approx(f1_score(t, p, average="macro"))
+
+
+def test_what_was_asked_for_is_resampled_as_scikit_learn_has_it():
+    rng = np.random.default_rng(1)
+    truth, answers = drawn(rng, 40), drawn(rng, 40)
+    weights = rng.integers(0, 3, (20, 40)).astype(float)
+    asked = ["f1:б", "balanced_accuracy", "mcc", "weighted_f1", "micro_f1", "log_loss"]
+    values = resampled(rows_of(truth, answers), weights, classes="абв", metrics=asked)
+    assert "log_loss" not in values  # of three classes a row has one probability
+    for i, row in enumerate(weights):
+        given = {"sample_weight": row}
+        f1 = {
+            kind: f1_score(truth, answers, average=kind, **given) for kind in ("weighted", "micro")
+        }
+        expected = {
+            "f1:б": f1_score(truth, answers, labels=["б"], average="macro", **given),
+            "balanced_accuracy": balanced_accuracy_score(truth, answers, **given),
+            "mcc": matthews_corrcoef(truth, answers, **given),
+            "weighted_f1": f1["weighted"],
+            "micro_f1": f1["micro"],
+        }
+        assert {name: values[name][i] for name in expected} == pytest.approx(expected)
+
+
+def test_probabilities_of_two_classes_are_resampled_as_scikit_learn_has_it():
+    rng = np.random.default_rng(2)
+    truth, answers = drawn(rng, 40, "аб"), drawn(rng, 40, "аб")
+    given = rng.integers(50, 99, 40) / 100  # some are equal
+    rows = [
+        {**row, "probability": p} for row, p in zip(rows_of(truth, answers), given, strict=True)
+    ]
+    second = np.where(np.array(answers) == "б", given, 1 - given)
+    weights = rng.integers(0, 3, (20, 40)).astype(float)
+    asked = ["average_precision:а", "average_precision:б", "macro_average_precision", "log_loss"]
+    values = resampled(rows, weights, classes="аб", metrics=asked)
+    for i, row in enumerate(weights):
+        areas = [
+            average_precision_score(np.array(truth) == name, score, sample_weight=row)
+            for name, score in (("а", 1 - second), ("б", second))
+        ]
+        loss = log_loss(truth, second, sample_weight=row, labels=["а", "б"])
+        expected = [*areas, sum(areas) / 2, loss]
+        assert [values[name][i] for name in asked] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", ["f1:ja", "average_precision:ja", "log_loss", "mcc"])
+def test_what_a_model_was_asked_to_be_good_at_is_compared_first(metric, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("names.tsv").write_text(tiny.LINES, encoding="utf-8")
+    first = tiny.train("names.tsv", metric=metric).model
+    table = elman.compare_models([first, tiny.train("names.tsv", cell="gru").model], "names.tsv")
+    scores = elman.evaluate(first, "names.tsv").metrics
+    expected = {name: scores[name] for name in (metric, *METRICS)}
+    assert [*table.models[0].metrics] == [*expected]
+    assert table.models[0].metrics == pytest.approx(expected, abs=1e-5)
+    assert not table.left_out
+    difference = table.pairs[0].differences[metric]
+    assert difference.low <= difference.value <= difference.high
+    assert shown_as(metric, task.metrics).title in next(table.sentences())
+
+
+def test_what_single_answers_do_not_tell_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    more = "".join(f"иван{a}\tру\n" for a in "абвгдежзиклмнопрст")
+    Path("names.tsv").write_text(tiny.LINES + more, encoding="utf-8")
+    models = [tiny.train("names.tsv", metric="log_loss", epochs=1, seed=i).model for i in (0, 1)]
+    table = elman.compare_models(models, "names.tsv", resamples=100)
+    assert [*table.models[0].metrics] == [*METRICS]
+    assert table.left_out == ["log_loss"]
+    assert [*table.sentences()][-1] == (
+        "log loss (--metric) rests on all probabilities and is not compared; `elman evaluate` has "
+        "it for each model"
+    )
 
 
 def test_scores_are_those_of_evaluate(tmp_path, monkeypatch):

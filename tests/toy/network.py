@@ -87,6 +87,7 @@ class Config(msgspec.Struct):
 
 class ToyPredictor:
     task = "toy"
+    metric = ""
 
     def __init__(self, module, characters):
         self.module, self.characters = module.eval(), characters

@@ -155,7 +155,7 @@ def pooled(parts):
     return Scored(count, sum(one.nats * one.count for one in parts) / count)
 
 
-def resampled(rows, weights):
+def resampled(rows, weights, *, predictor=None, metrics=()):
     nats, sizes = (np.array([row[key] for row in rows]) for key in ("nats", "characters"))
     return {"nats": weights @ (nats * sizes) / (weights @ sizes)}
 

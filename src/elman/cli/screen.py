@@ -365,8 +365,8 @@ def print_model_comparison(comparison: ModelComparison) -> None:
     """Print the scores of each saved model, and how they differ."""
     from rich.table import Table
 
-    metrics = comparison.models[0].metrics
-    shown = headline(metrics, tasks.find(comparison.task).metrics)
+    known = tasks.find(comparison.task).metrics
+    shown = {name: shown_as(name, known) for name in comparison.models[0].metrics}
     screen = console()
     table = Table(title=plain(comparison.head()), box=None)
     table.add_column("model", no_wrap=True, min_width=12)

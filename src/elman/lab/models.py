@@ -25,7 +25,7 @@ from elman.keywords import DataOptions
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 from elman.training.options import Device
-from elman.training.report import Metric
+from elman.training.report import Metric, shown_as
 from elman.training.task import Predictor, Task
 from elman.training.trained import Trained
 
@@ -73,7 +73,8 @@ class Pair(msgspec.Struct, frozen=True):
     def sentences(self, metrics: Mapping[str, Metric], noun: str) -> Iterator[str]:
         """Say in plain words by how much the two differ, and whether that may be chance."""
         for name, one in self.differences.items():
-            yield f"{metrics[name].title}: {self._by_how_much(one, metrics[name])}"
+            metric = shown_as(name, metrics)
+            yield f"{metric.title}: {self._by_how_much(one, metric)}"
         if self.p_value is None or self.only_first is None or self.only_second is None:
             return
         if not self.only_first + self.only_second:
@@ -112,6 +113,8 @@ class ModelComparison(Summary, msgspec.Struct, frozen=True):
     confidence: float
     """Of the intervals."""
     seed: int
+    left_out: list[str] = []
+    """What models were asked to be good at and single answers do not tell, so not compared."""
 
     def sentences(self, most: int | None = None) -> Iterator[str]:
         """Say of each pair, or of the first ``most``, how it differs."""
@@ -119,6 +122,12 @@ class ModelComparison(Summary, msgspec.Struct, frozen=True):
         noun = tasks.pages(task).NOUN
         for pair in self.pairs[:most]:
             yield from pair.sentences(task.metrics, noun)
+        for name in self.left_out:
+            title = shown_as(name, task.metrics).title
+            yield (
+                f"{title} (--metric) rests on all probabilities and is not compared; "
+                "`elman evaluate` has it for each model"
+            )
 
     def head(self) -> str:
         """Say what the models were judged on."""
@@ -195,6 +204,8 @@ def compare_answers(
 ) -> ModelComparison:
     """Compare models, by their names, on examples of their task.
 
+    By the headline metrics, and first by those that the models were asked to be good at.
+
     Raises:
         DataError: there is nothing to judge on.
     """
@@ -203,8 +214,10 @@ def compare_answers(
     if not judged or not judged[0]:
         raise DataError(f"{examples.source}: there is nothing to judge on")
     count = len(judged[0])
-    metrics = [_metrics(task, rows, np.ones((1, count))) for rows in judged]
-    drawn = _resampled(task, judged, resamples, seed)
+    wanted = [*dict.fromkeys(model.metric for model in models.values() if model.metric)]
+    answered = [*zip(models.values(), judged, strict=True)]
+    metrics = [_metrics(task, *one, np.ones((1, count)), wanted) for one in answered]
+    drawn = _resampled(task, answered, wanted, resamples, seed)
     return ModelComparison(
         task=task.name,
         data=examples.source,
@@ -223,6 +236,7 @@ def compare_answers(
         resamples=resamples,
         confidence=CONFIDENCE,
         seed=seed,
+        left_out=[name for name in wanted if name not in metrics[0]],
     )
 
 
@@ -250,17 +264,28 @@ def _judged_by_all(answers: Sequence[Rows]) -> list[Rows]:
     return [[rows[i] for i in whole] for rows in answers]
 
 
-def _metrics(task: Task, rows: Rows, weights: NDArray[np.float64]) -> Values:
-    """Return the headline metrics for each row of ``weights``."""
-    values = task.resampled(rows, weights)
-    return {
-        name: values[name] for name, one in task.metrics.items() if one.headline and name in values
-    }
+def _metrics(
+    task: Task,
+    model: Predictor,
+    rows: Rows,
+    weights: NDArray[np.float64],
+    wanted: Sequence[str],
+) -> Values:
+    """Return the metrics that are wanted, and the headline ones, for each row of ``weights``."""
+    values = task.resampled(rows, weights, predictor=model, metrics=wanted)
+    headline = (name for name, one in task.metrics.items() if one.headline)
+    return {name: values[name] for name in (*wanted, *headline) if name in values}
 
 
-def _resampled(task: Task, judged: Sequence[Rows], resamples: int, seed: int) -> list[Values]:
+def _resampled(
+    task: Task,
+    answered: Sequence[tuple[Predictor, Rows]],
+    wanted: Sequence[str],
+    resamples: int,
+    seed: int,
+) -> list[Values]:
     """Return for each model its metrics over each resample: the same resamples for all."""
-    rng, count = np.random.default_rng(seed), len(judged[0])
+    rng, count = np.random.default_rng(seed), len(answered[0][1])
     parts: list[list[Values]] = []
     done = 0
     while done < resamples:
@@ -268,11 +293,11 @@ def _resampled(task: Task, judged: Sequence[Rows], resamples: int, seed: int) ->
         places = rng.integers(0, count, (size, count)) + count * np.arange(size)[:, None]
         often = np.bincount(places.ravel(), minlength=size * count).reshape(size, count)
         weights = often.astype(np.float64)
-        parts.append([_metrics(task, rows, weights) for rows in judged])
+        parts.append([_metrics(task, *one, weights, wanted) for one in answered])
         done += size
     return [
         {name: np.concatenate([part[i][name] for part in parts]) for name in parts[0][i]}
-        for i in range(len(judged))
+        for i in range(len(answered))
     ]
 
 

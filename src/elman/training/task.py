@@ -109,6 +109,10 @@ class Predictor(Protocol):
         """The task's options that are decided by the model: who goes on from it has the same."""
 
     @property
+    def metric(self) -> str:
+        """What it was asked to be good at, a name as in ``Evaluation.metrics``; "" for nothing."""
+
+    @property
     def answer(self) -> Callable[..., list[dict[str, Any]]]:
         """A method: takes a list of inputs and the task's ``answers`` by name.
 
@@ -267,13 +271,20 @@ class Task(Protocol):
         """Return the scores of one kind of model on several parts as one, each example once."""
 
     def resampled(
-        self, rows: Sequence[Mapping[str, Any]], weights: NDArray[np.float64]
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        weights: NDArray[np.float64],
+        *,
+        predictor: Predictor | None = None,
+        metrics: Sequence[str] = (),
     ) -> dict[str, NDArray[np.float64]]:
         """Return the headline metrics of answers, each of which counts so many times.
 
         Args:
             rows: what ``Predictor.predictions`` returned, those that are judged.
             weights: (R, rows) how often each counts, in each of R drawings.
+            predictor: whose answers these are, where further metrics are asked for.
+            metrics: the names of these; what the rows do not tell is left out.
 
         Returns:
             For each metric (R,): with weights of 1 what ``Predictor.evaluate`` says.

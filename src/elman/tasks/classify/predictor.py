@@ -136,6 +136,11 @@ class TextClassifierModel:
         return self.decisions[""]
 
     @property
+    def metric(self) -> str:
+        """What it was asked to be good at (``--metric``); nothing was said where it is empty."""
+        return self.labels.metric
+
+    @property
     def several(self) -> bool:
         """Whether a text may have several labels, or none."""
         return self.labels.several

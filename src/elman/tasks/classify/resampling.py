@@ -18,11 +18,15 @@ from elman.tasks.classify.metrics import (
     Mistake,
     of_ratings,
 )
-from elman.tasks.classify.objective import Counts, Objective
+from elman.tasks.classify.objective import MEASURES, Counts, Flags, Judged, Objective
 
 
 def resampled(
-    rows: Sequence[Mapping[str, Any]], weights: NDArray[np.float64]
+    rows: Sequence[Mapping[str, Any]],
+    weights: NDArray[np.float64],
+    *,
+    classes: Sequence[str] = (),
+    metrics: Sequence[str] = (),
 ) -> dict[str, NDArray[np.float64]]:
     """Return accuracy and macro-F1 (R,) of answers, as ``evaluate`` does of each counted once.
 
@@ -31,12 +35,15 @@ def resampled(
     Args:
         rows: what ``TextClassifierModel.predictions`` returns.
         weights: (R, rows) how often each row counts.
+        classes: that the model knows.
+        metrics: what else is returned, by names as ``--metric`` takes them, such as ``f1:spam``.
+            What rests on probabilities is told of two classes alone, as a row has one number.
     """
     several = all(str(row[key]).startswith("[") for row in rows for key in _COLUMNS)
     truth, answers = (
         [json.loads(row[key]) if several else [row[key]] for row in rows] for key in _COLUMNS
     )
-    names: dict[str, int] = {}
+    names = {name: i for i, name in enumerate(classes)}
     for found in (*truth, *answers):
         for name in found:
             names.setdefault(name, len(names))
@@ -44,14 +51,62 @@ def resampled(
         [name for name in one if name in other] for one, other in zip(truth, answers, strict=True)
     ]
     hits = _sums(weights, both, names)
-    either = _sums(weights, truth, names) + _sums(weights, answers, names)
+    support, answered = _sums(weights, truth, names), _sums(weights, answers, names)
+    either = support + answered
     f1 = 2 * hits / np.maximum(either, 1)  # of a class that occurs nowhere 0, and not counted
     right = np.array([one == other for one, other in zip(truth, answers, strict=True)])
-    return {
+    found = {
         "subset_accuracy" if several else "accuracy": weights[:, right].sum(axis=1)
         / weights.sum(axis=1),
         "macro_f1": f1.sum(axis=1) / np.maximum((either > 0).sum(axis=1), 1),
     }
+    sums = [*zip(hits, answered, support, weights.sum(axis=1), strict=True)]
+    for metric in metrics:
+        kind, _, label = metric.partition(":")
+        if kind == "f1" or (kind in MEASURES and MEASURES[kind].of_counts is not None):
+            objective = Objective(kind, label or None, names[label] if label else 0)
+            found[metric] = np.array([objective.of_counts(Counts(*one)) for one in sums])
+        elif len(names) == len(classes) == 2 and not several:
+            found[metric] = _of_probabilities(metric, rows, weights, classes)
+    return found
+
+
+def _of_probabilities(
+    metric: str,
+    rows: Sequence[Mapping[str, Any]],
+    weights: NDArray[np.float64],
+    classes: Sequence[str],
+) -> NDArray[np.float64]:
+    """Return a metric (R,) that rests on the probabilities of two classes."""
+    given = np.array([row["probability"] for row in rows])
+    first = np.array([row["predicted"] == classes[0] for row in rows])
+    first_probability = np.where(first, given, 1 - given)
+    probabilities = np.stack([first_probability, 1 - first_probability], axis=1)
+    truth = np.array([[row["label"] == name for name in classes] for row in rows])
+    if metric == "log_loss":
+        losses = Judged(probabilities, truth, truth).losses
+        mean: NDArray[np.float64] = weights @ losses / weights.sum(axis=1)
+        return mean
+    asked = metric.partition(":")[2]
+    columns = [i for i, name in enumerate(classes) if asked in ("", name)]
+    areas = [_areas(probabilities[:, i], truth[:, i], weights) for i in columns]
+    present = [weights @ truth[:, i] > 0 for i in columns]
+    counted: NDArray[np.float64] = np.sum(areas, axis=0) / np.maximum(np.sum(present, axis=0), 1)
+    return counted
+
+
+def _areas(
+    probability: NDArray[np.float64], positive: Flags, weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the average precision (R,): with weights of 1 as ``objective`` defines it."""
+    order = np.argsort(-probability, kind="stable")
+    ranked = probability[order]
+    last = np.append(ranked[1:] != ranked[:-1], True)
+    answered = np.cumsum(weights[:, order], axis=1)[:, last]
+    hits = np.cumsum(weights[:, order] * positive[order], axis=1)[:, last]
+    gained = np.diff(hits, axis=1, prepend=0)
+    areas: NDArray[np.float64] = (gained * hits / np.maximum(answered, 1)).sum(axis=1)
+    return areas / np.maximum(hits[:, -1], 1)
 
 
 def pooled(parts: Sequence[Classification | Labelling]) -> Classification | Labelling:

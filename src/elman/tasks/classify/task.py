@@ -277,12 +277,17 @@ def pooled(parts: Sequence[Classification | Labelling]) -> Classification | Labe
 
 
 def resampled(
-    rows: Sequence[Mapping[str, Any]], weights: NDArray[np.float64]
+    rows: Sequence[Mapping[str, Any]],
+    weights: NDArray[np.float64],
+    *,
+    predictor: TextClassifierModel | None = None,
+    metrics: Sequence[str] = (),
 ) -> dict[str, NDArray[np.float64]]:
-    """Return accuracy and macro-F1 of answers that count so many times each."""
+    """Return accuracy, macro-F1 and what is asked for of answers that count so often each."""
     from elman.tasks.classify.resampling import resampled
 
-    return resampled(rows, weights)
+    classes = () if predictor is None else predictor.classes
+    return resampled(rows, weights, classes=classes, metrics=metrics)
 
 
 def files(name: str, learner: ClassifierLearner, report: Report[Any]) -> dict[str, bytes]:
