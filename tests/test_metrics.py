@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from elman.tasks.classify.curves import CALIBRATION_BINS, calibration, calibration_error
 from elman.tasks.classify.labels import AnyOf, OneOf
 from elman.tasks.classify.metrics import (
     FEW,
@@ -15,6 +14,7 @@ from elman.tasks.classify.metrics import (
 )
 from elman.tasks.classify.objective import are_ratings
 from elman.tasks.classify.resampling import pooled, resampled
+from elman.training.calibration import CALIBRATION_BINS, calibration, calibration_error
 
 CLASSES = ["a", "b", "c", "d"]
 

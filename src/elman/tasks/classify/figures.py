@@ -14,8 +14,9 @@ from elman.training.figures import Picture, render
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from elman.tasks.classify.curves import Calibration, Point
+    from elman.tasks.classify.curves import Point
     from elman.tasks.classify.metrics import Classification, Judgement
+    from elman.training.calibration import Calibration
 
 # Beyond this many classes numbers in the cells can no longer be read.
 MOST_NUMBERED = 30

@@ -10,12 +10,13 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.tasks.classify.curves import Calibration, Curve, calibration, precision_recall
+from elman.tasks.classify.curves import Curve, precision_recall
 from elman.tasks.classify.labels import AnyOf, Labels, OneOf
 from elman.tasks.classify.objective import MEASURES, OF_CLASS, Floats, Judged, are_ratings
 from elman.tasks.classify.thresholds import EVEN
 from elman.text.summary import Summary, Table
 from elman.text.terminal import shortened
+from elman.training.calibration import Calibration, calibration
 from elman.training.report import Evaluation, Metric
 
 if TYPE_CHECKING:
