@@ -16,10 +16,7 @@ from elman.data.examples import Inputs
 from elman.data.form import Form
 from elman.data.splits import Split
 from elman.training.options import Options, RunOptions, Schedule
-from elman.training.report import Baseline, Evaluation, Findings, Metric
-from elman.training.report import Report as Report
-from elman.training.report import outdone as outdone  # for elman.tasks.classify.pages
-from elman.training.report import shown_as as shown_as  # for elman.tasks.classify.pages
+from elman.training.report import Baseline, Evaluation, Findings, Metric, Report
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,7 @@ from elman.text.terminal import (
     visible_token,
 )
 from elman.text.tokenizer import NAMES
-from elman.training.task import Report, outdone, shown_as
+from elman.training.report import Report, outdone, shown_as
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
