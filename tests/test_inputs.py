@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 import elman
-from elman.data.inputs import texts_of
 from elman.errors import DataError, InputError
+from elman.text.inputs import texts_of
 
 TEXTS = ["good", "", "плохо", "a\tb\n", "  x "]
 COLUMN = np.array(TEXTS).reshape(-1, 1)
@@ -173,7 +173,7 @@ def test_pandas_and_pyarrow_are_not_needed(monkeypatch):
     """They are known by what their objects can do."""
     import subprocess
 
-    code = "import elman.data.inputs, sys; print({'pandas', 'pyarrow', 'polars'} & {*sys.modules})"
+    code = "import elman.text.inputs, sys; print({'pandas', 'pyarrow', 'polars'} & {*sys.modules})"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"
 

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.data.examples import Examples
-from elman.data.inputs import texts_of
 from elman.tasks.classify.explanation import check_explains
 from elman.tasks.classify.inspection import refuse_unknown
 from elman.tasks.classify.options import ClassifyAnswers
+from elman.text.inputs import texts_of
 
 if TYPE_CHECKING:
     from elman.tasks.classify.predictor import TextClassifierModel

@@ -17,11 +17,11 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from elman.cell import Cell
 from elman.data.examples import Examples
-from elman.data.inputs import is_missing, texts_of
 from elman.errors import ConfigError, InputError, TrainingError
 from elman.tasks.classify import task
 from elman.tasks.classify.objective import parse, settled
 from elman.tasks.classify.options import ClassifyOptions
+from elman.text.inputs import is_missing, texts_of
 from elman.training import machine
 from elman.training.fitting import fit
 from elman.training.history import History

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from elman.data.inputs import texts_of
 from elman.errors import InputError
 from elman.tasks.classify.options import ClassifyAnswers
+from elman.text.inputs import texts_of
 
 if TYPE_CHECKING:
     from elman.tasks.classify.predictor import TextClassifierModel

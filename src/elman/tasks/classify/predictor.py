@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from elman.data.examples import Examples
-from elman.data.inputs import texts_of
 from elman.errors import DataError, InputError
 from elman.nn.batches import batches, device_of
 from elman.tasks.classify import answers, explanation, saved
@@ -26,6 +25,7 @@ from elman.tasks.classify.objective import Flags
 from elman.tasks.classify.options import ClassifyScoring
 from elman.tasks.classify.saved import ModelConfig
 from elman.text.cleaning import Cleaner, normalise, without_surrogates
+from elman.text.inputs import texts_of
 from elman.text.summary import Table
 from elman.text.tokenizer import NAMES, SUBWORDS, Encoded, Tokenizer
 from elman.training import bundle

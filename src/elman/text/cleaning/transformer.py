@@ -8,9 +8,9 @@ from typing import Any
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from elman.data.inputs import texts_of
 from elman.text.cleaning.cleaner import Cleaner
 from elman.text.cleaning.steps import Steps
+from elman.text.inputs import texts_of
 
 
 class TextCleaner(TransformerMixin, BaseEstimator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Any, ClassVar, Self
 
@@ -109,18 +110,22 @@ class WordTokenizer(SplitTokenizer):
         vocabulary = Vocabulary.from_counts(counts, min_count=min_count, max_size=max_size)
         return cls(word_level(vocabulary), max_length=max_length)
 
-    @property
-    def entries(self) -> list[str]:
+    # The library makes its table anew for each call, which takes longer than to answer a text.
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return dict(self._tokenizer.get_vocab())
+
+    @cached_property
+    def entries(self) -> tuple[str, ...]:
         """The words, each at the place of its id."""
-        ids: dict[str, int] = self._tokenizer.get_vocab()
-        return sorted(ids, key=ids.__getitem__)
+        return tuple(sorted(self._ids, key=self._ids.__getitem__))
 
     def encode_spelt(self, texts: Sequence[str]) -> Encoded:
         """Return token ids as ``encode`` does, but with unknown words told apart.
 
         An unknown word gets an id behind the vocabulary's and stands in ``Encoded.unknown``.
         """
-        ids = dict(self._tokenizer.get_vocab())
+        ids = dict(self._ids)
         known, values, whole = len(ids), [], []
         normal = self._tokenizer.normalizer.normalize_str
         pieces = self._tokenizer.pre_tokenizer.pre_tokenize_str
