@@ -86,8 +86,8 @@ class Examples:
 class Inputs:
     """What a model is to answer, and what stands beside it."""
 
-    inputs: list[str]
-    """One a row, "" where there is none."""
+    inputs: list[Any]
+    """One a row: a text, "" where there is none; or what else the task reads."""
     table: Mapping[str, Sequence[str | None]]
     """All columns of the file by name, as long as ``inputs``."""
     facts: Facts

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -17,12 +18,9 @@ from elman.data.records import HAS_NUL
 from elman.data.tables import SKIP_HINT, RawColumns, notes_on_skipped
 from elman.errors import DataError
 
-if TYPE_CHECKING:
-    pass
-
 SEVERAL_HINT = "; --multilabel reads several labels a text"
 _FIRST = 100  # objects whose fields are the columns
-_Row = tuple[int, dict[str, Any]]  # its number from 1, its fields
+Row = tuple[int, dict[str, Any]]  # its number from 1, its fields
 
 
 def read_json(data: bytes, wanted: Wanted, source: str, form: Form) -> RawColumns:
@@ -34,29 +32,71 @@ def read_json(data: bytes, wanted: Wanted, source: str, form: Form) -> RawColumn
     Raises:
         DataError: A line is no JSON object, lacks a field, or has no plain value in it.
     """
-    if _is_one_document(data):
-        return _read_document(data, wanted, source, form)
+    found = objects_in(data, source, form)
+    return from_objects(
+        found.rows, wanted, source, form, found.kind, found.skipped, noun=found.noun
+    )
+
+
+@dataclass(frozen=True)
+class Objects:
+    """The objects of a file, as they are read.
+
+    Attributes:
+        rows: each with its number from 1.
+        kind: the format in words.
+        noun: what messages call a row.
+        skipped: the numbers of rows that were left out, filled in on the way.
+    """
+
+    rows: Iterator[Row]
+    kind: str
+    noun: str
+    skipped: list[int] = field(default_factory=list)
+
+
+def objects_in(
+    data: bytes,
+    source: str,
+    form: Form,
+    is_row: Callable[[Mapping[str, Any]], bool] = lambda value: False,
+) -> Objects:
+    """Return the objects of JSON in UTF-8, one a line or in one document, as for :func:`read_json`.
+
+    Args:
+        data: the file.
+        source: its name for messages.
+        form: what the user said about it.
+        is_row: whether an object that may be read as a table is a single row.
+
+    Raises:
+        DataError: it is no JSON; possibly only on the way.
+    """
     skipped: list[int] = []
+    if _is_one_document(data, is_row):
+        return Objects(
+            _rows_of_document(data, source, form, skipped, is_row), "JSON", "item", skipped
+        )
+    return Objects(_rows_of_lines(data, source, form, skipped), "JSON lines", "line", skipped)
+
+
+def _rows_of_lines(data: bytes, source: str, form: Form, skipped: list[int]) -> Iterator[Row]:
     with_nul = _has_nul(data)
-
-    def rows() -> Iterator[_Row]:
-        for number, line in enumerate(io.BytesIO(data), start=1):
-            if line.isspace():
-                continue
-            try:
-                row = _json_object(_row(line))
-                if with_nul:
-                    _refuse_nul(row)
-                yield number, row
-            except DataError as error:
-                if not form.skips:
-                    raise DataError(f"{source} line {number}{error}{SKIP_HINT}") from error
-                skipped.append(number)
-
-    return from_objects(rows(), wanted, source, form, "JSON lines", skipped, noun="line")
+    for number, line in enumerate(io.BytesIO(data), start=1):
+        if line.isspace():
+            continue
+        try:
+            row = _json_object(_row(line))
+            if with_nul:
+                _refuse_nul(row)
+            yield number, row
+        except DataError as error:
+            if not form.skips:
+                raise DataError(f"{source} line {number}{error}{SKIP_HINT}") from error
+            skipped.append(number)
 
 
-def _is_one_document(data: bytes) -> bool:
+def _is_one_document(data: bytes, is_row: Callable[[Mapping[str, Any]], bool]) -> bool:
     """Return whether the whole is one JSON document, not one a line."""
     start = data[:1024].lstrip()
     if start.startswith(b"["):
@@ -68,7 +108,7 @@ def _is_one_document(data: bytes) -> bool:
         # An object over several lines; else a broken line, which is told of as such.
         return _begins_a_document(first)
     one_line = not data.lstrip()[len(first) :].strip(b" \r\n\t,")
-    return one_line and isinstance(value, dict) and _holds_rows(value)
+    return one_line and isinstance(value, dict) and _holds_rows(value) and not is_row(value)
 
 
 def _begins_a_document(first: bytes) -> bool:
@@ -85,7 +125,13 @@ def _holds_rows(value: Mapping[str, Any]) -> bool:
     return _array_in(value) is not None or _rows_of_pandas(value) is not None or _are_columns(value)
 
 
-def _read_document(data: bytes, wanted: Wanted, source: str, form: Form) -> RawColumns:
+def _rows_of_document(
+    data: bytes,
+    source: str,
+    form: Form,
+    skipped: list[int],
+    is_row: Callable[[Mapping[str, Any]], bool],
+) -> Iterator[Row]:
     try:
         value = json.loads(data.decode())
     except (ValueError, RecursionError) as error:
@@ -96,7 +142,9 @@ def _read_document(data: bytes, wanted: Wanted, source: str, form: Form) -> RawC
             f"{source} is not valid JSON{where}; it begins as one document: write it whole, "
             "or one object on each line"
         ) from error
-    if isinstance(value, dict):
+    if isinstance(value, dict) and is_row(value):
+        value = [value]
+    elif isinstance(value, dict):
         inner = _array_in(value)
         if inner is None:
             inner = _rows_of_pandas(value)
@@ -107,22 +155,24 @@ def _read_document(data: bytes, wanted: Wanted, source: str, form: Form) -> RawC
         raise DataError(f"{source} is no JSON array of objects")
     if not value:
         raise DataError(f"{source} is an empty JSON array; add objects, or check the export")
-    skipped: list[int] = []
     with_nul = _has_nul(data)
-
-    def rows() -> Iterator[_Row]:
-        for number, item in enumerate(value, start=1):
-            try:
-                yield number, _item(item, with_nul=with_nul)
-            except DataError as error:
-                if not form.skips:
-                    raise DataError(f"{source} item {number}{error}{SKIP_HINT}") from error
-                skipped.append(number)
-
-    return from_objects(rows(), wanted, source, form, "JSON", skipped, noun="item")
+    for number, item in enumerate(value, start=1):
+        try:
+            yield number, _item(item, with_nul=with_nul)
+        except DataError as error:
+            if not form.skips:
+                raise DataError(f"{source} item {number}{error}{SKIP_HINT}") from error
+            skipped.append(number)
 
 
 def _item(item: Any, *, with_nul: bool) -> dict[str, Any]:
+    """Return an item of an array as an object; a text and an object beside it, as in spaCy, as one.
+
+    Raises:
+        DataError: it is none; the message is the rest of a sentence.
+    """
+    if isinstance(item, list) and [type(one) for one in item] == [str, dict]:
+        item = {"text": item[0], **item[1]}
     if not isinstance(item, dict):
         raise DataError(' is not a JSON object; write each item as {"text": "...", "label": "..."}')
     if with_nul:
@@ -169,7 +219,7 @@ def _rows_of_columns(value: Mapping[str, Any], source: str) -> list[dict[str, An
 
 
 def from_objects(
-    rows: Iterator[_Row],
+    rows: Iterator[Row],
     wanted: Wanted,
     source: str,
     form: Form,
@@ -232,7 +282,7 @@ def from_objects(
     )
 
 
-def _all(first: Iterable[_Row], rest: Iterable[_Row]) -> Iterator[_Row]:
+def _all(first: Iterable[Row], rest: Iterable[Row]) -> Iterator[Row]:
     yield from first
     yield from rest
 
@@ -253,7 +303,7 @@ def _json_object(line: bytes) -> dict[str, Any]:
             f" is not valid JSON{column}; write one whole JSON object on each line"
         ) from error
     if not isinstance(row, dict):
-        raise DataError(' is not a JSON object; write each line as {"text": "...", "label": "..."}')
+        raise DataError(" is not a JSON object; write one whole JSON object on each line")
     return row
 
 

@@ -78,7 +78,12 @@ def read_examples(
 
 
 def read_inputs(
-    data: Any, role: Role = TEXT, *, form: Form = AS_TOLD, column: str | None = None
+    data: Any,
+    role: Role = TEXT,
+    *,
+    form: Form = AS_TOLD,
+    column: str | None = None,
+    content: bytes | None = None,
 ) -> Inputs:
     """Read what a model is to answer: one column, and all others beside it.
 
@@ -90,6 +95,7 @@ def read_inputs(
         role: What is read.
         form: What the user said about the file.
         column: The column, by name or by number from 1.
+        content: The bytes of the file, where they have been read.
 
     Returns:
         The inputs in their order; empty ones are kept, as ``""``, so that answers can be matched.
@@ -103,16 +109,19 @@ def read_inputs(
     elif name_of(data) != STDIN and os.path.isdir(data):
         raw = folders.read_folder(Path(data), form)
     else:
-        raw = _read_input_file(data, wanted, form)
+        raw = _read_input_file(data, wanted, form, content)
     inputs = [cell or "" for cell in raw.columns[role.name]]
     return Inputs(inputs, raw.table, raw.facts, raw.notes)
 
 
-def _read_input_file(path: str | Path, wanted: Wanted, form: Form) -> RawColumns:
+def _read_input_file(
+    path: str | Path, wanted: Wanted, form: Form, content: bytes | None
+) -> RawColumns:
     source = name_of(path)
     if _is_said_to_be_table(path, wanted, form):
-        return read_columns(path, wanted, source, form)
-    data, encoding, notes = _text_of(path, source, form)
+        return read_columns(path, wanted, source, form, content)
+    decoded = to_utf8(unpack(content or read_bytes(path), source), source, form.encoding)
+    data, encoding, notes = decoded.data, decoded.encoding, decoded.notes
     if _looks_like_table(data, wanted):
         return _read_text(data, path, wanted, source, form, encoding, notes)
     return lines.read_whole_lines(data, wanted.roles[0], source, form, encoding, notes)
@@ -150,14 +159,20 @@ def is_lines(head: bytes, path: str | Path, form: Form) -> bool:
     return not _looks_like_table(to_utf8(head, name_of(path), form.encoding).data, wanted)
 
 
-def read_columns(path: str | Path, wanted: Wanted, source: str, form: Form = AS_TOLD) -> RawColumns:
-    """Return the wanted columns of a file of any format.
+def read_columns(
+    path: str | Path,
+    wanted: Wanted,
+    source: str,
+    form: Form = AS_TOLD,
+    content: bytes | None = None,
+) -> RawColumns:
+    """Return the wanted columns of a file of any format; ``content`` is it where it has been read.
 
     Raises:
         DataError: As :func:`read_examples`.
     """
     check_readable(path)
-    data = unpack(read_bytes(path), source)
+    data = unpack(content or read_bytes(path), source)
     if data.startswith(PARQUET_MAGIC):
         return typed.read_parquet(data, wanted, source)
     if suffix_of(path) == ".parquet" and data:
@@ -165,11 +180,6 @@ def read_columns(path: str | Path, wanted: Wanted, source: str, form: Form = AS_
     decoded = to_utf8(data, source, form.encoding)
     del data
     return _read_text(decoded.data, path, wanted, source, form, decoded.encoding, decoded.notes)
-
-
-def _text_of(path: str | Path, source: str, form: Form) -> tuple[bytes, str, tuple[str, ...]]:
-    decoded = to_utf8(unpack(read_bytes(path), source), source, form.encoding)
-    return decoded.data, decoded.encoding, decoded.notes
 
 
 def _read_text(
@@ -373,16 +383,21 @@ def joined(parts: Sequence[Examples]) -> Examples:
     """Return the examples of several files as one."""
     if len(parts) == 1:
         return parts[0]
-    names = [*dict.fromkeys(part.source for part in parts)]
-    *first, last = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
     return Examples(
         [text for part in parts for text in part.texts],
         [label for part in parts for label in part.labels],
-        ", ".join(first) + " and " + last if first else last,
+        joined_names([part.source for part in parts]),
         joined_notes((part.source, part.notes) for part in parts),
         tuple(facts for part in parts for facts in part.facts),
         several=parts[0].several,
     )
+
+
+def joined_names(sources: Sequence[str]) -> str:
+    """Return the names of several files as one, the first few of them."""
+    names = [*dict.fromkeys(sources)]
+    *first, last = names if len(names) <= 3 else [*names[:2], f"{len(names) - 2} more"]
+    return ", ".join(first) + " and " + last if first else last
 
 
 def joined_notes(parts: Iterable[tuple[str, Sequence[str]]]) -> tuple[str, ...]:

@@ -47,6 +47,20 @@ def read_parquet(data: bytes, wanted: Wanted, source: str) -> RawColumns:
     return _from_frame(frame, dict(schema), columns, wanted, source, "Parquet")
 
 
+def parquet_rows(data: bytes, source: str) -> list[dict[str, Any]]:
+    """Return the rows of a Parquet file, whose cells may be lists.
+
+    Raises:
+        DataError: The file is cut off or damaged.
+    """
+    import polars as pl
+
+    try:
+        return pl.read_parquet(io.BytesIO(data)).to_dicts()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise _damaged(source) from error
+
+
 def _damaged(source: str) -> DataError:
     return DataError(f"{source}: the Parquet file is cut off or damaged; write or copy it again")
 

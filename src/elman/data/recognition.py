@@ -1,0 +1,137 @@
+"""Whether a file is plainly of tagged sentences, told from its name or its beginning."""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from elman.data.annotations import SPAN_NAMES, are_spans, unwrapped
+from elman.data.conll import DOCUMENT, conllu_names, fields_of
+from elman.data.encoding import GZIP_MAGIC, PARQUET_MAGIC
+from elman.data.files import STDIN, name_of, open_bytes
+from elman.data.form import Form
+from elman.data.objects import Row, objects_in
+from elman.data.readers import suffix_of
+from elman.data.sentences import (
+    FIRST,
+    JSON_START,
+    TAG_NAMES,
+    TOKEN_NAMES,
+    field_of,
+    is_flat,
+    is_list_of_rows,
+    is_lists,
+    is_row,
+)
+from elman.data.typed import parquet_rows
+from elman.errors import DataError
+
+SUFFIXES = (".conllu", ".conllup", ".conll", ".conll03", ".iob", ".iob1", ".iob2", ".bio", ".bilou")
+"""The names of files that are plainly of tagged sentences end so."""
+_HEAD = 1 << 16  # bytes that tell whose task a file is
+
+
+def looks_tagged(data: Any) -> bool:
+    """Whether ``data`` plainly is of tagged sentences: told from its name or its beginning.
+
+    Standard input is not looked at, as it can be read only once.
+    """
+    if is_lists(data):
+        return all(isinstance(one, str) for row in data[0][:FIRST] for one in row)
+    if is_list_of_rows(data):
+        return _are_tagged([dict(row) for row in islice(data, FIRST)])
+    if not isinstance(data, str | Path) or name_of(data) == STDIN:
+        return False
+    if suffix_of(data) in SUFFIXES:
+        return True
+    try:
+        with open_bytes(data) as handle:
+            head = handle.read(_HEAD)
+    except DataError:  # said where it is read
+        return False
+    return _begins_as_tagged(_unpacked_head(head))
+
+
+def holds_tokens(packed: bytes, path: str | Path) -> bool:
+    """Whether a file has sentences as lists of tokens, with tags or without."""
+    if packed.startswith(PARQUET_MAGIC):
+        rows = [*enumerate(parquet_rows(packed, name_of(path)))]
+        return field_of(rows, TOKEN_NAMES, is_flat) is not None
+    head = _unpacked_head(packed)
+    return (
+        suffix_of(path) in SUFFIXES
+        or conllu_names(head.decode("utf-8", "replace")) is not None
+        or _begins_as_tagged(head)
+        or field_of(_first_objects(head), TOKEN_NAMES, is_flat) is not None
+    )
+
+
+def _unpacked_head(data: bytes) -> bytes:
+    """Return the beginning of a file, unpacked: whole lines, where it has several."""
+    head = data[:_HEAD]
+    if data.startswith(GZIP_MAGIC):
+        try:
+            head = zlib.decompressobj(wbits=31).decompress(data[: 4 * _HEAD], _HEAD)
+        except zlib.error:
+            return b""
+    return head[: head.rfind(b"\n") + 1] or head if len(head) == _HEAD else head
+
+
+def _begins_as_tagged(head: bytes) -> bool:
+    text = head.decode("utf-8-sig", "replace")
+    if JSON_START.match(head):
+        return _are_tagged([row for _, row in _first_objects(head)])
+    return conllu_names(text) is not None or _are_tagged_columns(text)
+
+
+def _first_objects(head: bytes) -> list[Row]:
+    """Return the first objects of the beginning of JSON."""
+    form = Form(bad_rows="skip")
+    with suppress(DataError):
+        return [*islice(objects_in(head, "", form, is_row).rows, FIRST)]
+    with suppress(ValueError, DataError, RecursionError):  # an array that is cut off
+        start = head.index(b"[") + 1
+        value, _ = json.JSONDecoder().raw_decode(head[start:].decode("utf-8", "ignore").lstrip())
+        return [*objects_in(json.dumps([value]).encode(), "", form, is_row).rows]
+    return []
+
+
+def _are_tagged(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether objects have as many tags as tokens, or spans beside a text."""
+    for row in map(unwrapped, rows):
+        tokens = next((row[name] for name in TOKEN_NAMES if is_flat(row.get(name))), None)
+        tags = [row[name] for name in TAG_NAMES if is_flat(row.get(name))]
+        if tokens and any(len(one) == len(tokens) for one in tags):
+            return True
+        spans = any(are_spans(row.get(name)) for name in SPAN_NAMES)
+        if isinstance(row.get("text"), str) and spans:
+            return True
+    return False
+
+
+_SPAN_TAG = re.compile(r"[BIESLU]-\S+")
+
+
+def _are_tagged_columns(text: str) -> bool:
+    """Whether lines are of one width with tags of spans behind, and blank lines between."""
+    lines = [fields_of(line) for line in text.split("\n")]
+    while lines and not lines[-1]:
+        lines.pop()
+    filled = [line for line in lines if line and not line[0].startswith("#")]
+    if not filled or not 2 <= len(filled[0]) <= 12:
+        return False
+    if filled[0][0] == DOCUMENT:
+        return True
+    last = [line[-1] for line in filled]
+    return (
+        len(filled) < len(lines)
+        and len({len(line) for line in filled}) == 1
+        and all(tag == "O" or _SPAN_TAG.fullmatch(tag) for tag in last)
+        and any(tag != "O" for tag in last)
+    )
