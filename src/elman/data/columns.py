@@ -166,7 +166,7 @@ def _candidates(
         return recognise(names, role.names)
     position = numbered(given, len(names)) if by_number else find(names, given)
     if position is None:
-        raise _no_such_column(names, given, role.name, source)
+        raise no_such_column(names, given, role.name, source)
     return [position]
 
 
@@ -226,7 +226,8 @@ def _notes_on_numbers(names: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
     )
 
 
-def _no_such_column(names: Sequence[str], given: str, role: str, source: str) -> DataError:
+def no_such_column(names: Sequence[str], given: str, role: str, source: str) -> DataError:
+    """Return the error for a column that was asked for with ``--role`` and is not there."""
     if given.isdecimal():
         return DataError(
             f"{source} has {len(names)} columns, so --{role} {given} is none of them; "

@@ -43,7 +43,11 @@ def read_texts(data: Any, *, form: Form = AS_TOLD, text: str | None = None) -> I
 def _texts_of(item: Any, form: Form, text: str | None) -> Iterator[str]:
     dataset = builtin(item)
     if dataset is not None:
-        yield from load_dataset(dataset.name).texts
+        examples = load_dataset(dataset.name)
+        if dataset.task == "tag":
+            yield from map(" ".join, examples.tokens)
+        else:
+            yield from examples.texts
     elif is_table(item) or name_of(item) == STDIN:
         yield from readers.read_inputs(item, form=form, column=text).inputs
     elif os.path.isdir(item):

@@ -72,5 +72,10 @@ def read_data(
     """
     dataset = builtin(data)
     if dataset is not None:
-        return load_dataset(dataset.name)
+        if dataset.task != "classify":
+            raise DataError(
+                f"data set {dataset.name!r} has no labelled texts; it is for --task {dataset.task}"
+            )
+        labelled: Examples = load_dataset(dataset.name)
+        return labelled
     return read_examples(data, form=form, likely=likely, **columns)

