@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from elman.training.report import Metric, shown_as
 
 if TYPE_CHECKING:
+    from elman.training.calibration import Calibration
     from elman.training.history import Epoch
 
 PIXELS_PER_INCH = 150
@@ -110,3 +111,66 @@ def _finish(axes: Axes, history: Sequence[Epoch]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
+
+
+def reliability(
+    after: Calibration | None,
+    before: Calibration | None = None,
+    *,
+    right: str = "share of right answers",
+    said: str = "probability of the answer",
+) -> Figure:
+    """Draw how often answers are right over how probable they are said to be.
+
+    Honest probabilities lie on the diagonal; over them a model is too modest, under them too sure.
+    The bars below are how many answers there are.
+
+    Args:
+        after: of the probabilities as they are answered.
+        before: of those before they were calibrated.
+        right: what the upper axis shows.
+        said: what the lower axis shows.
+    """
+    figure = Picture(figsize=(5.2, 5.2), layout="constrained")
+    above, below = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
+    above.plot([0, 1], [0, 1], color="grey", linestyle=":", label="honest")
+    for title, found, style in (
+        ("before calibration", before, "s--"),
+        ("as answered", after, "o-"),
+    ):
+        if found is not None:
+            _reliability_line(above, title, found, style)
+    if after is not None:
+        bins = after.bins
+        below.bar([one.confidence for one in bins], [one.count for one in bins], width=0.04)
+    above.set_ylabel(right)
+    below.set_ylabel("answers")
+    below.set_xlabel(said)
+    as_shares(above)
+    harmless_legend(above)
+    return figure
+
+
+def _reliability_line(axes: Axes, title: str, found: Calibration, style: str) -> None:
+    axes.plot(
+        [one.confidence for one in found.bins],
+        [one.accuracy for one in found.bins],
+        style,
+        markersize=4,
+        linewidth=1.4,
+        label=f"{title}: calibration error {found.error:.3f}, log loss {found.log_loss:.3f}",
+    )
+
+
+def as_shares(axes: Axes) -> None:
+    """Make both axes go from 0 to 1."""
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.grid(alpha=0.3)
+
+
+def harmless_legend(axes: Axes) -> None:
+    """Add the legend; a label may hold dollar signs, and is no formula."""
+    legend = axes.legend(fontsize=8)
+    for text in legend.get_texts():
+        text.set_parse_math(False)

@@ -9,14 +9,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from elman.text.terminal import shortened, visible
-from elman.training.figures import Picture, render
+from elman.training.figures import Picture, as_shares, harmless_legend, render
+from elman.training.figures import reliability as drawn_reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from elman.tasks.classify.curves import Point
     from elman.tasks.classify.metrics import Classification, Judgement
-    from elman.training.calibration import Calibration
 
 # Beyond this many classes numbers in the cells can no longer be read.
 MOST_NUMBERED = 30
@@ -76,9 +76,9 @@ def precision_recall(scores: Judgement) -> Figure:
         axes.axhline(always, color="grey", linestyle=":", label=f"always: {always:.3f}")
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
-    _as_shares(axes)
+    as_shares(axes)
     axes.set_title(f"{scores.count:,} texts; dots: as answered", fontsize=10)
-    _legend(axes)
+    harmless_legend(axes)
     return figure
 
 
@@ -96,54 +96,14 @@ def _mark_thresholds(axes: Axes, points: Sequence[Point]) -> None:
 
 
 def reliability(scores: Judgement) -> Figure:
-    """Draw how often answers are right over how probable they are said to be.
-
-    Honest probabilities lie on the diagonal; over them a model is too modest, under them too sure.
-    The bars below are how many answers there are.
-    """
-    figure = Picture(figsize=(5.2, 5.2), layout="constrained")
-    above, below = figure.subplots(2, 1, height_ratios=[4, 1], sharex=True)
-    above.plot([0, 1], [0, 1], color="grey", linestyle=":", label="honest")
-    for title, found, style in (
-        ("before calibration", scores.uncalibrated, "s--"),
-        ("as answered", scores.calibration, "o-"),
-    ):
-        if found is not None:
-            _reliability_line(above, title, found, style)
-    if scores.calibration is not None:
-        bins = scores.calibration.bins
-        below.bar([one.confidence for one in bins], [one.count for one in bins], width=0.04)
+    """Draw how often answers are right over how probable they are said to be."""
     several = not hasattr(scores, "confusion")
-    above.set_ylabel("share of texts with the label" if several else "share of right answers")
-    below.set_ylabel("answers")
-    below.set_xlabel("probability of a label" if several else "probability of the answer")
-    _as_shares(above)
-    _legend(above)
-    return figure
-
-
-def _reliability_line(axes: Axes, title: str, found: Calibration, style: str) -> None:
-    axes.plot(
-        [one.confidence for one in found.bins],
-        [one.accuracy for one in found.bins],
-        style,
-        markersize=4,
-        linewidth=1.4,
-        label=f"{title}: calibration error {found.error:.3f}, log loss {found.log_loss:.3f}",
+    return drawn_reliability(
+        scores.calibration,
+        scores.uncalibrated,
+        right="share of texts with the label" if several else "share of right answers",
+        said="probability of a label" if several else "probability of the answer",
     )
-
-
-def _as_shares(axes: Axes) -> None:
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_ylim(-0.02, 1.02)
-    axes.grid(alpha=0.3)
-
-
-def _legend(axes: Axes) -> None:
-    """Add the legend; a label may hold dollar signs, and is no formula."""
-    legend = axes.legend(fontsize=8)
-    for text in legend.get_texts():
-        text.set_parse_math(False)
 
 
 def pictures(scores: Judgement) -> dict[str, bytes]:
