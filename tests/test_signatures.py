@@ -51,10 +51,10 @@ def written():
 
 
 def add(rows, name, kind, text):
-    """Note an option; two tasks may give one name to options of two types."""
-    kinds, _ = rows.get(name, ("", ""))
+    """Note an option; two tasks may give one name to options of two types, the first its text."""
+    kinds, said = rows.get(name, ("", text))
     together = dict.fromkeys([*kinds.split(" | "), *kind.split(" | ")])
-    rows[name] = (" | ".join(filter(None, together)), text)
+    rows[name] = (" | ".join(filter(None, together)), said)
 
 
 def spelt(one):
@@ -102,7 +102,11 @@ def test_python_and_the_command_line_call_options_by_the_same_names(names_file):
     # In Python the answers to the test part are trained.model.predictions(trained.split.test), and
     # `progress` says whether anything is shown.
     alone = {"config", "json", "predictions", "quiet"}
-    shell = {*inspect.signature(train.command([])).parameters} - alone
+    shell = {
+        name
+        for task in tasks.TASKS
+        for name in inspect.signature(train.command(["--task", task])).parameters
+    } - alone
     python = {*inspect.signature(elman.train).parameters} - {"progress", "callbacks"}
     assert shell == python
 

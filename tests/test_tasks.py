@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent.parent
 # For each task a small file, quick options and inputs to answer.
 SMALL = {
     "classify": ("names.tsv", tiny.LINES, {**tiny.OPTIONS, "epochs": 3}, ["kamoto", "", "ёж"]),
+    "tag": ("names.conll", tiny.TAGGED, tiny.TAG_OPTIONS, ["Kamoto lives in Bern.", "", "ёж"]),
     # Its last layer is its embedding where these sizes are equal (tied weights).
     "toy": (
         "names.toy",
@@ -812,8 +813,8 @@ def test_an_option_that_is_not_there_is_refused_with_the_nearest(task, data):
         ConfigError, match="there is no option hiden_size; did you mean hidden_size"
     ):
         elman.train(data, task=task.name, hiden_size=3)
-    with pytest.raises(ConfigError, match="there is no option colour; there are "):
-        elman.evaluate(train(task, data).model, data, colour="red")
+    with pytest.raises(ConfigError, match="there is no option wattage; there are "):
+        elman.evaluate(train(task, data).model, data, wattage=60)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,27 @@ OPTIONS = {
     "min_count": 1,
 }
 
+# Sentences with names, and their tags as CoNLL-2003 has them.
+TAGGED = "".join(
+    f"{name.title()} B-PER\n{verb} O\nin O\n{place} B-LOC\n. O\n\n"
+    for name, (verb, place) in zip(
+        NAMES,
+        product(("lives", "works", "sings", "sleeps", "runs"), ("Bern", "Oslo", "Nara", "Tula")),
+        strict=False,
+    )
+)
+TAG_OPTIONS = {
+    "embedding_size": 8,
+    "hidden_size": 8,
+    "character_size": 4,
+    "subwords": 64,
+    "epochs": 3,
+    "batch_size": 4,
+    "learning_rate": 0.02,
+    "dropout": 0.1,
+    "min_count": 1,
+}
+
 
 def examples(texts=NAMES, labels=LABELS, source="names") -> Examples:
     return Examples(list(texts), list(labels), source)

@@ -13,6 +13,8 @@ class DataOptions(TypedDict, total=False):
 
     bad_rows: Literal["refuse", "skip"]
     """What to do with a row that cannot be read."""
+    column: str | int | None
+    """Column of the tags: upos, xpos, feats, lemma, or its number from 1."""
     delimiter: str | None
     """Of tables: as it stands there, or tab, space."""
     drop_unlabelled: bool
@@ -34,6 +36,8 @@ class DataOptions(TypedDict, total=False):
 class EvaluateOptions(DataOptions, total=False):
     """Of a judgement."""
 
+    recall: float | None
+    """Judge the spans from where this share was found in validation."""
     threshold: float | None
     """From which probability on the rarer of two classes, or a label, is answered."""
 
@@ -49,8 +53,12 @@ class CompareOptions(DataOptions, total=False):
     """Examples in a batch."""
     bidirectional: bool
     """Read each text in both directions."""
+    character_size: int | None
+    """Units of each direction over the characters of a word."""
     clean: str | None
     """Steps of cleaning with commas between them, as of elman clean: lecture, urls,lower."""
+    decoder: Literal["softmax", "crf"] | None
+    """A tag a word by itself, or the best sequence (conditional random field)."""
     device: Literal["cpu", "cuda"]
     """What computes: the processor, or a GPU."""
     dropout: float | None
@@ -59,6 +67,9 @@ class CompareOptions(DataOptions, total=False):
     """Share of the embedding's values left out."""
     embedding_size: int | None
     """Size of a token's vector."""
+    encoder: Literal["characters", "convolution", "words"]
+    """What a word is read as: itself with its characters by a recurrence or a convolution, or
+    itself alone."""
     epochs: int | None
     """Passes over the training part, at most."""
     hidden_size: int | None

@@ -1,6 +1,7 @@
 """What people see."""
 
 NOUN = "character"
+FORMATS = {"lines": lambda rows, model: (f"{row['text']}|{row['continued']}\n" for row in rows)}
 
 
 def data_line(split, learner):

@@ -43,6 +43,11 @@ def write(
         _write_text(answered, task, model)
     elif format == "json":
         _write_json(answered, machine_writer())
+    elif format in tasks.pages(task).FORMATS:
+        rows = (row for some, _ in answered for row in some)
+        send = machine_writer()
+        for part in tasks.pages(task).FORMATS[format](rows, model):
+            send(_writable(part))
     elif format == "tsv":
         _write_lines(answered, task, machine_writer())
     else:

@@ -69,7 +69,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         ),
         option(
             "format",
-            Literal["text", "tsv", "csv", "jsonl"],
+            Literal[("text", "tsv", "csv", "jsonl", *tasks.pages(task).FORMATS)],
             "text",
             "How stdout is written. tsv has a line for each input; in it \\\\t, \\\\n and "
             "\\\\\\\\ stand for tabs, line ends and backslashes.",

@@ -16,6 +16,7 @@ from elman.training.task import Pages, Task
 
 TASKS: dict[str, str] = {
     "classify": "elman.tasks.classify.task",
+    "tag": "elman.tasks.tag.task",
 }
 
 DEFAULT = "classify"

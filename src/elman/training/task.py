@@ -310,6 +310,9 @@ class Pages(Protocol):
 
     NOUN: str
     """What an example is called, in the singular."""
+    FORMATS: Mapping[str, Callable[[Iterable[Mapping[str, Any]], Any], Iterable[str]]]
+    """How answers can be written beside what every task has: by name a function from rows of
+    ``Predictor.answer`` and the model to the text of a file, part by part."""
 
     def data_line(self, split: Any, learner: Any) -> str:
         """Say in a few plain words what the data hold, for the first line of a run."""

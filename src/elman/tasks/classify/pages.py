@@ -38,6 +38,8 @@ COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 MOST_CLASSES = 40
 NOUN = "text"
 """What an example is called."""
+FORMATS: Mapping[str, Any] = {}
+"""Tables say it all."""
 LABEL = 24  # columns that a class's name takes at most as the head of a column
 WIDE = 80  # columns from which on a table has room for the sizes of the parts
 LONGEST = 200  # columns that a text or the name of a class takes at most
@@ -85,9 +87,10 @@ def findings(found: ClassifyFindings, *, width: int) -> Iterator[RenderableType]
         f"{lengths.median:,} ({counted(found.words, 'word')}); a step would read {found.tokens}"
     )
     if found.duplicates or found.conflicts:
+        come = "comes" if found.conflicts == 1 else "come"
         yield (
             f"{counted(found.duplicates, 'exact duplicate')}; "
-            f"{counted(found.conflicts, 'text')} that come again with another label"
+            f"{counted(found.conflicts, 'text')} that {come} again with another label"
         )
     if found.labels_a_text:
         said = (f"{number or 'none'} ({n:,} texts)" for number, n in found.labels_a_text.items())

@@ -1,0 +1,148 @@
+"""After training: how far probabilities are to be cooled, and which of them find how much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from elman.data.tagged import Tagged
+from elman.tasks.tag import decoding
+from elman.tasks.tag.decoding import Types
+from elman.tasks.tag.learner import UNKNOWN_TAG, Corpus, TagLearner
+from elman.tasks.tag.model import Tagger
+from elman.tasks.tag.predictor import ModelConfig, TaggerModel
+from elman.text.tag_schemes import BIOES, spans
+
+BOUNDS = (-1.0, 1.5)
+"""Of the logarithm of the temperature."""
+KEPT = 1_000
+"""Probabilities of true spans that are kept of each type."""
+_LEAST = 1e-6
+
+
+def finished(learner: TagLearner, *, tuned: Sequence[TaggerModel] = ()) -> TaggerModel:
+    """Return the learner's model, its probabilities made honest on the validation part.
+
+    Where there is none what was chosen is that of the models ``tuned``: the mean temperature, and
+    the true spans of all.
+    """
+    prepared, model = learner.prepared, learner.model.eval()
+    types = None if prepared.scheme is None else Types.of(prepared.tags)
+    temperature, found = 1.0, {}
+    if len(prepared.valid):
+        temperature = best_temperature(model, prepared.valid, prepared.tags, types)
+        if types is not None:
+            found = true_probabilities(model, prepared.valid, prepared.tags, types, temperature)
+    elif tuned:
+        temperature = float(np.mean([one.config.temperature for one in tuned]))
+        found = {
+            name: _thinned(sorted(v for one in tuned for v in one.config.found.get(name, ())))
+            for name in (() if types is None else types.names)
+        }
+    config = ModelConfig(
+        network=model.config,
+        tags=list(prepared.tags),
+        scheme=None if prepared.scheme is None else prepared.scheme.name,
+        column=prepared.split.train.column,
+        longest=longest_span(prepared.split.train),
+        temperature=temperature,
+        found=found,
+    )
+    return TaggerModel(model, prepared.encoder, config)
+
+
+def longest_span(train: Tagged) -> int:
+    """Return how many words the longest span has; 1 where there are none."""
+    if train.scheme is None:
+        return 1
+    sizes = (end - start for tags in train.tags for start, end, _ in spans(tags, train.scheme))
+    return max(sizes, default=1)
+
+
+def best_temperature(
+    model: Tagger, valid: Corpus, tags: tuple[str, ...], types: Types | None
+) -> float:
+    """Return the temperature at which what is answered has the least log loss.
+
+    The answers are the spans of the best sequences, right or wrong, or where there are none the
+    tags: they do not change with the temperature (Guo et al. 2017, "On Calibration of Modern Neural
+    Networks", section 4.2).
+    """
+    from scipy.optimize import minimize_scalar
+
+    judged = valid.tags != UNKNOWN_TAG
+
+    def loss(exponent: float) -> float:
+        confidence, right = _answered(model, valid, tags, types, math.exp(exponent))
+        if types is None:
+            confidence, right = confidence[judged], right[judged]
+        chance = np.where(right, confidence, 1 - confidence)
+        return float(-np.log(np.clip(chance, 1e-7, None)).mean()) if len(chance) else 0.0
+
+    found = minimize_scalar(loss, bounds=BOUNDS, method="bounded", options={"xatol": 0.02})
+    return math.exp(float(found.x)) if found.fun < loss(0.0) else 1.0
+
+
+def _answered(
+    model: Tagger, valid: Corpus, tags: tuple[str, ...], types: Types | None, temperature: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how probable each answer is, and whether it is right."""
+    starts = np.cumsum(valid.sentences.lengths) - valid.sentences.lengths
+    confidence = np.zeros(len(valid.tags), dtype=np.float64)
+    right = np.zeros(len(valid.tags), dtype=bool)
+    of_spans: list[np.ndarray] = []
+    hits: list[bool] = []
+    for some in decoding.beliefs(model, valid.sentences, temperature=temperature):
+        step = np.arange(len(some.tags)) - np.repeat(some.starts, some.lengths)
+        place = np.repeat(starts[some.rows], some.lengths) + step
+        if types is None:
+            confidence[place] = some.marginals[np.arange(len(some.tags)), some.tags]
+            right[place] = some.tags == valid.tags[place]
+            continue
+        wanted = decoding.best_spans(some, tags, types)
+        of_spans.append(decoding.span_probabilities(some, wanted, types))
+        truth = _true_spans(valid, some.rows, starts, tags, types)
+        hits += [tuple(span) in truth for span in wanted.tolist()]
+    if types is None:
+        return confidence, right
+    return np.concatenate([np.zeros(0), *of_spans]), np.asarray(hits, dtype=bool)
+
+
+def _true_spans(
+    valid: Corpus, rows: np.ndarray, starts: np.ndarray, tags: tuple[str, ...], types: Types
+) -> set[tuple[int, ...]]:
+    """Return the true spans of some sentences, as rows of ``decoding``."""
+    kinds = {name: i for i, name in enumerate(types.names)}
+    names = [*tags, "O"]
+    lengths = valid.sentences.lengths
+    return {
+        (i, start, end - start, kinds[kind])
+        for i, row in enumerate(rows.tolist())
+        for start, end, kind in spans(
+            [names[k] for k in valid.tags[starts[row] : starts[row] + lengths[row]].tolist()], BIOES
+        )
+    }
+
+
+def true_probabilities(
+    model: Tagger, valid: Corpus, tags: tuple[str, ...], types: Types, temperature: float
+) -> dict[str, list[float]]:
+    """Return for each type how probable its true spans are, rising: thresholds for any recall."""
+    starts = np.cumsum(valid.sentences.lengths) - valid.sentences.lengths
+    found: list[list[float]] = [[] for _ in types.names]
+    for some in decoding.beliefs(model, valid.sentences, temperature=temperature):
+        truth = sorted(_true_spans(valid, some.rows, starts, tags, types))
+        wanted = np.asarray(truth, dtype=np.int64).reshape(-1, 4)
+        chances = decoding.span_probabilities(some, wanted, types)
+        for kind, chance in zip(wanted[:, 3].tolist(), chances.tolist(), strict=True):
+            found[kind].append(max(chance, _LEAST))
+    return {name: _thinned(sorted(values)) for name, values in zip(types.names, found, strict=True)}
+
+
+def _thinned(values: list[float]) -> list[float]:
+    """Return some of the values that lie evenly among them, the lowest ones included."""
+    if len(values) > KEPT:
+        values = [values[i] for i in np.linspace(0, len(values) - 1, KEPT).astype(int)]
+    return [float(f"{value:.6g}") for value in values]

@@ -1,0 +1,94 @@
+"""Precision, recall and F1 of spans: one is right where its ends and its type are.
+
+From the spans of ``elman.text.tag_schemes.spans`` with ``strict`` these are the scores of seqeval's
+strict mode, without it those of conlleval (Tjong Kim Sang and De Meulder, 2003).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from elman.text.tag_schemes import Span
+
+
+class Averages(NamedTuple):
+    """Means over types."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many spans there are, were answered, and both; scores without any are 0."""
+
+    true: int
+    answered: int
+    right: int
+
+    @property
+    def precision(self) -> float:
+        """Share of the answered spans that are right."""
+        return self.right / self.answered if self.answered else 0.0
+
+    @property
+    def recall(self) -> float:
+        """Share of the true spans that were answered."""
+        return self.right / self.true if self.true else 0.0
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of both."""
+        return 2 * self.right / (self.true + self.answered) if self.right else 0.0
+
+
+@dataclass(frozen=True)
+class SpanCounts:
+    """The counts of each type, the most frequent in truth first."""
+
+    types: dict[str, Counts]
+
+    @cached_property
+    def total(self) -> Counts:
+        """Those of all types, whose scores are the micro-averages."""
+        rows = self.types.values()
+        return Counts(
+            sum(row.true for row in rows),
+            sum(row.answered for row in rows),
+            sum(row.right for row in rows),
+        )
+
+    @property
+    def macro(self) -> Averages:
+        """The mean scores of all types that are there or were answered."""
+        rows, count = self.types.values(), max(len(self.types), 1)
+        return Averages(
+            sum(row.precision for row in rows) / count,
+            sum(row.recall for row in rows) / count,
+            sum(row.f1 for row in rows) / count,
+        )
+
+
+def count_spans(true: Sequence[Iterable[Span]], answered: Sequence[Iterable[Span]]) -> SpanCounts:
+    """Count the spans of sentences.
+
+    Args:
+        true: those of each sentence.
+        answered: those that a model has given, in the same order.
+
+    Raises:
+        ValueError: these are not the same number of sentences.
+    """
+    there, found, right = Counter[str](), Counter[str](), Counter[str]()
+    for truth, answer in zip(true, answered, strict=True):
+        truth, answer = set(truth), set(answer)
+        there.update(kind for _, _, kind in truth)
+        found.update(kind for _, _, kind in answer)
+        right.update(kind for _, _, kind in truth & answer)
+    kinds = sorted({*there, *found}, key=lambda kind: (-there[kind], kind))
+    return SpanCounts({kind: Counts(there[kind], found[kind], right[kind]) for kind in kinds})

@@ -1,0 +1,376 @@
+"""The tagger: from files to tags, spans and probabilities that mean something."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import elman
+import tiny
+from elman.cli.app import run
+from elman.data.tagged import of_lists
+from elman.errors import ConfigError, DataError, InputError
+from elman.tasks.tag import decoding
+from elman.tasks.tag.decoding import Types, without_overlap
+from elman.tasks.tag.estimator import SequenceTagger
+from elman.tasks.tag.forms import FormEncoder, key, shape
+from elman.tasks.tag.learner import prepare
+from elman.tasks.tag.options import TagOptions, settle
+from elman.text.tag_schemes import BIOES, IOB2, spans
+
+POS = "".join(
+    f"# a comment\n1\t{name.title()}\t_\tPROPN\t_\t_\t_\t_\t_\t_\n"
+    f"2\t{verb}\t_\tVERB\t_\t_\t_\t_\t_\t_\n\n"
+    for name, verb in zip(tiny.NAMES, itertools.cycle(["lives", "sings", "works"]), strict=False)
+)
+
+
+@pytest.fixture(autouse=True)
+def _here(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+@pytest.fixture
+def call(capsys):
+    def call(*argv):
+        code = run([str(word) for word in argv])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def train(content=tiny.TAGGED, name="names.conll", **options):
+    Path(name).write_text(content, encoding="utf-8")
+    return elman.train(name, task="tag", **{**tiny.TAG_OPTIONS, **options})
+
+
+@pytest.fixture(scope="module", params=["crf", "softmax"])
+def spanner(request, tmp_path_factory):
+    """A model of names and places, of either decoder."""
+    place = tmp_path_factory.mktemp("names") / "names.conll"
+    place.write_text(tiny.TAGGED, encoding="utf-8")
+    options = {**tiny.TAG_OPTIONS, "epochs": 12, "decoder": request.param}
+    return elman.train(place, task="tag", **options).model
+
+
+# -------------------------------------------------------------------------------------------------
+# Words in numbers
+
+
+def test_what_words_are_looked_up_by_and_look_like():
+    assert [key(word) for word in ("Bern", "3,5", "2024", "ЁЖ")] == ["bern", "0,0", "0000", "ёж"]
+    shapes = ["Xxx", "XX", "00-x", "X.X.", "xxX"]
+    assert [shape(w) for w in ("Bern", "NATO", "2024-x", "U.S.", "iPhone")][:4] == shapes[:4]
+
+
+def test_signs_that_mean_the_same_are_read_alike():
+    encoder = FormEncoder.fit([['"', "-", "'"]], min_count=1, spellings=8)
+    for word in ("``", "&#39;&#39;", "«", "“", "&quot;", "–", "’"):
+        assert encoder.knows(word), word
+
+
+def test_one_long_address_costs_no_more_than_its_ends():
+    encoder = FormEncoder.fit([["a"]], min_count=1, spellings=8)
+    forms = encoder.forms(["https://" + "a" * 100_000, "a", ""])
+    assert forms.lengths.tolist() == [40, 1, 1]
+
+
+# -------------------------------------------------------------------------------------------------
+# Spans
+
+
+def brute_force(model, words):
+    """Every sequence of tags with its probability."""
+    sentences = model.encoder.encode([words])
+    [(_, packed)] = decoding.scored(model.module, sentences)
+    crf, scores = model.module.crf, packed.data.double() / model.config.temperature
+    moves, start, end = (
+        (one.detach().double() / model.config.temperature).masked_fill(~mask, -torch.inf)
+        for one, mask in (
+            (crf.transitions, crf.allowed),
+            (crf.start, crf.starts),
+            (crf.end, crf.ends),
+        )
+    )
+    found = {}
+    for tags in itertools.product(range(len(model.tags)), repeat=len(words)):
+        total = start[tags[0]] + end[tags[-1]]
+        total = total + sum(scores[i, tag] for i, tag in enumerate(tags))
+        total = total + sum(moves[a, b] for a, b in itertools.pairwise(tags))
+        if total > -torch.inf:
+            found[tuple(model.tags[k] for k in tags)] = float(total)
+    values = torch.tensor(list(found.values()), dtype=torch.float64).softmax(0)
+    return dict(zip(found, values.tolist(), strict=True))
+
+
+def test_probabilities_of_spans_are_sums_over_all_sequences(spanner):
+    words = ["Kamoto", "in", "Bern"]
+    every = brute_force(spanner, words)
+    assert sum(every.values()) == pytest.approx(1)
+    sums = {}
+    for tags, chance in every.items():
+        for span in spans(tags, BIOES):
+            sums[span] = sums.get(span, 0) + chance
+    types = Types.of(spanner.tags)
+    sentences = spanner.encoder.encode([words])
+    temperature = spanner.config.temperature
+    [some] = decoding.beliefs(spanner.module, sentences, temperature=temperature)
+    wanted, chances = decoding.candidates(some, types, np.full(len(types.names), 1e-6), 3)
+    found = {
+        (start, start + size, types.names[kind]): chance
+        for (_, start, size, kind), chance in zip(wanted.tolist(), chances, strict=True)
+    }
+    expected = {span: chance for span, chance in sums.items() if chance >= 1e-5}
+    assert expected
+    for span, chance in expected.items():
+        assert found[span] == pytest.approx(chance, rel=1e-3)
+
+
+def test_the_best_sequences_are_the_likeliest_of_all(spanner):
+    every = brute_force(spanner, ["Kamoto", "in", "Bern"])
+    best = sorted(every.items(), key=lambda item: -item[1])[:4]
+    [row] = spanner.answer([["Kamoto", "in", "Bern"]], nbest=4)
+    [found] = row["nbest"]
+    assert [one["probability"] for one in found] == pytest.approx([p for _, p in best], rel=1e-3)
+    assert [spans(one["tags"], IOB2) for one in found] == [spans(tags, BIOES) for tags, _ in best]
+
+
+def test_answers_have_the_places_of_the_text_as_it_was_given(spanner):
+    texts = [
+        "Kamoto  lives in\n\nBern .",
+        "\u2068Kamoto\u2069 👩‍👩‍👧 lives\tin Bern!!",
+        "",
+        "   ",
+        "ёж\r\nКамото",
+        "&&& \udc80 x",
+        "Kamoto lives in Bern. Mimura works in Oslo.",
+    ]
+    rows = spanner.answer(texts)
+    assert json.dumps(rows)
+    for text, row in zip(texts, rows, strict=True):
+        assert row["text"] == text
+        for one in (*row["tokens"], *row["entities"]):
+            assert one["text"] == text[one["start"] : one["end"]]
+            assert 0 <= one["probability"] <= 1
+    assert [token["sentence"] for token in rows[-1]["tokens"]] == [0] * 5 + [1] * 5
+    assert rows[2]["tokens"] == rows[3]["tokens"] == []
+
+
+def test_one_text_alone_and_among_others_is_answered_alike(spanner):
+    texts = [f"{name.title()} lives in Bern." for name in tiny.NAMES] + ["a " * 300]
+    together = spanner.answer(texts)
+    for i in (0, 9, len(texts) - 1):
+        [alone] = spanner.answer([texts[i]])
+        assert [t["tag"] for t in alone["tokens"]] == [t["tag"] for t in together[i]["tokens"]]
+        assert [t["probability"] for t in alone["tokens"]] == pytest.approx(
+            [t["probability"] for t in together[i]["tokens"]], abs=1e-4
+        )
+
+
+def test_a_threshold_answers_what_is_probable_enough(spanner):
+    words = ["Kamoto", "lives", "in", "Bern", "."]
+    [usual], [all_], [none] = (spanner.answer([words], threshold=t) for t in (None, 0.0, 1.0))
+    assert len(all_["entities"]) >= len(usual["entities"])
+    assert none["entities"] == []
+    covered = [set(range(e["start"], e["end"])) for e in all_["entities"]]
+    assert sum(map(len, covered)) == len(set().union(*covered))
+    assert {t["tag"] for t in none["tokens"]} == {"O"}
+
+
+def test_recall_finds_that_share_of_the_validation_part():
+    trained = train(epochs=2)  # hardly knows anything yet
+    model, valid = trained.model, trained.split.valid
+    few, most = (model.evaluate(valid, recall=r) for r in (0.5, 1.0))
+    assert most.recall >= few.recall
+    assert most.recall >= 0.5  # overlaps cost some
+    with pytest.raises(ConfigError, match="threshold and recall both say"):
+        model.answer(["a"], recall=0.5, threshold=0.5)
+
+
+def test_of_overlapping_spans_the_likeliest_stay():
+    wanted = np.array([[0, 0, 2, 0], [0, 1, 1, 1], [0, 2, 1, 0], [1, 0, 1, 0]])
+    kept = without_overlap(wanted, np.array([0.4, 0.5, 0.1, 0.2]))
+    assert kept.tolist() == [1, 2, 3]
+
+
+# -------------------------------------------------------------------------------------------------
+# A tag a word
+
+
+def test_parts_of_speech_are_read_and_answered(call):
+    Path("names.conllu").write_text(POS, encoding="utf-8")
+    options = {**tiny.TAG_OPTIONS, "epochs": 8}
+    words = [w for k, v in options.items() for w in (f"--{k.replace('_', '-')}", v)]
+    code, out, err = call("train", "names.conllu", "--out", "model", *words)
+    assert code == 0, err
+    assert "usual tag of each word" in out
+    code, out, _ = call("predict", "model", "Kamoto sings")
+    assert (code, out) == (0, "Kamoto/PROPN sings/VERB\n")
+    code, out, _ = call("predict", "model", "names.conllu", "--format", "conll")
+    assert (code, out.split("\n")[:3]) == (0, ["Kamoto\tPROPN", "lives\tVERB", ""])
+    [row] = elman.load("model").answer(["Kamoto sings qqq"])
+    sure = sorted(t["probability"] for t in row["tokens"])
+    [some] = elman.load("model").answer(["Kamoto sings qqq"], threshold=sure[1])
+    assert sum(t["tag"] == "_" for t in some["tokens"]) == sum(p < sure[1] for p in sure)
+    code, _, err = call("predict", "model", "a", "--recall", 0.9)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "recall is for spans, and this model gives each word a tag" in err
+
+
+def test_the_tagger_of_the_lecture_is_one_command(call):
+    Path("names.conllu").write_text(POS, encoding="utf-8")
+    code, _, err = call(
+        *("train", "names.conllu", "--out", "model", "--encoder", "words", "--no-bidirectional"),
+        *("--decoder", "softmax", "--epochs", 2, "--hidden-size", 8),
+    )
+    assert code == 0, err
+    module = elman.load("model").module
+    assert module.characters is module.shapes is module.subwords is None
+    assert not module.recurrent.bidirectional
+
+
+@pytest.mark.parametrize("encoder", ["convolution", "words"])
+def test_every_encoder_learns(encoder):
+    more = {"character_size": None, "subwords": None} if encoder == "words" else {}
+    history = train(encoder=encoder, **more).history
+    assert history[-1].loss < history[0].loss
+
+
+def test_unknown_tags_are_neither_learnt_nor_judged():
+    tokens = [[name, "sings", "."] for name in tiny.NAMES]
+    tags = [["X", None, "Z"] for _ in tokens]
+    tagger = SequenceTagger(**{**tiny.TAG_OPTIONS, "epochs": 4}).fit(tokens, tags)
+    assert tagger.model_.tags == ("X", "Z")
+    scores = tagger.model_.evaluate(of_lists(tokens, tags))
+    assert scores.tokens == 2 * len(tokens)
+    crf = SequenceTagger(**{**tiny.TAG_OPTIONS, "epochs": 4, "decoder": "crf"})
+    assert np.isfinite(crf.fit(tokens, tags).history_[-1].loss)
+
+
+def test_a_tagger_in_the_manner_of_scikit_learn():
+    tokens = [[name.title(), "sings"] for name in tiny.NAMES]
+    tags = [["PROPN", "VERB"] for _ in tokens]
+    tagger = SequenceTagger(**{**tiny.TAG_OPTIONS, "epochs": 8}, random_state=3)
+    assert tagger.get_params()["random_state"] == 3
+    assert tagger.fit(tokens, tags) is tagger
+    assert tagger.predict([["Kamoto", "sings"], []]) == [["PROPN", "VERB"], []]
+    assert tagger.score(tokens, tags) == 1
+    assert sorted(tagger.classes_) == ["PROPN", "VERB"]
+    for wrong in ("Kamoto sings", ["Kamoto sings"], [[1]]):
+        with pytest.raises(InputError, match=r"give a list of|no string"):
+            tagger.predict(wrong)
+
+
+# -------------------------------------------------------------------------------------------------
+# Files and pages
+
+
+def test_spans_are_shown_and_written(call):
+    train(epochs=12, out="model")
+    code, out, _ = call("predict", "model", "Kamoto lives in Bern.")
+    assert code == 0
+    assert out.startswith("Kamoto/PER")
+    code, out, _ = call("predict", "model", "<b>&Kamoto lives in Bern.", "--format", "html")
+    assert code == 0
+    assert out.startswith("<!DOCTYPE html>")
+    assert "&lt;" in out
+    assert "<b>&" not in out
+    assert 'class="k' in out
+    code, out, _ = call("predict", "model", "Kamoto lives in Bern .", "--pretokenized", "--json")
+    assert [t["text"] for t in json.loads(out)[0]["tokens"]] == [
+        "Kamoto",
+        "lives",
+        "in",
+        "Bern",
+        ".",
+    ]
+    code, out, _ = call("predict", "model", "names.conll", "--format", "jsonl")
+    assert len(out.splitlines()) == 20
+    code, out, _ = call("evaluate", "model", "names.conll", "--json")
+    assert {"accuracy", "precision", "recall", "f1", "calibration_error"} <= {*json.loads(out)}
+    card = Path("model/README.md").read_text(encoding="utf-8")
+    assert "conditional random field" in card
+    assert Path("model/reliability.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_model_goes_on_with_the_same_tags_alone():
+    first = train(epochs=2)
+    own = {"epochs": 2, "init": first, "min_count": None}
+    more = train(**own)
+    assert more.model.tags == first.model.tags
+    with pytest.raises(ConfigError, match="--init is a model without the tags B-CITY"):
+        train(tiny.TAGGED.replace("-LOC", "-CITY"), **own)
+
+
+def test_vectors_of_a_file_are_taken():
+    Path("v.txt").write_text("2 3\nbern 1 2 3\nnowhere 4 5 6\n")
+    trained = train(vectors="v.txt", embedding_size=None, epochs=1)
+    assert trained.model.module.config.embedding_size == 3
+    assert trained.model.encoder.knows("Nowhere")
+    assert any("vectors of v.txt" in note for note in trained.report.notes)
+    with pytest.raises(ConfigError, match="embedding_size out, as it follows the file"):
+        train(vectors="v.txt", epochs=1)
+
+
+def test_very_long_and_empty_sentences(call):
+    long = "".join(f"w{i} O\n" for i in range(5_000))
+    trained = train(tiny.TAGGED + long + "\n", epochs=1)
+    assert any("5,000 tokens" in note for note in trained.report.notes)
+    [row] = trained.model.answer([["a"] * 5_000])
+    assert len(row["tokens"]) == 5_000
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"encoder": "words", "subwords": 8, "character_size": 0}, "--encoder words reads words"),
+        ({"decoder": "viterbi"}, "decoder is 'viterbi'; it must be one of softmax, crf"),
+        ({"column": "upos"}, "column"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_sentence(options, said):
+    with pytest.raises((ConfigError, DataError), match=said) as caught:
+        train(**options)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_part_of_another_kind_is_refused():
+    Path("pos.conllu").write_text(POS, encoding="utf-8")
+    with pytest.raises(DataError, match=r"has a tag a word, and .* has spans"):
+        train(test="pos.conllu")
+    model = train(epochs=1).model
+    with pytest.raises(DataError, match="has a tag a word, and the model answers spans"):
+        elman.evaluate(model, "pos.conllu")
+
+
+def test_defaults_follow_the_kind_and_size_of_the_data():
+    small, large = (settle(TagOptions(), count=n, spans=True) for n in (500, 15_000))
+    assert (small.batch_size, large.batch_size) == (8, 32)
+    assert small.epochs == 60
+    assert small.decoder == "crf"
+    assert settle(TagOptions(), count=500, spans=False).decoder == "softmax"
+
+
+def test_tags_of_the_validation_part_alone_are_not_learnt():
+    extra = "Kamoto B-PER\nlikes O\nRex B-DOG\n\n" * 3
+    Path("valid.conll").write_text(tiny.TAGGED[:400].rpartition("\n\n")[0] + "\n\n" + extra)
+    trained = train(valid="valid.conll", epochs=1)
+    assert trained.model.types == ("LOC", "PER")
+
+
+def test_a_learner_counts_loss_by_word():
+    Path("names.conll").write_text(tiny.TAGGED, encoding="utf-8")
+    from elman import api, tasks
+
+    task = tasks.find("tag")
+    split = api.read_split(task, "names.conll", {})
+    learner = prepare(split, TagOptions(**tiny.TAG_OPTIONS))
+    loss = learner.loss(np.arange(4))
+    # Untrained, each sequence that BIOES allows is about as probable: fewer than nine tags a word.
+    assert 0.8 < float(loss.mean.detach()) < np.log(9)
+    assert loss.count == 4
