@@ -283,6 +283,9 @@ def one_run(
     trained = elman.train(train, test=test, seed=seed, task="classify", **options)
     figures["seconds"] = time.perf_counter() - start
     add("elman", trained.model.predict_proba(unseen))
+    if len(names) == 2:  # with the threshold that was chosen
+        answered = np.asarray(trained.model.predict(unseen)) == names[1]
+        figures["elman rare f1"] = 100 * f1_score(np.asarray(truth) == names[1], answered)
     figures["calibration"] = trained.report.test.calibration_error
     figures["by chance"] = trained.report.test.calibration.by_chance
     for one in trained.report.baselines[1:]:
