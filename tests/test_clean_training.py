@@ -227,5 +227,10 @@ def test_elman_clean_ablate(capsys, tmp_path, monkeypatch):
     assert said.err == ""
     found = json.loads(said.out)
     assert (found["model"], found["seeds"], len(found["variants"])) == ("ngrams", 2, 4)
+    assert run([*argv, "--metric", "f1:да", "--quiet"]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[1].split()[:3] == ["F1", "of", "да"]
+    assert run([*argv, "--metric", "f1:maybe"]) == 2
+    assert "the metric f1:maybe names no class" in capsys.readouterr().err
     assert run([*argv, "--model", "network", "--out", "b.csv"]) == 2
     assert "--ablate writes no texts; leave out --out" in capsys.readouterr().err

@@ -222,3 +222,12 @@ def test_any_word_has_a_spelling(texts, others, num_vectors):
     assert ((found.values >= 0) & (found.values < num_vectors)).all()
     used = np.unique(encoded.values)
     assert (found.lengths[used] > 0).all()
+
+
+def test_unknown_words_of_one_call_are_unknown_to_the_next():
+    tokenizer = fit_tokenizer(["кот и кот"], level="words", min_count=1)
+    assert isinstance(tokenizer, WordTokenizer)
+    entries = tokenizer.entries
+    assert tokenizer.encode_spelt(["кот рыж"]).unknown == ["рыж"]
+    assert tokenizer.encode_spelt(["бел кот"]).unknown == ["бел"]
+    assert tokenizer.entries == entries

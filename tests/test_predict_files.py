@@ -332,6 +332,9 @@ def test_check_for_people(call):
     assert (code, err) == (0, "")
     assert "a.csv: CSV; utf-8; delimiter comma; header text, label; text in column text" in out
     assert "2 texts, 2 classes" in out
+    write("a.csv", "text,label\ngood,x\ngood,y\nbad,y\nbad,y\n")
+    out = call("check", "a.csv")[1]
+    assert "1 exact duplicate; 1 text that comes again with another label" in out
 
 
 @pytest.mark.parametrize(

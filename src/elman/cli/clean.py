@@ -86,6 +86,14 @@ _OPTIONS = [
         panel="training",
     ),
     option("seeds", int, 3, "With --ablate: how many cuts of DATA.", panel="training"),
+    option(
+        "metric",
+        str | None,
+        None,
+        "With --ablate: what a step is judged by: f1:CLASS, macro_f1 ..., as of elman train.",
+        panel="training",
+        rule="accuracy; macro_f1 of several labels",
+    ),
 ]
 
 
@@ -98,6 +106,7 @@ def _clean(
     ablate: bool,
     model: Model,
     seeds: int,
+    metric: str | None,
     out: Path | None,
     force: bool,
     json: bool,
@@ -113,6 +122,7 @@ def _clean(
         if out is not None:
             raise ConfigError("--ablate writes no texts; leave out --out")
         how: dict[str, Any] = {"model": model, "seeds": seeds, "json": json, "quiet": quiet}
+        how["settings"] = {} if metric is None else {"metric": metric}
         _ablate(task, data, asked, columns, reading.form(), **how)
         return
     _show(task, data, asked, columns, reading.form(), rows=rows, out=out, force=force, json=json)
@@ -214,6 +224,7 @@ def _ablate(
     *,
     model: Model,
     seeds: int,
+    settings: Mapping[str, Any],
     json: bool,
     quiet: bool,
 ) -> None:
@@ -230,6 +241,7 @@ def _ablate(
         steps,
         columns=columns,
         model=model,
+        settings=settings,
         form=form,
         seeds=seeds,
         watch=None if quiet else watch,

@@ -21,7 +21,8 @@ from elman.training.task import Task
 _TEXT = f"""Train several cells on the same data and compare them.
 
 Every cell sees the same split; the seed changes the first weights, the order of the batches and
-the dropout. With `--models`, saved models are compared; `elman compare --models --help` says how.
+the dropout. Networks are compared by themselves, whatever `--linear` and `--model` say. With
+`--models`, saved models are compared; `elman compare --models --help` says how.
 
 Parameters
 ----------
