@@ -145,4 +145,5 @@ def _thinned(values: list[float]) -> list[float]:
     """Return some of the values that lie evenly among them, the lowest ones included."""
     if len(values) > KEPT:
         values = [values[i] for i in np.linspace(0, len(values) - 1, KEPT).astype(int)]
-    return [float(f"{value:.6g}") for value in values]
+    # A little less, so that roundings leave none of them out.
+    return [float(f"{value * (1 - 1e-4):.6g}") for value in values]

@@ -59,6 +59,7 @@ def _marked(row: Row, names: Sequence[str]) -> str:
     marks = row.get("entities")
     if marks is None:
         marks = [{**token, "label": token["tag"]} for token in row["tokens"]]
+    marks = [mark for mark in marks if "overlaps" not in mark]
     text, place, parts = row["text"], 0, []
     for mark in marks:
         parts.append(escape(text[place : mark["start"]]))

@@ -183,7 +183,11 @@ def answer(row: Mapping[str, Any], model: TaggerModel, *, width: int) -> Iterato
     if spans is None:
         marks = [(t["start"], t["end"], t["tag"], t["probability"]) for t in row["tokens"]]
     else:
-        marks = [(s["start"], s["end"], s["label"], s["probability"]) for s in spans]
+        marks = [
+            (s["start"], s["end"], s["label"], s["probability"])
+            for s in spans
+            if "overlaps" not in s
+        ]
     found, place = Text(), 0
     for start, end, name, probability in marks:
         found.append(visible(row["text"][place:start]))
@@ -194,6 +198,9 @@ def answer(row: Mapping[str, Any], model: TaggerModel, *, width: int) -> Iterato
         place = end
     found.append(visible(row["text"][place:]))
     yield from found.wrap(_console(), width) if columns(found.plain) > width else [found]
+    for one in spans or ():
+        if "overlaps" in one:
+            yield f"  or {visible(one['text'])}/{one['label']} {one['probability']:.0%}"
     for i, best in enumerate(row.get("nbest", ()), start=1):
         yield f"  {i}. {best['probability']:6.1%}  {visible(_tagged(row, best['tags']))}"
 

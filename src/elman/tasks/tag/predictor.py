@@ -153,7 +153,9 @@ class TaggerModel:
         ``tag``, the tag's ``probability``, and the number of the ``sentence``), and where the tags
         make spans the ``entities`` (``text``, ``start``, ``end``, ``label``, and the exact
         ``probability`` that a span of this label stands just there). With ``nbest`` it has for each
-        sentence the best sequences of ``tags`` with their probabilities.
+        sentence the best sequences of ``tags`` with their probabilities. With a threshold spans may
+        overlap; those that a more probable one overlaps are marked ``overlaps`` and are not in the
+        tags.
 
         Args:
             inputs: texts, which are cut into sentences and words; or lists of words.
@@ -208,8 +210,11 @@ class TaggerModel:
                 }
                 for word, tag, chance in said
             ]
-            for (start, end, label), chance in zip(
-                found.spans[at + number], found.confidence[at + number], strict=True
+            for (start, end, label), chance, alone in zip(
+                found.spans[at + number],
+                found.confidence[at + number],
+                found.written[at + number],
+                strict=True,
             ):
                 first, last = words[start].start, words[end - 1].end
                 entities.append(
@@ -219,6 +224,7 @@ class TaggerModel:
                         "end": last,
                         "label": label,
                         "probability": chance,
+                        **({} if alone else {"overlaps": True}),
                     }
                 )
         row: dict[str, Any] = {"text": text, "tokens": tokens}
@@ -287,18 +293,22 @@ class TaggerModel:
                     ]
                 found.tags[row], found.chances[row] = tags, sure
             return
-        for i, start, size, kind, chance in self._spans(some, self._types, least):
-            row = int(some.rows[i])
-            found.spans[row].append((start, start + size, self.types[kind]))
+        written: list[list[tuple[int, int, str]]] = [[] for _ in some.rows]
+        for i, start, size, kind, chance, alone in self._spans(some, self._types, least):
+            row, span = int(some.rows[i]), (start, start + size, self.types[kind])
+            found.spans[row].append(span)
             found.confidence[row].append(chance)
+            found.written[row].append(alone)
+            if alone:
+                written[i].append(span)
         scheme, numbers = self.scheme, self._numbers
         assert scheme is not None
         for i, row in enumerate(some.rows.tolist()):
             length = starts[i + 1] - starts[i]
-            written = [numbers[tag] for tag in from_spans(found.spans[row], length, BIOES)]
+            best = [numbers[tag] for tag in from_spans(written[i], length, BIOES)]
             words = np.arange(starts[i], starts[i + 1])
-            found.chances[row] = some.marginals[words, written].tolist()
-            found.tags[row] = from_spans(found.spans[row], length, scheme)
+            found.chances[row] = some.marginals[words, best].tolist()
+            found.tags[row] = from_spans(written[i], length, scheme)
 
     @property
     def _numbers(self) -> dict[str, int]:
@@ -306,20 +316,24 @@ class TaggerModel:
 
     def _spans(
         self, some: Beliefs, types: Types, least: Mapping[str, float]
-    ) -> Iterator[tuple[int, int, int, int, float]]:
-        """Yield sentence, first word, words, type and probability of what is answered."""
+    ) -> Iterator[tuple[int, int, int, int, float, bool]]:
+        """Yield what is answered: sentence, first word, words, type, probability, if it is written.
+
+        Of spans that overlap the most probable ones are written as tags.
+        """
+        alone = None
         if least:
             bounds = np.array([least[name] for name in types.names], dtype=np.float32)
             spans, sure = decoding.candidates(some, types, bounds, self.config.longest)
-            kept = decoding.without_overlap(spans, sure)
-            spans, sure = spans[kept], sure[kept]
+            alone = np.zeros(len(spans), dtype=bool)
+            alone[decoding.without_overlap(spans, sure)] = True
         else:
             spans = decoding.best_spans(some, self.tags, types)
             sure = decoding.span_probabilities(some, spans, types)
-        order = np.lexsort((spans[:, 1], spans[:, 0]))
-        for span, chance in zip(spans[order].tolist(), sure[order].tolist(), strict=True):
-            row, start, size, kind = span
-            yield row, start, size, kind, min(chance, 1.0)
+        alone = np.ones(len(spans), dtype=bool) if alone is None else alone
+        for i in np.lexsort((-sure, spans[:, 1], spans[:, 0])).tolist():
+            row, start, size, kind = spans[i].tolist()
+            yield row, start, size, kind, min(float(sure[i]), 1.0), bool(alone[i])
 
     def _nbest(self, tokens: Sequence[Sequence[str]], count: int) -> list[list[dict[str, Any]]]:
         """Return the best sequences of each sentence."""
@@ -362,6 +376,7 @@ class TaggerModel:
         """
         asked = TagScoring(threshold=threshold, recall=recall)
         self._check(examples)
+        examples = examples.test or examples  # of a set with a test part that one
         rows = [i for i, tags in enumerate(examples.tags) if any(tag is not None for tag in tags)]
         if not rows:
             raise DataError(f"{examples.source}: there is no tag to judge")
@@ -387,6 +402,7 @@ class TaggerModel:
         """Yield for each sentence its words, true and answered tags, blanks between them."""
         asked = TagScoring(threshold=threshold, recall=recall)
         self._check(examples)
+        examples = examples.test or examples
         found = self._answers(examples.tokens, self._asked(asked.threshold, asked.recall))
         truth = examples.in_scheme(self.scheme).tags
         for words, true, said in zip(examples.tokens, truth, found.tags, strict=True):
@@ -445,10 +461,12 @@ class _Found:
     spans: list[list[tuple[int, int, str]]]
     confidence: list[list[float]]
     """Of the spans."""
+    written: list[list[bool]]
+    """Whether the spans are those of the tags: no other, more probable one overlaps."""
 
     @classmethod
     def empty(cls, count: int) -> _Found:
-        return cls(*([[] for _ in range(count)] for _ in range(4)))  # type: ignore[arg-type]
+        return cls(*([[] for _ in range(count)] for _ in range(5)))  # type: ignore[arg-type]
 
     def flat(self, of_spans: bool) -> list[float]:
         """Return the probabilities of all spans, or of all tags, one after the other."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
@@ -107,11 +108,14 @@ def split(
 ) -> Split[Tagged]:
     """Cut tagged sentences at random; equal sentences never stand on both sides.
 
+    A test part that comes with the data is taken where none is given.
+
     Raises:
         ConfigError: the fractions do not sum to 1.
         DataError: there are too few different sentences, or a part is of another kind.
     """
     test = examples.test if test is None else test
+    examples = replace(examples, test=None)
     for part in (valid, test):
         if part is not None:
             inspection.refuse_other_kind(part, examples)
