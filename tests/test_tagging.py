@@ -15,7 +15,6 @@ from elman.data.tagged import of_lists
 from elman.errors import ConfigError, DataError, InputError
 from elman.tasks.tag import decoding
 from elman.tasks.tag.decoding import Types, without_overlap
-from elman.tasks.tag.estimator import SequenceTagger
 from elman.tasks.tag.forms import FormEncoder, key, shape
 from elman.tasks.tag.learner import prepare
 from elman.tasks.tag.options import TagOptions, settle
@@ -247,18 +246,18 @@ def test_every_encoder_learns(encoder):
 def test_unknown_tags_are_neither_learnt_nor_judged():
     tokens = [[name, "sings", "."] for name in tiny.NAMES]
     tags = [["X", None, "Z"] for _ in tokens]
-    tagger = SequenceTagger(**{**tiny.TAG_OPTIONS, "epochs": 4}).fit(tokens, tags)
+    tagger = elman.SequenceTagger(**{**tiny.TAG_OPTIONS, "epochs": 4}).fit(tokens, tags)
     assert tagger.model_.tags == ("X", "Z")
     scores = tagger.model_.evaluate(of_lists(tokens, tags))
     assert scores.tokens == 2 * len(tokens)
-    crf = SequenceTagger(**{**tiny.TAG_OPTIONS, "epochs": 4, "decoder": "crf"})
+    crf = elman.SequenceTagger(**{**tiny.TAG_OPTIONS, "epochs": 4, "decoder": "crf"})
     assert np.isfinite(crf.fit(tokens, tags).history_[-1].loss)
 
 
 def test_a_tagger_in_the_manner_of_scikit_learn():
     tokens = [[name.title(), "sings"] for name in tiny.NAMES]
     tags = [["PROPN", "VERB"] for _ in tokens]
-    tagger = SequenceTagger(**{**tiny.TAG_OPTIONS, "epochs": 8}, random_state=3)
+    tagger = elman.SequenceTagger(**{**tiny.TAG_OPTIONS, "epochs": 8}, random_state=3)
     assert tagger.get_params()["random_state"] == 3
     assert tagger.fit(tokens, tags) is tagger
     assert tagger.predict([["Kamoto", "sings"], []]) == [["PROPN", "VERB"], []]
@@ -278,6 +277,11 @@ def test_spans_are_shown_and_written(call):
     code, out, _ = call("predict", "model", "Kamoto lives in Bern.")
     assert code == 0
     assert out.startswith("Kamoto/PER")
+    code, out, _ = call("predict", "model", "Kamoto lives in Bern. So.", "--nbest", 2)
+    assert code == 0
+    assert [line[:4] for line in out.splitlines()[1:]] == ["  1.", "  2.", "  1.", "  2."]
+    code, _, err = call("predict", "model", "nowhere.conllu")
+    assert (code, err.count("\n")) == (2, 1)
     code, out, _ = call("predict", "model", "<b>&Kamoto lives in Bern.", "--format", "html")
     assert code == 0
     assert out.startswith("<!DOCTYPE html>")

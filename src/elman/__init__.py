@@ -3,13 +3,14 @@
 What people call, each with a page of its own, as in ``help(elman.train)``:
 
     elman.train(data, ...)       train a model and judge it beside its baselines
-    elman.load(folder)           a trained model: predict, predict_proba, steps, embed, save
+    elman.load(folder)           a trained model: predict, predict_proba, answer, embed, save
     elman.evaluate(model, data)  judge a model on labelled data
     elman.compare(data, ...)     several cells, each from several seeds, on the same data
     elman.compare_models(models, data)  whether saved models really differ on labelled data
     elman.embed(texts, ...)      train word vectors: word2vec or fastText
     elman.Vectors                word vectors of any file: load, similar, analogy
     elman.TextClassifier         the same as an estimator of scikit-learn: fit, predict, score
+    elman.SequenceTagger         likewise of the tagger: lists of words, lists of tags
     elman.TextCleaner            cleaning of texts for scikit-learn: fit, transform
     elman.callbacks              who is told of a run as it goes: a function, TensorBoard
     elman.nn                     layers that take the place of torch.nn's: LSTM, GRU, RNN
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from elman.lab.models import compare_models as compare_models
     from elman.nn.recurrent import Recurrent as Recurrent
     from elman.tasks.classify.estimator import TextClassifier as TextClassifier
+    from elman.tasks.tag.estimator import SequenceTagger as SequenceTagger
     from elman.text.cleaning.transformer import TextCleaner as TextCleaner
     from elman.text.vectors.table import Vectors as Vectors
     from elman.training.embed import embed as embed
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 # Imported on first use: `import elman` takes milliseconds, torch takes seconds.
 _LAZY = {
     "Recurrent": "elman.nn.recurrent",
+    "SequenceTagger": "elman.tasks.tag.estimator",
     "TextClassifier": "elman.tasks.classify.estimator",
     "TextCleaner": "elman.text.cleaning.transformer",
     "Vectors": "elman.text.vectors.table",

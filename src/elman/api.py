@@ -46,7 +46,8 @@ if TYPE_CHECKING:
     from elman.tasks.classify.metrics import Classification
     from elman.tasks.classify.predictor import TextClassifierModel
 
-    # Those of every task: of one now, a union once there are several.
+    # What a call returns follows from the data, which no type tells: the classifier's, as the most
+    # frequent one, is what editors complete; `cast` says otherwise.
     Model: TypeAlias = TextClassifierModel
     Scores: TypeAlias = Classification
 

@@ -139,7 +139,7 @@ def _say(text: str) -> None:
 # What is to be answered
 
 
-_FILE = re.compile(r"\S+\.(csv|tsv|tab|txt|jsonl|ndjson|json|parquet)(\.gz)?", re.IGNORECASE)
+_FILE = re.compile(r"\S+\.(csv|tsv|tab|txt|jsonl|ndjson|json|parquet|conll|conllu|bio|iob2?)(\.gz)?", re.IGNORECASE)
 
 
 def _files_among(inputs: Sequence[str]) -> list[str]:

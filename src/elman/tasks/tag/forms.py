@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import html
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ MAX_WORDS = 100_000
 MAX_SHAPES = 100
 LONGEST = 40
 """Characters of a word that are read, half from either end: an address has hundreds."""
+ENDS, BEGINNINGS = (1, 2, 3, 4), (1, 2, 3)
+AFFIXES = len(ENDS) + len(BEGINNINGS)
+AFFIX_VECTORS = 4_096
+"""How many vectors all ends and beginnings of words share."""
 _DIGIT = re.compile(r"\d")
 # Signs that mean the same: one treebank has these, another those.
 _SIGNS = str.maketrans(
@@ -72,6 +77,9 @@ class Forms:
     characters: NDArray[np.int32]
     lengths: Ints
     spelling: Spelling
+    affixes: Ints
+    """(F, A) the numbers of their ends of one to four characters, and of their beginnings of one to
+    three."""
 
 
 @dataclass(frozen=True)
@@ -162,6 +170,7 @@ class FormEncoder:
             ),
             lengths=np.fromiter(map(len, spelt), dtype=np.int64, count=len(spelt)),
             spelling=spelling(keys, range(len(keys)) if self.spellings else (), self.spellings),
+            affixes=np.array([*map(_affixes, keys)], dtype=np.int64).reshape(-1, AFFIXES),
         )
 
     def saved(self) -> SavedEncoder:
@@ -201,6 +210,14 @@ def _readable_word(word: str) -> str:
         word = html.unescape(word)
     word = normalise(word).translate(_SIGNS).replace("…", "...")
     return '"' if word in _QUOTES else word or " "
+
+
+def _affixes(entry: str) -> list[int]:
+    """Return the numbers of an entry's ends and beginnings, of which several are alike."""
+    framed = f"<{entry}>"
+    ends = [f"-{framed[-size - 1 :]}" for size in ENDS]
+    begins = [f"+{framed[: size + 1]}" for size in BEGINNINGS]
+    return [zlib.crc32(part.encode()) % AFFIX_VECTORS for part in (*ends, *begins)]
 
 
 def _both_ends(word: str) -> str:

@@ -1,6 +1,6 @@
 """Many-to-many, aligned: a label for each word.
 
-word (its own vector, its n-grams, its characters in turn, its shape) -> Recurrent -> linear ->
+word (its own vector, its n-grams, ends, characters in turn, shape) -> Recurrent -> linear ->
 scores of the tags -> softmax a word, or a conditional random field over the sentence
 """
 
@@ -19,7 +19,7 @@ from elman.nn import ragged
 from elman.nn.crf import CRF
 from elman.nn.embedding import SMALL, SubwordEmbedding
 from elman.nn.recurrent import Recurrent
-from elman.tasks.tag.forms import Forms, Ints
+from elman.tasks.tag.forms import AFFIX_VECTORS, Forms, Ints
 from elman.tasks.tag.options import DECODERS, ENCODERS, Decoder, Encoder
 from elman.text.vocabulary import UNKNOWN_ID
 
@@ -71,6 +71,7 @@ class TaggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 SHAPE_SIZE = 16
+AFFIX_SIZE = 64
 CHARACTER_EMBEDDING = 32
 
 
@@ -100,12 +101,14 @@ class Tagger(nn.Module):
         width = config.embedding_size
         self.embedding = nn.Embedding(config.num_words, width)
         self.subwords = SubwordEmbedding(width, config.subwords) if config.subwords else None
-        self.characters = self.shapes = None
+        self.characters = self.shapes = self.affixes = None
         if config.encoder != "words":
             nn.init.normal_(self.embedding.weight, std=SMALL)
             self.characters = _characters(config, cell, backend)
             self.shapes = nn.Embedding(config.num_shapes, SHAPE_SIZE)
-            width += self.characters.output_size + SHAPE_SIZE
+            self.affixes = nn.EmbeddingBag(AFFIX_VECTORS, AFFIX_SIZE, mode="sum")
+            nn.init.normal_(self.affixes.weight, std=SMALL)
+            width += self.characters.output_size + SHAPE_SIZE + AFFIX_SIZE
         self.recurrent = Recurrent(
             cell,
             width,
@@ -151,11 +154,12 @@ class Tagger(nn.Module):
         vectors = self.embedding(torch.from_numpy(forms.words[rows]).to(device))
         if self.subwords is not None:
             vectors = vectors + self.subwords(used, forms.spelling)
-        if self.characters is None or self.shapes is None:
+        if self.characters is None or self.shapes is None or self.affixes is None:
             return vectors
         beside = [
             self.characters(forms, rows),
             self.shapes(torch.from_numpy(forms.shapes[rows]).to(device)),
+            self.affixes(torch.from_numpy(forms.affixes[rows]).to(device)),
         ]
         return torch.cat([vectors, *beside], dim=1)
 

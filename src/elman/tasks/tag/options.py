@@ -21,7 +21,7 @@ DECODERS: tuple[str, ...] = get_args(Decoder)
 
 UPDATES = 6_000
 FEWEST_EPOCHS, MOST_EPOCHS = 6, 60
-SPELLINGS = 8_192
+SPELLINGS = 4_096
 
 
 class TagOptions(NetworkOptions, frozen=True, kw_only=True):
@@ -32,7 +32,7 @@ class TagOptions(NetworkOptions, frozen=True, kw_only=True):
         "embedding_size": "100; with --vectors that of the file",
         "hidden_size": "160",
         "character_size": "32; 0 with --encoder words",
-        "subwords": "8,192; 0 with --encoder words",
+        "subwords": "4,096; 0 with --encoder words",
         "min_count": "2",
         "token_dropout": "0.15",
         "dropout": "0.5",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from elman.errors import ConfigError
@@ -201,18 +201,18 @@ def answer(row: Mapping[str, Any], model: TaggerModel, *, width: int) -> Iterato
     for one in spans or ():
         if "overlaps" in one:
             yield f"  or {visible(one['text'])}/{one['label']} {one['probability']:.0%}"
-    for i, best in enumerate(row.get("nbest", ()), start=1):
-        yield f"  {i}. {best['probability']:6.1%}  {visible(_tagged(row, best['tags']))}"
+    for number, sequences in enumerate(row.get("nbest", ())):
+        words = [t["text"] for t in row["tokens"] if t["sentence"] == number]
+        for i, best in enumerate(sequences, start=1):
+            pairs = zip(words, best["tags"], strict=True)
+            said = " ".join(f"{word}/{tag}" for word, tag in pairs)
+            yield f"  {i}. {best['probability']:6.1%}  {visible(said)}"
 
 
 def _console() -> Any:
     from rich.console import Console
 
     return Console()
-
-
-def _tagged(row: Mapping[str, Any], tags: Sequence[str]) -> str:
-    return " ".join(f"{t['text']}/{tag}" for t, tag in zip(row["tokens"], tags, strict=True))
 
 
 def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
