@@ -159,11 +159,11 @@ def report(accuracy, macro_f1, baselines):
 def test_the_verdict_names_who_is_better_and_by_what():
     assert [*pages.verdict(report(0.9, 0.8, {"n-grams": (0.9, 0.8), "always a": (0.5, 0.3)}))] == []
     assert [*pages.verdict(report(0.9, 0.8, {"n-grams": (0.91, 0.82)}))] == [
-        "n-grams does better here than the network: accuracy 0.9100 against 0.9000, "
+        "n-grams does better here than this model: accuracy 0.9100 against 0.9000, "
         "macro-F1 0.8200 against 0.8000"
     ]
     assert [*pages.verdict(report(0.9, 0.8, {"n-grams": (0.89, 0.82)}))] == [
-        "n-grams does better here than the network: macro-F1 0.8200 against 0.8000"
+        "n-grams does better here than this model: macro-F1 0.8200 against 0.8000"
     ]
 
 

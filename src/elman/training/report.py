@@ -240,7 +240,7 @@ def headline(scores: Mapping[str, float], metrics: Mapping[str, Metric]) -> dict
 
 
 def outdone(report: Report[Any], metrics: Mapping[str, Metric]) -> Iterator[str]:
-    """Say of each baseline that does better than the network by how much it does."""
+    """Say of each baseline that does better than what was judged by how much it does."""
     own = report.test.metrics
     for one in report.baselines:
         theirs, better = one.test.metrics, []
@@ -250,4 +250,4 @@ def outdone(report: Report[Any], metrics: Mapping[str, Metric]) -> Iterator[str]
                 values = (f"{value[name]:.{metric.digits}f}" for value in (theirs, own))
                 better.append(f"{metric.title} {' against '.join(values)}")
         if better:
-            yield f"{one.name} does better here than the network: {', '.join(better)}"
+            yield f"{one.name} does better here than this model: {', '.join(better)}"
