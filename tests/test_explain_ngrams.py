@@ -132,3 +132,9 @@ def test_n_grams_that_nothing_would_read_are_refused():
         ClassifyOptions(linear="off", vectoriser="hashing", ngrams="words")
     plain = task.plain(ClassifyOptions(vectoriser="counts"))
     assert (plain.linear, plain.other_ngrams) == ("off", "")
+
+
+def test_the_seconds_of_a_model_are_also_those_of_its_n_grams():
+    assert tiny.train(DATA, model="ngrams").report.seconds > 0  # without a single epoch
+    both = tiny.train(DATA)
+    assert both.report.seconds > sum(epoch.seconds for epoch in both.history)

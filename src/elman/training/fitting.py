@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,6 +37,7 @@ class Fitted(Summary):
         ended: ``""``, or why training ended by itself, as the end of "training ended".
         interrupt: what the user or the system stopped it with.
         astray: ``""``, or how the best weights are far worse than untrained ones, one sentence.
+        beside: seconds of what was fitted beside the network, such as n-grams.
     """
 
     history: list[Epoch]
@@ -44,11 +46,17 @@ class Fitted(Summary):
     ended: str = ""
     interrupt: KeyboardInterrupt | None = None
     astray: str = ""
+    beside: float = 0.0
 
     @property
     def seconds(self) -> float:
-        """Of training alone."""
+        """Of training the network alone."""
         return sum(epoch.seconds for epoch in self.history)
+
+    @property
+    def all_seconds(self) -> float:
+        """Of training the network and what stands beside it."""
+        return self.seconds + self.beside
 
     def summary(self) -> Iterator[str | Table]:
         """Say how long it took and how it ended."""
@@ -288,7 +296,9 @@ class Workshop:
             raise TrainingError(_named(job, fitted.stopped))  # there is nothing worth keeping
         if self.watcher is not None:
             self.watcher.end(fitted)
+        start = time.perf_counter()
         predictor = self.task.predictor(learner, tuned=job.tuned, twin=twin)
+        fitted = replace(fitted, beside=time.perf_counter() - start)
         return Member(job, learner, fitted, predictor)
 
     def _checkpoint(self, job: Job) -> Checkpoint | None:

@@ -32,7 +32,7 @@ def judge(
         baselines=baselines,
         sizes=task.sizes(split),
         parameters=predictor.num_parameters,
-        seconds=fitted.seconds,
+        seconds=fitted.all_seconds,
         epochs=len(fitted.history),
         best_epoch=History(fitted.history).kept,
         stopped=fitted.stopped,
@@ -102,7 +102,7 @@ def with_seeds(
     return msgspec.structs.replace(
         report,
         name=name,
-        seconds=sum(one.fitted.seconds for one in members),
+        seconds=sum(one.fitted.all_seconds for one in members),
         trainings=trainings,
         spread=[_spread(task, "each by itself", [one.metrics for one in trainings])],
         warnings=[*(one for one in report.warnings if one != best.fitted.astray), *failed],
@@ -119,7 +119,7 @@ def _training(member: Member, test: Evaluation, baselines: Sequence[Baseline] = 
         score=member.score,
         epochs=len(member.fitted.history),
         best_epoch=member.best_epoch,
-        seconds=member.fitted.seconds,
+        seconds=member.fitted.all_seconds,
         failed=member.failed,
     )
 
@@ -172,7 +172,7 @@ def of_folds(task: Task, members: Sequence[Member], whole: Split[Any]) -> Report
         baselines=pooled,
         sizes=task.sizes(whole),
         parameters=first.predictor.num_parameters,
-        seconds=sum(one.fitted.seconds for one in members),
+        seconds=sum(one.fitted.all_seconds for one in members),
         epochs=len(first.fitted.history),
         best_epoch=first.best_epoch,
         stopped="",

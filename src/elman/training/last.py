@@ -48,7 +48,7 @@ def trained_on_all(
     predictor = together(workshop.task, [one.predictor for one in members])
     count = len(jobs[0].split.train)
     noted = Final(count, [len(one.fitted.history) for one in members])
-    seconds = sum(one.fitted.seconds for one in members)
+    seconds = sum(one.fitted.all_seconds for one in members)
     judged_ones = "a model trained on the training part alone"
     if trained.kept is None:
         judged_ones = "models trained on a share of the data each"
