@@ -1,5 +1,6 @@
 """Pictures hold what they say, whatever the labels; equal runs give equal files."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -36,6 +37,13 @@ def test_the_curve_has_losses_and_scores_and_the_epoch_that_was_kept():
     assert lines(losses)["valid loss"] == [1.5, 0.75, 0.5, 0.375]
     assert lines(scores)["accuracy"] == [1 - 1 / i for i in range(1, 5)]
     assert "kept: epoch 3" in lines(losses).keys() & lines(scores).keys()
+
+
+@pytest.mark.parametrize(("name", "sign"), [("loss", -1), ("accuracy", 1)])
+def test_a_score_that_is_a_metric_is_drawn_once(name, sign):
+    assert "score" in lines(learning_curve(HISTORY, metrics).axes[1])
+    history = [msgspec.structs.replace(one, score=sign * one.metrics[name]) for one in HISTORY]
+    assert "score" not in lines(learning_curve(history, metrics).axes[1])
 
 
 def test_without_a_table_metrics_are_called_by_their_names():

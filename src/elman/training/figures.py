@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -67,8 +68,9 @@ def learning_curve(history: Sequence[Epoch], metrics: Mapping[str, Metric] | Non
             called by its name, and ``loss`` alone falls.
 
     Returns:
-        A figure of one panel, or of two where the validation part has scores that should rise. A
-        dotted line marks the epoch whose weights were kept.
+        A figure of one panel, or of two where the validation part has scores that should rise. The
+        score that decides has a line where it is none of the metrics. A dotted line marks the epoch
+        whose weights were kept.
     """
     known = metrics or {"loss": Metric("valid loss", higher_is_better=False)}
     names = [*history[0].metrics] if history else []
@@ -84,12 +86,18 @@ def learning_curve(history: Sequence[Epoch], metrics: Mapping[str, Metric] | Non
     if rising:
         _lines(axes[1], history, rising)
         scores = [epoch.score for epoch in history if epoch.score is not None]
-        if len(scores) == len(history):
+        if len(scores) == len(history) and not _is_drawn(scores, history):
             _line(axes[1], history, scores, "score")
         axes[1].set_ylabel("validation part")
     for panel in axes:
         _finish(panel, history)
     return figure
+
+
+def _is_drawn(scores: Sequence[float], history: Sequence[Epoch]) -> bool:
+    """Whether a score is one of the metrics, or that with its sign turned, as of a loss."""
+    drawn = ([epoch.metrics[name] for epoch in history] for name in history[0].metrics)
+    return any(np.allclose(np.abs(values), np.abs(scores)) for values in drawn)
 
 
 def _lines(axes: Axes, history: Sequence[Epoch], metrics: Mapping[str, Metric]) -> None:
