@@ -93,6 +93,16 @@ def test_texts_that_become_equal_are_said():
     assert any("also stand in the training part" in note for note in run.report.notes)
 
 
+def test_cleaning_makes_no_names_of_sentences():
+    long = [f"@ann @bob @carl @dora @emil {text}" for text in TEXTS]
+    data = [*zip(long, LABELS, strict=True)]
+    tokens = [
+        elman.train(data, **tiny.OPTIONS, clean=steps, progress=False).model.tokenizer.level
+        for steps in (None, "mentions")
+    ]
+    assert tokens == ["words", "words"]
+
+
 def test_nothing_left_to_learn(tmp_path):
     data = [(f"@user{i}", "ab"[i % 2]) for i in range(40)]
     with pytest.raises(elman.errors.DataError, match="leaves training texts of 0 classes"):

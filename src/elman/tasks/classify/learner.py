@@ -277,12 +277,14 @@ def prepare(
         continuing.check(init)
         pretrained.check_alone(options)
     cleaner = fit_cleaner(split.train.texts, options) if init is None else init.cleaner
+    level = options.tokens
+    if level == "auto":  # what the texts are, not what cleaning leaves of them
+        level = choose_level(split.train.texts)
     split = cleaned(split, cleaner)
     train, valid = split.train, split.valid
     labels = about(train, options.metric)
     classes = labels.classes(train.labels)
     refuse_threshold(options.threshold, labels, classes)
-    level = choose_level(train.texts) if options.tokens == "auto" else options.tokens
     settled = settle(options, level=level, count=len(train))
     start = pretrained.find(
         split,
