@@ -189,6 +189,14 @@ def test_a_separator_that_is_said(tmp_path, separator, cell):
     assert found.labels == [("a", "b"), ("b",)]
 
 
+def test_a_separator_that_stands_nowhere_is_told_of(tmp_path):
+    cells = ["[0 1]", "[0]", "[]"]
+    notes = read_examples(write(tmp_path / "a.csv", cells), form=Form(label_separator="#")).notes
+    assert any("'#' (--label-separator) stands in no label" in note for note in notes)
+    notes = read_examples(write(tmp_path / "a.csv", cells), form=Form(label_separator=" ")).notes
+    assert not any("(--label-separator)" in note for note in notes)
+
+
 @pytest.mark.parametrize("separator", ["", "x", "and", '"', "[", "0", "----", "\n", "é"])
 def test_a_strange_separator(separator):
     with pytest.raises(ConfigError, match="it must be what stands between two labels"):

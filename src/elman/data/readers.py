@@ -315,6 +315,12 @@ def _with_several_labels(raw: RawColumns, source: str, form: Form) -> Examples:
         labels.append(meant[cell])
     notes = _notes_on_skipped(raw, source, len(texts), unlabelled)
     notes += _notes_on_lists(labels, meant, separator, bracketed=bracketed)
+    given = form.label_separator
+    if given is not None and not any(given in cell.strip("[](){} ") for cell in meant):
+        notes += (
+            f"{given!r} (--label-separator) stands in no label, so that each cell is one label; "
+            "without it lists in brackets, ; | , and blanks are told from the labels",
+        )
     if without:
         notes += (f"{_texts(without)} with an empty label: taken as having none of the labels",)
     return Examples(texts, labels, source, notes, (raw.facts,), several=True)
