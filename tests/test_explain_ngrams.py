@@ -130,6 +130,8 @@ def test_each_of_several_labels_is_explained():
 def test_n_grams_that_nothing_would_read_are_refused():
     with pytest.raises(ConfigError, match=r"hashing of words.*linear is off"):
         ClassifyOptions(linear="off", vectoriser="hashing", ngrams="words")
+    with pytest.raises(ConfigError, match=r"model is ngrams.*linear is off"):
+        ClassifyOptions(model="ngrams", linear="off")
     plain = task.plain(ClassifyOptions(vectoriser="counts"))
     assert (plain.linear, plain.other_ngrams) == ("off", "")
 

@@ -57,7 +57,7 @@ def parts(
     start = time.perf_counter()
     if not len(model.module.linear):
         without = {"vectors": None, "unlabelled": None, "vectors_mode": "tuned"}
-        changed = msgspec.structs.replace(options, model="ngrams", **without)
+        changed = msgspec.structs.replace(options, model="ngrams", linear="on", **without)
         alone = assemble(prepare(split, changed))
         scores = alone.evaluate(split.test)
         return [Baseline(NGRAMS, scores, time.perf_counter() - start, seen)]

@@ -165,7 +165,12 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
             raise ConfigError(
                 f"{name} is for the network, which model ngrams has not; leave it out"
             )
-        if self.model == "network" and self.linear == "off" and self.other_ngrams:
+        if self.model == "ngrams" and self.linear == "off":
+            raise ConfigError(
+                "model is ngrams, which is the linear models alone, and linear is off, which is the "
+                "network alone; leave one of the two out"
+            )
+        if self.linear == "off" and self.other_ngrams:
             raise ConfigError(
                 f"n-grams are asked for ({self.other_ngrams}) and linear is off, which is the "
                 "network alone; leave one of the two out"
