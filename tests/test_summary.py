@@ -130,6 +130,11 @@ def test_a_report_shows_scores_beside_baselines():
     assert lines[4] == "60 epochs, the weights of epoch 3 kept; 1,000,000 parameters"
 
 
+def test_what_has_no_epochs_says_nothing_of_them():
+    report = msgspec.structs.replace(tiny_report(), epochs=0, best_epoch=0)
+    assert f"{report.parameters:,} parameters" in repr(report).splitlines()
+
+
 def tiny_report():
     baselines = [Baseline("majority", scores(2), 0.1, 10)]
     return msgspec.structs.replace(report(2), baselines=baselines, stopped="", notes=[])

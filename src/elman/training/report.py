@@ -214,10 +214,8 @@ class Report(Summary, msgspec.Struct, Generic[ScoresT], frozen=True):
         )
         if self.spread:
             yield f"mean ± standard deviation over {counted(len(self.trainings), 'training')}"
-        yield (
-            f"{counted(self.epochs, 'epoch')}, the weights of epoch {self.best_epoch} kept; "
-            f"{self.parameters:,} parameters"
-        )
+        course = f"{counted(self.epochs, 'epoch')}, the weights of epoch {self.best_epoch} kept; "
+        yield f"{course if self.epochs else ''}{self.parameters:,} parameters"
         yield from self.test_notes
         if self.stopped:
             yield self.stopped
