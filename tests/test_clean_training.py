@@ -93,6 +93,15 @@ def test_texts_that_become_equal_are_said():
     assert any("also stand in the training part" in note for note in run.report.notes)
 
 
+@pytest.mark.parametrize(("linear", "count"), [("on", 1), ("off", 0)])
+def test_lemmas_are_spoken_of_where_there_are_n_grams(linear, count):
+    texts = [
+        f"{text} {number} и так далее и тому подобное" for number in range(16) for text in TEXTS
+    ]
+    run = tiny.train([*zip(texts, LABELS * 16, strict=True)], linear=linear, tokens="words")
+    assert sum("--clean lemmas" in note for note in run.report.notes) == count
+
+
 def test_cleaning_makes_no_names_of_sentences():
     long = [f"@ann @bob @carl @dora @emil {text}" for text in TEXTS]
     data = [*zip(long, LABELS, strict=True)]

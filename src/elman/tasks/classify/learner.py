@@ -377,10 +377,12 @@ def _notes(
             notes.append(
                 f"no validation part: every epoch is run and the last weights are kept{chosen}"
             )
-    if tokenizer.level == "words" and settled.clean is None and _is_cyrillic(split.train.texts):
+    has_ngrams = settled.model == "ngrams" or settled.linear == "on"
+    words_as_written = tokenizer.level == "words" and settled.clean is None
+    if has_ngrams and words_as_written and _is_cyrillic(split.train.texts):
         notes.append(
             "mostly Cyrillic: --clean lemmas, which takes the basic form of Russian words, helped "
-            "the n-grams on two Russian sets (docs/cleaning.md)"
+            "the n-grams on Russian tweets (docs/cleaning.md)"
         )
     if truncated:
         count = len(split.train) + len(split.valid)
