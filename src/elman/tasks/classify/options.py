@@ -167,7 +167,7 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
             )
         if self.model == "ngrams" and self.linear == "off":
             raise ConfigError(
-                "model is ngrams, which is the n-grams alone, and linear is off, which is the network "
+                "model is ngrams, which is n-grams alone, and linear is off, which is the network "
                 "alone; leave one of the two out"
             )
         if self.linear == "off" and self.other_ngrams:
