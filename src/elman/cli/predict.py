@@ -139,7 +139,8 @@ def _say(text: str) -> None:
 # What is to be answered
 
 
-_FILE = re.compile(r"\S+\.(csv|tsv|tab|txt|jsonl|ndjson|json|parquet|conll|conllu|bio|iob2?)(\.gz)?", re.IGNORECASE)
+_SUFFIXES = r"csv|tsv|tab|txt|jsonl|ndjson|json|parquet|conll|conllu|bio|iob2?"
+_FILE = re.compile(rf"\S+\.({_SUFFIXES})(\.gz)?", re.IGNORECASE)
 
 
 def _files_among(inputs: Sequence[str]) -> list[str]:
