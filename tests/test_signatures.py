@@ -146,7 +146,16 @@ def test_the_tab_key_lists_what_people_call_and_no_more():
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     names = [name for name in ran.stdout.split() if not name.startswith("_")]
     assert names == [
-        *("Recurrent", "TextClassifier", "TextCleaner", "Vectors", "callbacks", "cell", "cells"),
+        *(
+            "Recurrent",
+            "SequenceTagger",
+            "TextClassifier",
+            "TextCleaner",
+            "Vectors",
+            "callbacks",
+            "cell",
+            "cells",
+        ),
         *("compare", "compare_models", "embed", "errors", "evaluate", "load", "nn", "train"),
     ]
 
