@@ -53,7 +53,7 @@ def _texts_of(item: Any, form: Form, text: str | None) -> Iterator[str]:
     elif os.path.isdir(item):
         for file in _files_in(Path(item)):
             yield from _texts_of(file, form, text)
-    elif text is None and _is_lines(item, form):
+    elif text is None and not _is_pipe(item) and _is_lines(item, form):
         yield from readers.read_lines(item, form=form)
     else:
         yield from readers.read_inputs(item, form=form, column=text).inputs
@@ -70,6 +70,11 @@ def _files_in(folder: Path) -> list[Path]:
     if not found:
         raise DataError(f"{folder} has no file of texts; put .txt, .csv, .tsv or .jsonl there")
     return sorted(found)
+
+
+def _is_pipe(path: str | Path) -> bool:
+    """Whether what is there can be read only once, as of ``<(command)`` or /dev/stdin."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _is_lines(path: str | Path, form: Form) -> bool:

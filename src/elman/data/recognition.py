@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,7 @@ _HEAD = 1 << 16  # bytes that tell whose task a file is
 def looks_tagged(data: Any) -> bool:
     """Whether ``data`` plainly is of tagged sentences: told from its name or its beginning.
 
-    Standard input is not looked at, as it can be read only once.
+    Standard input and pipes are not looked at, as they can be read only once.
     """
     if is_lists(data):
         return all(isinstance(one, str) for row in data[0][:FIRST] for one in row)
@@ -50,6 +51,8 @@ def looks_tagged(data: Any) -> bool:
         return False
     if suffix_of(data) in SUFFIXES:
         return True
+    if not os.path.isfile(data):
+        return False
     try:
         with open_bytes(data) as handle:
             head = handle.read(_HEAD)
