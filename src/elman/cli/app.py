@@ -172,13 +172,16 @@ def _help_of(words: Sequence[str]) -> str:
 
 
 def _sentence(error: CycloptsError) -> str:
-    from cyclopts import ValidationError
+    from cyclopts import MissingArgumentError, ValidationError
 
     words = [token.value for token in error.argument.tokens] if error.argument else []
     mistyped = next((word for word in words if word.startswith("-") and word != "-"), "")
     if isinstance(error, ValidationError) and mistyped:
         return _no_such_option(mistyped.partition("=")[0], error.target)
     text = " ".join(str(error).split())
+    if isinstance(error, MissingArgumentError) and error.argument and not error.keyword:
+        typo = text.partition(" Did you mean ")[2]
+        return f"{error.argument.name} is missing" + (f". Did you mean {typo}" if typo else "")
     return text if text.endswith("...") else text.rstrip(".")
 
 
