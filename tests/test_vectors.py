@@ -617,7 +617,7 @@ def test_the_command_trains_saves_and_says(corpus, call):
         (["vectors", "similar", "v.txt"], "WORDS are missing"),
         (["vectors", "similar", "v.txt", "kinng"], "'kinng' is not among the 8 words of v.txt"),
         (["vectors", "similar", "v.txt", "king", "--limit", "0"], "--limit is 0"),
-        (["vectors", "analogy", "v.txt", "king", "man"], "requires"),
+        (["vectors", "analogy", "v.txt", "king", "man"], "THIRD is missing"),
         (["vectors", "evaluate", "v.txt"], "FILES are missing"),
         (["vectors", "evaluate", "v.txt", "nothing"], "no file 'nothing'"),
         (["vectors", "map", "v.txt", "--out", "m.pdf"], "give .png or .svg"),
