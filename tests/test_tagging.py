@@ -338,6 +338,7 @@ def test_very_long_and_empty_sentences(call):
         ({"encoder": "words", "subwords": 8, "character_size": 0}, "--encoder words reads words"),
         ({"decoder": "viterbi"}, "decoder is 'viterbi'; it must be one of softmax, crf"),
         ({"column": "upos"}, "column"),
+        ({"multilabel": True}, "multilabel is for texts with several labels, not for tags"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(options, said):

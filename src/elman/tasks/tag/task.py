@@ -17,7 +17,7 @@ from elman.data.recognition import looks_tagged
 from elman.data.source import builtin
 from elman.data.splits import Split
 from elman.data.tagged import Tagged
-from elman.errors import DataError
+from elman.errors import ConfigError, DataError
 from elman.tasks.tag import inspection
 from elman.tasks.tag.inspection import TagFindings
 from elman.tasks.tag.metrics import METRICS, Tagging
@@ -68,7 +68,10 @@ def read(
 
     Raises:
         DataError: as ``elman.data.tagged.read_tagged``.
+        ConfigError: what is said of the form is of labels of texts.
     """
+    if form.multilabel:
+        raise ConfigError("multilabel is for texts with several labels, not for tags; leave it out")
     dataset = builtin(data)
     if dataset is None:
         return tagged.read_tagged(data, form=form, likely=likely, column=column)
