@@ -4,6 +4,7 @@ import itertools
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,7 @@ from elman.tasks.tag.decoding import Types, without_overlap
 from elman.tasks.tag.forms import FormEncoder, key, shape
 from elman.tasks.tag.learner import prepare
 from elman.tasks.tag.options import TagOptions, settle
+from elman.tasks.tag.predictor import TaggerModel
 from elman.text.tag_schemes import BIOES, IOB2, spans
 
 POS = "".join(
@@ -181,6 +183,14 @@ def test_a_threshold_answers_what_is_probable_enough(spanner):
     covered = [set(range(e["start"], e["end"])) for e in chosen]
     assert sum(map(len, covered)) == len(set().union(*covered))
     assert {t["tag"] for t in none["tokens"]} == {"O"}
+
+
+def test_a_threshold_suits_texts_shorter_than_the_longest_span(spanner):
+    config = msgspec.structs.replace(spanner.config, longest=9)
+    model = TaggerModel(spanner.module, spanner.encoder, config)
+    rows = [model.answer([text], threshold=0.0)[0] for text in ("Kamoto lives", "Bern")]
+    assert [len(row["tokens"]) for row in rows] == [2, 1]
+    assert {e["text"] for e in rows[1]["entities"]} == {"Bern"}
 
 
 def test_recall_finds_that_share_of_the_validation_part():

@@ -228,7 +228,7 @@ def candidates(found: Beliefs, types: Types, least: Floats, longest: int) -> tup
     for kind, bound in enumerate(least.tolist()):
         # No span is more probable than its first or its last tag is.
         likely = found.marginals >= max(bound, 1e-9)
-        for size in range(1, longest + 1):
+        for size in range(1, min(longest, int(found.lengths.max(initial=0))) + 1):
             run = types.run(kind, size)
             begins = likely[:, run[0]] & (left >= size)
             begins[: len(row) - size + 1] &= likely[size - 1 :, run[-1]]
