@@ -1,5 +1,6 @@
 """The tagger: from files to tags, spans and probabilities that mean something."""
 
+import csv
 import itertools
 import json
 from pathlib import Path
@@ -307,7 +308,16 @@ def test_spans_are_shown_and_written(call):
         ".",
     ]
     code, out, _ = call("predict", "model", "names.conll", "--format", "jsonl")
-    assert len(out.splitlines()) == 20
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert len(rows) == 20
+    assert rows[0]["tokens"] == rows[0]["text"].split(" ")
+    assert len(rows[0]["tags"]) == len(rows[0]["tokens"])
+    for row in rows:
+        for one in row["entities"]:
+            assert row["text"][one["start"] : one["end"]] == one["text"]
+    code, out, _ = call("predict", "model", "names.conll", "--format", "csv")
+    table = [*csv.DictReader(out.splitlines())]
+    assert json.loads(table[0]["tokens"]) == rows[0]["tokens"]
     code, out, _ = call("evaluate", "model", "names.conll", "--json")
     assert {"accuracy", "precision", "recall", "f1", "calibration_error"} <= {*json.loads(out)}
     card = Path("model/README.md").read_text(encoding="utf-8")

@@ -104,7 +104,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 def _escaped(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6f}"
-    return "" if value is None else str(value).translate(_ESCAPES)
+    return "" if value is None else str(output.cell(value)).translate(_ESCAPES)
 
 
 def _write_text(answered: Iterator[Answered], task: Task, model: Predictor) -> None:
@@ -142,7 +142,7 @@ def _record(
 ) -> dict[str, Any]:
     """Return one row of a table: what was there, then the answer."""
     record: dict[str, Any] = dict(kept) if kept is not None else {}
-    for name, value in tasks.pages(task).fields(row, inputs=kept is None).items():
+    for name, value in tasks.pages(task).fields(row, inputs=not kept).items():
         record[name if name not in record else f"model_{name}"] = value
     return record
 

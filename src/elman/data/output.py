@@ -96,7 +96,14 @@ def _write_table(file: TextIO, rows: Iterable[Row], *, delimiter: str) -> None:
     for i, row in enumerate(rows):
         if not i:
             writer.writerow(row)
-        writer.writerow(row.values())
+        writer.writerow(map(cell, row.values()))
+
+
+def cell(value: Any) -> Any:
+    """Return a value as a cell of a table: a list or a mapping as JSON, others as they are."""
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False)
+    return value
 
 
 def _write_lines(file: TextIO, rows: Iterable[Row]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -216,7 +215,7 @@ def _console() -> Any:
 
 
 def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
-    """Return one row as columns: the tokens, their tags, and the spans as JSON.
+    """Return one row as columns: the tokens, their tags, and the spans.
 
     Raises:
         ConfigError: there are several sequences.
@@ -224,10 +223,10 @@ def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
     if "nbest" in row:
         raise ConfigError("--nbest cannot be shown in a table; use --json")
     columns: dict[str, Any] = {"text": row["text"]} if inputs else {}
-    columns["tokens"] = json.dumps([t["text"] for t in row["tokens"]], ensure_ascii=False)
-    columns["tags"] = json.dumps([t["tag"] for t in row["tokens"]], ensure_ascii=False)
+    columns["tokens"] = [t["text"] for t in row["tokens"]]
+    columns["tags"] = [t["tag"] for t in row["tokens"]]
     if "entities" in row:
-        columns["entities"] = json.dumps(row["entities"], ensure_ascii=False)
+        columns["entities"] = row["entities"]
     return columns
 
 
