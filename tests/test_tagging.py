@@ -21,6 +21,7 @@ from elman.tasks.tag.forms import FormEncoder, key, shape
 from elman.tasks.tag.learner import prepare
 from elman.tasks.tag.options import TagOptions, settle
 from elman.tasks.tag.predictor import TaggerModel
+from elman.tasks.tag.resampling import resampled
 from elman.text.tag_schemes import BIOES, IOB2, spans
 
 POS = "".join(
@@ -402,3 +403,22 @@ def test_a_learner_counts_loss_by_word():
     # Untrained, each sequence that BIOES allows is about as probable: fewer than nine tags a word.
     assert 0.8 < float(loss.mean.detach()) < np.log(9)
     assert loss.count == 4
+
+
+def test_spans_over_unknown_tags_are_not_judged(spanner):
+    words = ["Kamoto", "lives", "in", "Bern", "."]
+    whole = of_lists([words] * 2, [["B-PER", "O", "O", "B-LOC", "O"]] * 2)
+    gap = of_lists([words] * 2, [[None, "O", "O", "B-LOC", "O"], ["B-PER", "O", "O", "B-LOC", "O"]])
+    assert spanner.predict([words]) == [["B-PER", "O", "O", "B-LOC", "O"]]
+    for scores, people in ((spanner.evaluate(whole), 2), (spanner.evaluate(gap), 1)):
+        assert (scores.f1, scores.precision, scores.accuracy) == (1.0, 1.0, 1.0)
+        assert scores.kinds["PER"].support == scores.kinds["PER"].answered == people
+        assert sum(one.count for one in scores.calibration.bins) == people + 2
+    rows = [*spanner.predictions(gap)]
+    assert resampled(rows, np.ones((1, 2)))["f1"] == [1.0]
+
+
+def test_spans_over_unknown_tags_do_not_stop_training():
+    gaps = tiny.TAGGED.replace("B-PER", "_")
+    trained = train(gaps + "Ann B-PER\nsings O\n\n" * 3, epochs=6)
+    assert trained.history[-1].metrics["f1"] > 0.9

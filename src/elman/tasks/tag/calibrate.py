@@ -92,6 +92,8 @@ def _answered(
     starts = np.cumsum(valid.sentences.lengths) - valid.sentences.lengths
     confidence = np.zeros(len(valid.tags), dtype=np.float64)
     right = np.zeros(len(valid.tags), dtype=bool)
+    # How many words before each have no known tag: a span with such a word cannot be judged.
+    unknown = np.concatenate([[0], np.cumsum(valid.tags == UNKNOWN_TAG)])
     of_spans: list[np.ndarray] = []
     hits: list[bool] = []
     for some in decoding.beliefs(model, valid.sentences, temperature=temperature):
@@ -102,6 +104,8 @@ def _answered(
             right[place] = some.tags == valid.tags[place]
             continue
         wanted = decoding.best_spans(some, tags, types)
+        first = starts[some.rows[wanted[:, 0]]] + wanted[:, 1]
+        wanted = wanted[unknown[first + wanted[:, 2]] == unknown[first]]
         of_spans.append(decoding.span_probabilities(some, wanted, types))
         truth = _true_spans(valid, some.rows, starts, tags, types)
         hits += [tuple(span) in truth for span in wanted.tolist()]

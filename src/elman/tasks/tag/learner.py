@@ -27,7 +27,7 @@ from elman.tasks.tag.forms import FormEncoder, Sentences
 from elman.tasks.tag.metrics import quick
 from elman.tasks.tag.model import Tagger, TaggerConfig
 from elman.tasks.tag.options import TagOptions, settle
-from elman.tasks.tag.spans import count_spans
+from elman.tasks.tag.spans import count_spans, is_judged
 from elman.text.tag_schemes import BIOES, Scheme, Span, allowed, parted, spans
 from elman.training.task import Loss, Scores, Watch
 
@@ -140,14 +140,17 @@ class TagLearner:
         return quick(right, count_spans(*(self._spans(tags) for tags in (self.valid.tags, found))))
 
     def _spans(self, tags: Rows) -> list[set[Span]]:
-        """Return the spans of each sentence of the validation part."""
+        """Return the spans of each sentence of the validation part that can be judged."""
         names = [*self.prepared.tags, "O"]  # the last one for a tag that nobody has given
         lengths = self.valid.sentences.lengths
         ends = np.cumsum(lengths)
-        return [
-            set(spans([names[k] for k in tags[end - length : end].tolist()], BIOES))
-            for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)
-        ]
+        found = []
+        for end, length in zip(ends.tolist(), lengths.tolist(), strict=True):
+            here = slice(end - length, end)
+            unknown = set(np.flatnonzero(self.valid.tags[here] == UNKNOWN_TAG).tolist())
+            every = spans([names[k] for k in tags[here].tolist()], BIOES)
+            found.append({span for span in every if is_judged(span, unknown)})
+        return found
 
 
 def prepare(

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from elman.tasks.tag.spans import Counts, SpanCounts, count_spans
+from elman.tasks.tag.spans import Counts, SpanCounts, count_spans, is_judged
 from elman.text.summary import Table
 from elman.text.tag_schemes import Scheme, spans
 from elman.text.terminal import counted
@@ -153,7 +153,7 @@ def judge(
 
     Args:
         sentences: their words.
-        truth: the true tags; a word of None is not judged.
+        truth: the true tags; a word of None is not judged, nor is an answered span that has one.
         answers: of the same sentences.
         scheme: how spans are written; None where there are none.
         known: a function from a word to whether the training part had it.
@@ -180,7 +180,17 @@ def judge(
         fields["kinds"] = _kinds_of_tags(pairs)
     else:
         true_spans = [set(spans(_filled(tags), scheme)) for tags in truth]
-        counts = count_spans(true_spans, [set(one) for one in answers.spans])
+        unknown = [{i for i, tag in enumerate(tags) if tag is None} for tags in truth]
+        judged = np.array(
+            [is_judged(one, gaps) for gaps, found in zip(unknown, answers.spans, strict=True)
+             for one in found],
+            dtype=bool,
+        )  # fmt: skip
+        counts = count_spans(
+            true_spans,
+            [{one for one in found if is_judged(one, gaps)}
+             for gaps, found in zip(unknown, answers.spans, strict=True)],
+        )  # fmt: skip
         total = counts.total
         fields |= {"precision": total.precision, "recall": total.recall, "f1": total.f1}
         fields["kinds"] = {name: _kind(one) for name, one in counts.types.items()}
@@ -188,8 +198,7 @@ def judge(
             [one in there for there, found in zip(true_spans, answers.spans, strict=True)
              for one in found],
             dtype=bool,
-        )  # fmt: skip
-        judged = np.ones(len(correct), dtype=bool)
+        )[judged]  # fmt: skip
     honest = [
         None if some is None else _honesty(np.asarray(some, dtype=np.float32)[judged], correct)
         for some in (answers.confidence, uncalibrated)

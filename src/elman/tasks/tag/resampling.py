@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.tasks.tag.metrics import CONFUSIONS, MISTAKES, Confusion, Kind, Tagging
+from elman.tasks.tag.spans import is_judged
 from elman.text.tag_schemes import recognise, spans
 
 _SHARES = ("accuracy", "calibration_error")
@@ -82,7 +83,10 @@ def resampled(
     scheme = recognise([[None if tag == "_" else tag for tag in tags] for tags in truth])
     if scheme is not None:
         pairs = [
-            (set(spans(_known(t), scheme)), set(spans(s, scheme)))
+            (
+                set(spans(_known(t), scheme)),
+                {one for one in spans(s, scheme) if is_judged(one, _unknown(t))},
+            )
             for t, s in zip(truth, said, strict=True)
         ]
         both, either = (
@@ -95,6 +99,10 @@ def resampled(
         found["f1"] = 2 * both / np.maximum(either, 1)
     found["accuracy"] = (weights @ right) / np.maximum(weights @ judged, 1)
     return found
+
+
+def _unknown(tags: Sequence[str]) -> set[int]:
+    return {i for i, tag in enumerate(tags) if tag == "_"}
 
 
 def _known(tags: Sequence[str]) -> list[str]:

@@ -74,6 +74,17 @@ class SpanCounts:
         )
 
 
+def is_judged(span: Span, unknown: set[int]) -> bool:
+    """Whether a span can be said to be right or wrong: all its words have a known tag.
+
+    Args:
+        span: one that a model has given.
+        unknown: the words of the sentence whose true tag nobody has given.
+    """
+    start, end, _ = span
+    return unknown.isdisjoint(range(start, end))
+
+
 def count_spans(true: Sequence[Iterable[Span]], answered: Sequence[Iterable[Span]]) -> SpanCounts:
     """Count the spans of sentences.
 
