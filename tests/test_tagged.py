@@ -517,6 +517,13 @@ def test_spans_of_whole_words_come_back(text, data):
 # What to tag
 
 
+def test_texts_with_spans_are_answered_as_texts(write):
+    rows = [{"text": "Anna sings.", "entities": [[0, 4, "PER"]]}, {"text": "So.", "entities": []}]
+    found = read_tokens(write(lines_of(*rows), "a.jsonl"))
+    assert found.inputs == ["Anna sings.", "So."]
+    assert found.table["text"] == found.inputs
+
+
 def test_objects_without_tags(write):
     path = write(lines_of({"id": 1, "tokens": ["a", "b"]}, {"id": 2, "tokens": ["c"]}), "a.jsonl")
     found = read_tokens(path)

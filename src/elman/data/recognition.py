@@ -67,11 +67,12 @@ def holds_tokens(packed: bytes, path: str | Path) -> bool:
         rows = [*enumerate(parquet_rows(packed, name_of(path)))]
         return field_of(rows, TOKEN_NAMES, is_flat) is not None
     head = _unpacked_head(packed)
+    if JSON_START.match(head):  # texts with spans of characters have no tokens
+        return field_of(_first_objects(head), TOKEN_NAMES, is_flat) is not None
     return (
         suffix_of(path) in SUFFIXES
         or conllu_names(head.decode("utf-8", "replace")) is not None
         or _begins_as_tagged(head)
-        or field_of(_first_objects(head), TOKEN_NAMES, is_flat) is not None
     )
 
 
