@@ -15,7 +15,8 @@ import tiny
 from elman.cli.app import run
 from elman.data.tagged import of_lists
 from elman.errors import ConfigError, DataError, InputError
-from elman.tasks.tag import decoding
+from elman.tasks.tag import decoding, task
+from elman.tasks.tag.baselines import linear_chain
 from elman.tasks.tag.decoding import Types, without_overlap
 from elman.tasks.tag.forms import FormEncoder, key, shape
 from elman.tasks.tag.learner import prepare
@@ -422,3 +423,9 @@ def test_spans_over_unknown_tags_do_not_stop_training():
     gaps = tiny.TAGGED.replace("B-PER", "_")
     trained = train(gaps + "Ann B-PER\nsings O\n\n" * 3, epochs=6)
     assert trained.history[-1].metrics["f1"] > 0.9
+
+
+def test_so_many_tags_have_no_linear_chain():
+    words = [[f"w{i}", "is"] for i in range(3_500)]
+    split = task.split(of_lists(words, [[word, "be"] for word, _ in words]))
+    assert linear_chain(split) is None

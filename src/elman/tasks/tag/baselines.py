@@ -16,7 +16,11 @@ from elman.training.report import Baseline
 
 OUTSIDE = "O"
 MAX_TOKENS = 300_000
-"""A linear chain is trained on no more: it takes a minute for so many."""
+"""A linear chain is trained on no more: it takes a minute for so many and 50 tags."""
+MAX_WORK = MAX_TOKENS * 50**2
+"""Words times the square of the tags, likewise: the time of an iteration."""
+FEWEST_TOKENS = 5_000
+"""Of a linear chain that is worth its time, where there are more."""
 ITERATIONS = 60
 Sentence = Sequence[str]
 
@@ -45,8 +49,10 @@ def usual(split: Split[Tagged]) -> Baseline:
     return Baseline("usual tag of each word", scores, time.perf_counter() - start, len(train))
 
 
-def linear_chain(split: Split[Tagged]) -> Baseline:
+def linear_chain(split: Split[Tagged]) -> Baseline | None:
     """Train a conditional random field over the usual features, by CRFsuite.
+
+    None where the tags are so many (lemmas) that it would take hours.
 
     Words, their ends and shapes, and those of their neighbours (Okazaki's tutorial of CRFsuite);
     L-BFGS with both penalties.
@@ -54,6 +60,10 @@ def linear_chain(split: Split[Tagged]) -> Baseline:
     import pycrfsuite
 
     start = time.perf_counter()
+    kinds = {tag for tags in split.train.tags for tag in tags}
+    most = min(MAX_TOKENS, MAX_WORK // len(kinds) ** 2)
+    if most < min(FEWEST_TOKENS, sum(map(len, split.train.tokens))):
+        return None
     trainer = pycrfsuite.Trainer(algorithm="lbfgs", verbose=False)
     trainer.set_params(
         {"c1": 0.1, "c2": 0.01, "max_iterations": ITERATIONS, "feature.possible_transitions": True}
@@ -61,7 +71,7 @@ def linear_chain(split: Split[Tagged]) -> Baseline:
     count, tokens = 0, 0
     seen = set()
     for words, tags in zip(split.train.tokens, split.train.tags, strict=True):
-        if tokens >= MAX_TOKENS:
+        if tokens >= most:
             break
         if None in tags or not words:
             continue

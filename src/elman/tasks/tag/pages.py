@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from elman.errors import ConfigError
@@ -78,8 +79,10 @@ def findings(found: TagFindings, *, width: int) -> Iterator[RenderableType]:
 def verdict(report: Report[Any]) -> Iterator[str]:
     """Say whether the network was worth it, and what the baselines did not see."""
     yield from outdone(report, METRICS)
-    if not any(one.name == LINEAR_CHAIN for one in report.baselines):
+    if find_spec("pycrfsuite") is None:
         yield "pip install 'elman[tag]' puts a linear chain (CRFsuite) beside the network"
+    elif not any(one.name == LINEAR_CHAIN for one in report.baselines):
+        yield f"no linear chain (CRFsuite): it would take hours for {len(report.sizes):,} tags"
     total = report.parts.get("train", 0)
     for one in report.baselines:
         if one.trained_on < total:

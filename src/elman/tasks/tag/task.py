@@ -206,7 +206,8 @@ def baselines(
 
     found = [usual(split)]
     if find_spec("pycrfsuite") is not None:
-        found.append(linear_chain(split))
+        chain = linear_chain(split)
+        found += [] if chain is None else [chain]
     return found
 
 
