@@ -429,3 +429,9 @@ def test_so_many_tags_have_no_linear_chain():
     words = [[f"w{i}", "is"] for i in range(3_500)]
     split = task.split(of_lists(words, [[word, "be"] for word, _ in words]))
     assert linear_chain(split) is None
+
+
+def test_sentences_with_gaps_alone_have_no_linear_chain():
+    words = [[f"w{i}", "is"] for i in range(9)]
+    split = task.split(of_lists(words, [["X", None] for _ in words]))
+    assert linear_chain(split) is None

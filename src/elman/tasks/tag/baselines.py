@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from elman.data.splits import Split
 from elman.data.tagged import Tagged
@@ -52,7 +54,8 @@ def usual(split: Split[Tagged]) -> Baseline:
 def linear_chain(split: Split[Tagged]) -> Baseline | None:
     """Train a conditional random field over the usual features, by CRFsuite.
 
-    None where the tags are so many (lemmas) that it would take hours.
+    None where the tags are so many (lemmas) that it would take hours, and where no sentence has all
+    of its tags.
 
     Words, their ends and shapes, and those of their neighbours (Okazaki's tutorial of CRFsuite);
     L-BFGS with both penalties.
@@ -78,9 +81,8 @@ def linear_chain(split: Split[Tagged]) -> Baseline | None:
         trainer.append(list(_features(words)), [str(tag) for tag in tags])
         seen.update(words)
         tokens, count = tokens + len(words), count + 1
-    import tempfile
-    from pathlib import Path
-
+    if not count:  # CRFsuite would crash
+        return None
     with tempfile.TemporaryDirectory() as folder:
         place = str(Path(folder) / "model")
         trainer.train(place)

@@ -82,7 +82,10 @@ def verdict(report: Report[Any]) -> Iterator[str]:
     if find_spec("pycrfsuite") is None:
         yield "pip install 'elman[tag]' puts a linear chain (CRFsuite) beside the network"
     elif not any(one.name == LINEAR_CHAIN for one in report.baselines):
-        yield f"no linear chain (CRFsuite): it would take hours for {len(report.sizes):,} tags"
+        yield (
+            "no linear chain (CRFsuite) beside it: there are too many tags, or no sentence has all "
+            "of its tags"
+        )
     total = report.parts.get("train", 0)
     for one in report.baselines:
         if one.trained_on < total:
