@@ -205,6 +205,8 @@ def test_recall_finds_that_share_of_the_validation_part():
     assert few.recall >= 0.5
     with pytest.raises(ConfigError, match="threshold and recall both say"):
         model.answer(["a"], recall=0.5, threshold=0.5)
+    with pytest.raises(ConfigError, match="threshold and recall both say"):
+        model.evaluate(valid, recall=0.5, threshold=0.5)
 
 
 def test_of_overlapping_spans_the_likeliest_stay():

@@ -130,8 +130,7 @@ class TagAnswers(Options, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.threshold is not None and self.recall is not None:
-            raise ConfigError("threshold and recall both say which spans are answered; give one")
+        _check_one_way(self.threshold, self.recall)
 
 
 class TagScoring(Options, frozen=True, kw_only=True):
@@ -149,6 +148,15 @@ class TagScoring(Options, frozen=True, kw_only=True):
         float | None,
         Option("Judge the spans from where this share was found in validation.", gt=0, le=1),
     ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_one_way(self.threshold, self.recall)
+
+
+def _check_one_way(threshold: float | None, recall: float | None) -> None:
+    if threshold is not None and recall is not None:
+        raise ConfigError("threshold and recall both say which spans are answered; give one")
 
 
 def settle(options: TagOptions, *, count: int, spans: bool) -> TagOptions:
