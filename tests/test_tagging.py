@@ -437,3 +437,10 @@ def test_sentences_with_gaps_alone_have_no_linear_chain():
     words = [[f"w{i}", "is"] for i in range(9)]
     split = task.split(of_lists(words, [["X", None] for _ in words]))
     assert linear_chain(split) is None
+
+
+@pytest.mark.parametrize("given", ["London", None])
+def test_what_is_no_list_is_refused(spanner, given):
+    for ask in (spanner.answer, spanner.predict):
+        with pytest.raises(InputError, match=f"give a list of .*; this is {given!r}"):
+            ask(given)

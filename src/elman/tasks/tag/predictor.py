@@ -173,6 +173,8 @@ class TaggerModel:
         asked = TagAnswers(
             pretokenized=pretokenized, nbest=nbest, threshold=threshold, recall=recall
         )
+        if isinstance(inputs, str) or not isinstance(inputs, Iterable):
+            raise InputError(f"give a list of texts; this is {inputs!r:.60}")
         texts, cut = [], []
         for given in inputs:
             text, sentences = _cut(given, pretokenized=pretokenized)
@@ -492,8 +494,10 @@ def _cut(given: str | Sequence[str], *, pretokenized: bool) -> tuple[str, list[S
 
 
 def _token_lists(sentences: Iterable[Sequence[str]]) -> list[list[str]]:
-    if isinstance(sentences, str):
-        raise InputError("give a list of sentences, each a list of words; this is one string")
+    if isinstance(sentences, str) or not isinstance(sentences, Iterable):
+        raise InputError(
+            f"give a list of sentences, each a list of words; this is {sentences!r:.60}"
+        )
     rows = []
     for i, sentence in enumerate(sentences):
         if isinstance(sentence, str) or not isinstance(sentence, Iterable):
