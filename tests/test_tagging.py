@@ -444,3 +444,10 @@ def test_what_is_no_list_is_refused(spanner, given):
     for ask in (spanner.answer, spanner.predict):
         with pytest.raises(InputError, match=f"give a list of .*; this is {given!r}"):
             ask(given)
+
+
+def test_types_with_blanks_are_counted_again():
+    tags = ["B-Job Title", "I-Job Title", None]
+    row = {"tags": tags, "predicted": [*tags[:2], "O"], "right": 2, "judged": 2}
+    scores = resampled([row], np.ones((1, 1)))
+    assert (scores["f1"], scores["accuracy"]) == (1.0, 1.0)

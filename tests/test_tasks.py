@@ -249,7 +249,9 @@ def test_answers_to_examples_are_written_as_a_table(task, data, call):
         assert out.splitlines()[-1] == f"Answers: rows{suffix}"
     with open("rows.csv", encoding="utf-8", newline="") as file:
         as_text = [*csv.DictReader(file)]
-    assert as_text == [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+    assert as_text == [
+        {k: "" if v is None else str(output.cell(v)) for k, v in row.items()} for row in rows
+    ]
     with open("rows.tsv", encoding="utf-8", newline="") as file:
         assert [*csv.DictReader(file, delimiter="\t")] == as_text
     lines = Path("rows.jsonl").read_text(encoding="utf-8").splitlines()
@@ -269,7 +271,9 @@ def test_answers_to_the_test_part_are_written_where_it_is_asked_for(task, data, 
     assert rows == [*elman.load("model").predictions(test)]
     # The model's folder has them too, as `evaluate --out` writes them.
     with Path("model/test-predictions.csv").open(encoding="utf-8", newline="") as file:
-        as_text = [{k: "" if v is None else str(v) for k, v in row.items()} for row in rows]
+        as_text = [
+            {k: "" if v is None else str(output.cell(v)) for k, v in row.items()} for row in rows
+        ]
         assert [*csv.DictReader(file)] == as_text
     assert "`test-predictions.csv`" in Path("model/README.md").read_text(encoding="utf-8")
     output.write_rows(Path("again.csv"), elman.load("model").predictions(test))
@@ -633,7 +637,7 @@ def test_a_last_model_saw_all_data_and_says_so(task, data, call):
     with Path("model/test-predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = [*csv.DictReader(file)]  # of the model that was judged
     assert rows == [
-        {k: "" if v is None else str(v) for k, v in row.items()}
+        {k: "" if v is None else str(output.cell(v)) for k, v in row.items()}
         for row in once.model.predictions(once.split.test)
     ]
     code, out, err = call("train", "--config", "model/train.toml", "--out", "again")

@@ -401,7 +401,7 @@ class TaggerModel:
     def predictions(
         self, examples: Tagged, *, threshold: float | None = None, recall: float | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield for each sentence its words, true and answered tags, blanks between them."""
+        """Yield for each sentence its words with blanks between them, true and answered tags."""
         asked = TagScoring(threshold=threshold, recall=recall)
         self._check(examples)
         examples = examples.test or examples
@@ -411,8 +411,8 @@ class TaggerModel:
             judged = [(t, s) for t, s in zip(true, said, strict=True) if t is not None]
             yield {
                 "text": " ".join(words),
-                "tags": " ".join("_" if tag is None else tag for tag in true),
-                "predicted": " ".join(said),
+                "tags": list(true),
+                "predicted": list(said),
                 "right": sum(t == s for t, s in judged),
                 "judged": len(judged),
                 "correct": all(t == s for t, s in judged) if judged else None,

@@ -79,8 +79,8 @@ def resampled(
     """
     right, judged = (np.array([row[key] for row in rows], float) for key in ("right", "judged"))
     found = {}
-    truth, said = ([row[key].split(" ") for row in rows] for key in ("tags", "predicted"))
-    scheme = recognise([[None if tag == "_" else tag for tag in tags] for tags in truth])
+    truth, said = ([row[key] for row in rows] for key in ("tags", "predicted"))
+    scheme = recognise(truth)
     if scheme is not None:
         pairs = [
             (
@@ -101,9 +101,9 @@ def resampled(
     return found
 
 
-def _unknown(tags: Sequence[str]) -> set[int]:
-    return {i for i, tag in enumerate(tags) if tag == "_"}
+def _unknown(tags: Sequence[str | None]) -> set[int]:
+    return {i for i, tag in enumerate(tags) if tag is None}
 
 
-def _known(tags: Sequence[str]) -> list[str]:
-    return ["O" if tag == "_" else tag for tag in tags]
+def _known(tags: Sequence[str | None]) -> list[str]:
+    return ["O" if tag is None else tag for tag in tags]
