@@ -451,3 +451,9 @@ def test_types_with_blanks_are_counted_again():
     row = {"tags": tags, "predicted": [*tags[:2], "O"], "right": 2, "judged": 2}
     scores = resampled([row], np.ones((1, 1)))
     assert (scores["f1"], scores["accuracy"]) == (1.0, 1.0)
+
+
+def test_check_names_the_column_once(call):
+    Path("names.conll").write_text(tiny.TAGGED, encoding="utf-8")
+    code, out, _ = call("check", "names.conll")
+    assert (code, out.splitlines()[0]) == (0, "names.conll: columns; utf-8; column 2")

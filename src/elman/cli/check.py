@@ -110,5 +110,8 @@ def _form_line(facts: Facts) -> str:
             f"header {shown}" if facts.header else f"no header, {len(facts.names)} columns"
         )
     if facts.columns:
-        parts += [f"{role} in column {name}" for role, name in facts.columns.items()]
+        parts += [
+            f"column {name}" if role == "column" else f"{role} in column {name}"
+            for role, name in facts.columns.items()
+        ]
     return "; ".join(parts)
