@@ -295,6 +295,10 @@ def test_spans_are_shown_and_written(call):
     code, out, _ = call("predict", "model", "Kamoto lives in Bern. So.", "--nbest", 2)
     assert code == 0
     assert [line[:4] for line in out.splitlines()[1:]] == ["  1.", "  2.", "  1.", "  2."]
+    for format in ("csv", "conll", "html"):
+        code, _, err = call("predict", "model", "Kamoto.", "--nbest", 2, "--format", format)
+        assert (code, err.count("\n")) == (2, 1)
+        assert "--nbest cannot be shown" in err
     code, _, err = call("predict", "model", "nowhere.conllu")
     assert (code, err.count("\n")) == (2, 1)
     code, out, _ = call("predict", "model", "<b>&Kamoto lives in Bern.", "--format", "html")

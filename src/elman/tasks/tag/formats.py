@@ -7,6 +7,8 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from elman.errors import ConfigError
+
 if TYPE_CHECKING:
     from elman.tasks.tag.predictor import TaggerModel
 
@@ -38,6 +40,7 @@ mark small {{ font-size: .62em; margin-left: .3em; opacity: .75 }}
 def conll(rows: Iterable[Row], model: TaggerModel) -> Iterator[str]:
     """Yield a word and its tag a line, a tab between them, and a blank line after a sentence."""
     for row in rows:
+        _refuse_several(row, "conll")
         for _, tokens in groupby(row["tokens"], key=lambda token: token["sentence"]):
             lines = [f"{token['text']}\t{token['tag']}\n" for token in tokens]
             yield "".join(lines) + "\n"
@@ -51,8 +54,14 @@ def html(rows: Iterable[Row], model: TaggerModel) -> Iterator[str]:
     )
     yield _PAGE.format(title="Tagged by Elman", colours=colours)
     for row in rows:
+        _refuse_several(row, "html")
         yield f"<p>{_marked(row, names)}</p>\n"
     yield "</body>\n</html>\n"
+
+
+def _refuse_several(row: Row, format: str) -> None:
+    if "nbest" in row:
+        raise ConfigError(f"--nbest cannot be shown with --format {format}; use --json")
 
 
 def _marked(row: Row, names: Sequence[str]) -> str:
