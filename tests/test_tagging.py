@@ -338,6 +338,8 @@ def test_a_model_goes_on_with_the_same_tags_alone():
     own = {"epochs": 2, "init": first, "min_count": None}
     more = train(**own)
     assert more.model.tags == first.model.tags
+    with pytest.raises(ConfigError, match="vectors says which vectors to start from"):
+        train(**own, vectors="v.txt")
     with pytest.raises(ConfigError, match="--init is a model without the tags B-CITY"):
         train(tiny.TAGGED.replace("-LOC", "-CITY"), **own)
 

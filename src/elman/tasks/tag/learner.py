@@ -172,6 +172,11 @@ def prepare(
     settled = settle(options, count=len(train), spans=train.scheme is not None)
     tags = tags_of(train)
     if init is not None:
+        if options.vectors is not None:
+            raise ConfigError(
+                "vectors says which vectors to start from, and so does init; leave one of the two "
+                "out"
+            )
         _check_init(init, tags, train)
         tags = init.tags
     vectors = pretrained.find(train, options)

@@ -9,8 +9,6 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-import msgspec
-
 from elman.errors import ConfigError
 from elman.training.options import NetworkOptions, Option, Options
 
@@ -187,7 +185,7 @@ def settle(options: TagOptions, *, count: int, spans: bool) -> TagOptions:
         "patience": max(3, math.ceil(epochs / 2)),
         "learning_rate": 4e-3 * math.sqrt(batch_size / 32),
     }
-    return msgspec.structs.replace(options.filled(**defaults))
+    return options.filled(**defaults)
 
 
 def _power_of_two(value: float, low: int, high: int) -> int:

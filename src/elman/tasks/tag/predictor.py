@@ -24,7 +24,7 @@ from elman.tasks.tag.model import Tagger, TaggerConfig
 from elman.tasks.tag.options import TagAnswers, TagScoring
 from elman.text.segmentation import Word, segment
 from elman.text.summary import Table
-from elman.text.tag_schemes import BIOES, SCHEMES, Scheme, allowed, from_spans
+from elman.text.tag_schemes import BIOES, SCHEMES, Scheme, allowed, from_spans, spans
 from elman.training import bundle
 
 FORMS = "forms.json"
@@ -352,8 +352,6 @@ class TaggerModel:
         return best
 
     def _written(self, tags: Sequence[str]) -> list[str]:
-        from elman.text.tag_schemes import spans
-
         if self.scheme is None:
             return list(tags)
         return from_spans(spans(tags, BIOES), len(tags), self.scheme)
