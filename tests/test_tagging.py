@@ -68,8 +68,8 @@ def spanner(request, tmp_path_factory):
 
 def test_what_words_are_looked_up_by_and_look_like():
     assert [key(word) for word in ("Bern", "3,5", "2024", "ЁЖ")] == ["bern", "0,0", "0000", "ёж"]
-    shapes = ["Xxx", "XX", "00-x", "X.X.", "xxX"]
-    assert [shape(w) for w in ("Bern", "NATO", "2024-x", "U.S.", "iPhone")][:4] == shapes[:4]
+    shapes = ["Xxx", "XX", "00-x", "X.X.", "xXxx"]
+    assert [shape(w) for w in ("Bern", "NATO", "2024-x", "U.S.", "iPhone")] == shapes
 
 
 def test_signs_that_mean_the_same_are_read_alike():

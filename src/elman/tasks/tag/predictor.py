@@ -53,18 +53,6 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """For each type: how probable its spans of the validation part were, rising."""
 
 
-@dataclass(frozen=True)
-class Sentence:
-    """One sentence of a text."""
-
-    words: Sequence[Word]
-
-    @property
-    def tokens(self) -> list[str]:
-        """Its words as strings."""
-        return [word.text for word in self.words]
-
-
 class TaggerModel:
     """What ``elman.load`` returns for a tagger.
 
@@ -82,6 +70,7 @@ class TaggerModel:
         self.encoder = encoder
         self.config = config
         self._types = Types.of(config.tags) if config.scheme is not None else None
+        self._numbers_of_tags = {tag: i for i, tag in enumerate(config.tags)}
 
     def __repr__(self) -> str:
         cell = self.module.recurrent.cell.name
@@ -180,7 +169,7 @@ class TaggerModel:
             text, sentences = _cut(given, pretokenized=pretokenized)
             texts.append(text)
             cut.append(sentences)
-        tokens = [sentence.tokens for sentences in cut for sentence in sentences]
+        tokens = [[word.text for word in words] for sentences in cut for words in sentences]
         found = self._answers(tokens, self._asked(asked.threshold, asked.recall))
         best = self._nbest(tokens, nbest) if nbest > 1 else None
         rows, at = [], 0
@@ -192,14 +181,13 @@ class TaggerModel:
     def _row(
         self,
         text: str,
-        sentences: Sequence[Sentence],
+        sentences: Sequence[Sequence[Word]],
         found: _Found,
         at: int,
         best: Sequence[Sequence[Mapping[str, Any]]] | None,
     ) -> dict[str, Any]:
         tokens, entities = [], []
-        for number, sentence in enumerate(sentences):
-            words = sentence.words
+        for number, words in enumerate(sentences):
             said = zip(words, found.tags[at + number], found.chances[at + number], strict=True)
             tokens += [
                 {
@@ -303,7 +291,7 @@ class TaggerModel:
             found.written[row].append(alone)
             if alone:
                 written[i].append(span)
-        scheme, numbers = self.scheme, self._numbers
+        scheme, numbers = self.scheme, self._numbers_of_tags
         assert scheme is not None
         for i, row in enumerate(some.rows.tolist()):
             length = starts[i + 1] - starts[i]
@@ -311,10 +299,6 @@ class TaggerModel:
             words = np.arange(starts[i], starts[i + 1])
             found.chances[row] = some.marginals[words, best].tolist()
             found.tags[row] = from_spans(written[i], length, scheme)
-
-    @property
-    def _numbers(self) -> dict[str, int]:
-        return {tag: i for i, tag in enumerate(self.tags)}
 
     def _spans(
         self, some: Beliefs, types: Types, least: Mapping[str, float]
@@ -473,22 +457,22 @@ class _Found:
         return [one for row in (self.confidence if of_spans else self.chances) for one in row]
 
 
-def _cut(given: str | Sequence[str], *, pretokenized: bool) -> tuple[str, list[Sentence]]:
+def _cut(given: str | Sequence[str], *, pretokenized: bool) -> tuple[str, list[list[Word]]]:
     """Return a text, and its sentences with the places of their words in it."""
     if not isinstance(given, str):
         [tokens] = _token_lists([given])
         text = " ".join(tokens)
         starts = accumulate((len(token) + 1 for token in tokens[:-1]), initial=0)
         words = [Word(t, s, s + len(t)) for t, s in zip(tokens, starts, strict=False)]
-        return text, [Sentence(words)] if words else []
+        return text, [words] if words else []
     if pretokenized:
         words, start = [], 0
         for token in given.split():
             start = given.index(token, start)
             words.append(Word(token, start, start + len(token)))
             start += len(token)
-        return given, [Sentence(words)] if words else []
-    return given, [Sentence(words) for words in segment(given)]
+        return given, [words] if words else []
+    return given, segment(given)
 
 
 def _token_lists(sentences: Iterable[Sequence[str]]) -> list[list[str]]:

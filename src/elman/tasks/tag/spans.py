@@ -10,17 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 from elman.text.tag_schemes import Span
-
-
-class Averages(NamedTuple):
-    """Means over types."""
-
-    precision: float
-    recall: float
-    f1: float
 
 
 @dataclass(frozen=True)
@@ -61,16 +52,6 @@ class SpanCounts:
             sum(row.true for row in rows),
             sum(row.answered for row in rows),
             sum(row.right for row in rows),
-        )
-
-    @property
-    def macro(self) -> Averages:
-        """The mean scores of all types that are there or were answered."""
-        rows, count = self.types.values(), max(len(self.types), 1)
-        return Averages(
-            sum(row.precision for row in rows) / count,
-            sum(row.recall for row in rows) / count,
-            sum(row.f1 for row in rows) / count,
         )
 
 
