@@ -368,6 +368,7 @@ def test_very_long_and_empty_sentences(call):
         ({"encoder": "words", "subwords": 8, "character_size": 0}, "--encoder words reads words"),
         ({"decoder": "viterbi"}, "decoder is 'viterbi'; it must be one of softmax, crf"),
         ({"column": "upos"}, "column"),
+        ({"drop_unlabelled": True}, "drop_unlabelled is for texts: words without a tag"),
         ({"multilabel": True}, "multilabel is for texts with several labels, not for tags"),
     ],
 )

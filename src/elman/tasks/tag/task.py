@@ -72,6 +72,11 @@ def read(
     """
     if form.multilabel:
         raise ConfigError("multilabel is for texts with several labels, not for tags; leave it out")
+    if form.drop_unlabelled:
+        raise ConfigError(
+            "drop_unlabelled is for texts: words without a tag are neither learnt nor judged; "
+            "leave it out"
+        )
     dataset = builtin(data)
     if dataset is None:
         return tagged.read_tagged(data, form=form, likely=likely, column=column)
