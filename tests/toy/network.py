@@ -71,6 +71,9 @@ class ToyLearner:
         lines = [self.split.train.lines[i] for i in batch]
         return Loss(*self.model.loss(lines, self.characters, self.options.smoothing))
 
+    def sample(self, update):
+        return None
+
     def validate(self):
         if not len(self.split.valid):
             return None

@@ -7,11 +7,11 @@ import torch
 from elman.backends.base import Backend, is_transformed
 from elman.backends.builtin import Builtin
 from elman.backends.eager import eager
-from elman.backends.llvm import Llvm
+from elman.backends.llvm import Llvm, product
 from elman.errors import BackendError
 from elman.ir.graph import Graph
 
-__all__ = ["BACKENDS", "Backend", "choose", "compiled", "eager"]
+__all__ = ["BACKENDS", "Backend", "choose", "compiled", "eager", "product"]
 
 _log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from elman.ir.graph import Graph
 from elman.ir.rewrite import expected
 from elman.ir.stacks import Stack, places, stacks
 from elman.ir.text import write
-from elman.nn import ragged
+from elman.nn import dropout, ragged
 from elman.nn.streaming import Part, Session, State
 
 StatesByName = dict[str, Tensor]
@@ -45,6 +45,8 @@ class Recurrent(nn.Module):
         num_layers: how many layers, each over the outputs of the one before.
         bidirectional: whether a second set of weights runs each row from its end to its start.
         dropout: the share of outputs dropped between layers in training.
+        variational: whether these are the same units at every step of a row (Gal & Ghahramani
+            2016) in place of a draw a step.
         weight_dropout: the share of the recurrent (H, H) matrices' weights dropped in training
             (DropConnect as in Merity et al. 2018): one draw a call for all its rows and steps,
             what stays scaled by 1 / (1 - weight_dropout).
@@ -74,6 +76,7 @@ class Recurrent(nn.Module):
         *,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        variational: bool = False,
         weight_dropout: float = 0.0,
         trace: bool = False,
         backend: str = "auto",
@@ -85,6 +88,7 @@ class Recurrent(nn.Module):
         self.num_layers = num_layers
         self.bidirectional = bidirectional
         self.dropout = dropout
+        self.variational = variational
         self.weight_dropout = weight_dropout
         self.traces = trace
         self.backend = backend
@@ -325,8 +329,14 @@ class Recurrent(nn.Module):
             if len(parts) == self.num_directions:
                 data, parts = torch.cat(parts, -1) if self.bidirectional else output, []
                 if layer < self.num_layers - 1:
-                    data = functional.dropout(data, self.dropout, self.training)
+                    data = self._dropped(ragged.replace(packed, data))
         return ragged.replace(packed, data), self._final_states(packed, finals), traces
+
+    def _dropped(self, packed: PackedSequence) -> Tensor:
+        """The outputs of a layer as the next one reads them."""
+        if self.variational:
+            return dropout.variational(packed, self.dropout, training=self.training).data
+        return functional.dropout(packed.data, self.dropout, self.training)
 
     def _run_part(
         self,
@@ -428,6 +438,7 @@ class Recurrent(nn.Module):
             "num_layers": 1,
             "bidirectional": False,
             "dropout": 0.0,
+            "variational": False,
             "weight_dropout": 0.0,
             "backend": "auto",
         }

@@ -89,13 +89,15 @@ class Checkpoint:
             if trainer.state.best_weights:
                 tensors[f"best/{name}"] = trainer.state.best_weights[name]
         numbers: dict[str, Any] = {}
-        for i, state in trainer.optimiser.state_dict()["state"].items():
+        optimiser = trainer.optimiser.state_dict()
+        for i, state in optimiser["state"].items():
             for key, value in state.items():
                 place = tensors if hasattr(value, "contiguous") else numbers
                 place[f"optimiser/{i}/{key}"] = value
         metadata = {
             "history": history.to_lines(trainer.state.history).decode(),
             "numbers": _json(numbers),
+            "averages": _json([group.get("t0") for group in optimiser["param_groups"]]),
             "options": _json(self._with_task(trainer.learner.options)),
             "first_loss": _json(trainer.state.first_loss),
             "cells": _json(self.cells),
@@ -145,7 +147,8 @@ class Checkpoint:
             trainer.state.first_loss = msgspec.json.decode(metadata["first_loss"])
             trainer.state.history = history.from_lines(metadata["history"].encode())
             stored_values = {**tensors, **msgspec.json.decode(metadata["numbers"])}
-            _restore_optimiser(trainer.optimiser, _part(stored_values, "optimiser/"))
+            averages = msgspec.json.decode(metadata["averages"])
+            _restore_optimiser(trainer.optimiser, _part(stored_values, "optimiser/"), averages)
         except ConfigError:
             raise
         except Exception as error:
@@ -248,11 +251,16 @@ def _part(values: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {k.removeprefix(prefix): v for k, v in values.items() if k.startswith(prefix)}
 
 
-def _restore_optimiser(optimiser: torch.optim.Optimizer, values: dict[str, Any]) -> None:
+def _restore_optimiser(
+    optimiser: torch.optim.Optimizer, values: dict[str, Any], averages: list[float | None]
+) -> None:
     state: dict[int, dict[str, Any]] = {}
     for name, value in values.items():
         i, key = name.split("/")
         state.setdefault(int(i), {})[key] = value
     # The groups' learning rates are set anew before each update.
     groups = optimiser.state_dict()["param_groups"]
+    for group, start in zip(groups, averages, strict=True):
+        if start is not None:  # of weights that are averaged: from which update on
+            group["t0"] = start
     optimiser.load_state_dict({"state": state, "param_groups": groups})

@@ -33,6 +33,10 @@ class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seconds: float
     per_second: float
     """Items trained on, in the task's unit."""
+    updates: int = 0
+    """Steps of the optimiser in this epoch."""
+    samples: dict[int, str] = {}
+    """What a model that writes has written on the way, by how many updates it had by then."""
 
 
 def kept(history: Sequence[Epoch]) -> Epoch | None:

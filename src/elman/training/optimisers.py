@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,59 @@ def _adamw(groups: Groups, learning_rate: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.99), fused=True)
 
 
-OPTIMISERS: dict[str, Callable[[Groups, float], torch.optim.Optimizer]] = {"adamw": _adamw}
+def _sgd(groups: Groups, learning_rate: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, lr=learning_rate)
+
+
+def _asgd(groups: Groups, learning_rate: float) -> torch.optim.Optimizer:
+    """SGD whose weights can be averaged (Polyak & Juditsky 1992), from ``start_averaging`` on."""
+    return torch.optim.ASGD(groups, lr=learning_rate, lambd=0.0, alpha=0.0, t0=NEVER)
+
+
+OPTIMISERS: dict[str, Callable[[Groups, float], torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "sgd": _sgd,
+    "asgd": _asgd,
+}
+
+NEVER = 1e18
+"""An update that never comes."""
+
+
+def start_averaging(optimiser: torch.optim.Optimizer) -> bool:
+    """Average the weights of all updates from here on; return whether that is new.
+
+    What has no averages is left as it is.
+    """
+    if not isinstance(optimiser, torch.optim.ASGD) or is_averaging(optimiser):
+        return False
+    for group in optimiser.param_groups:
+        steps = [float(optimiser.state[p]["step"]) for p in group["params"] if p in optimiser.state]
+        group["t0"] = max(steps, default=0.0)
+    return True
+
+
+def is_averaging(optimiser: torch.optim.Optimizer) -> bool:
+    """Whether there are means of weights to be judged in place of the last weights."""
+    return any(group.get("t0", NEVER) < NEVER for group in optimiser.param_groups)
+
+
+@contextmanager
+def averaged(optimiser: torch.optim.Optimizer) -> Iterator[None]:
+    """Put the means of the weights in the place of the last ones, for the block."""
+    if not is_averaging(optimiser):
+        yield
+        return
+    pairs = [(p, state["ax"]) for p, state in optimiser.state.items()]
+    own = [p.detach().clone() for p, _ in pairs]
+    with torch.no_grad():
+        for p, mean in pairs:
+            p.copy_(mean)
+        try:
+            yield
+        finally:
+            for (p, _), weights in zip(pairs, own, strict=True):
+                p.copy_(weights)
 
 
 def clip_(parameters: list[Tensor], largest: float) -> float:

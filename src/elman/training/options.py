@@ -438,6 +438,11 @@ class Schedule:
     """A row of ``elman.training.optimisers.OPTIMISERS``."""
     clip_norm: float = 1.0
     """The largest norm of the gradients."""
+    decay: bool = True
+    """Whether the learning rate rises and falls, or stays as it is."""
+    average_after: int | None = None
+    """Epochs without a better score after which weights are averaged (Merity et al. 2018, section
+    4, "non-monotonically triggered"); of optimisers that can."""
     batch_work: float = math.inf
     """Tokens times units of a usual batch: small ones are trained in one thread."""
 

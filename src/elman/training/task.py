@@ -85,6 +85,9 @@ class Learner(Protocol):
     def validate(self) -> Scores | None:
         """Judge the model on the validation part; None where there is none."""
 
+    def sample(self, update: int) -> str | None:
+        """Return what the model writes after so many updates, where it is time to look."""
+
 
 class Predictor(Protocol):
     """A model in use: what ``elman.load`` returns, and all that serving and inspection know."""

@@ -6,6 +6,7 @@ epoch does exactly what an unbroken run would have done.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from msgspec.structs import replace
 from torch import Tensor, nn
 
 from elman.errors import TrainingError
@@ -23,6 +25,8 @@ from elman.training.diagnosis import where_not_finite
 from elman.training.history import Epoch, kept
 from elman.training.options import Schedule
 from elman.training.task import Learner, Loss, Scores
+
+_log = logging.getLogger(__name__)
 
 SHARED_WORK = 150_000  # tokens times units of a batch from which on threads pay
 WARM_UP = 0.1  # share of all updates over which the learning rate rises
@@ -47,6 +51,10 @@ class Progress:
     """Items trained on, in the schedule's unit."""
     score: float | None
     """Of the epoch whose weights are kept so far."""
+    sample: str | None = None
+    """What the model has just written, where it is time to look."""
+    updates: int = 0
+    """Updates done in all epochs."""
 
 
 @dataclass
@@ -134,6 +142,8 @@ class Trainer:
         best = self.state.best
         score = None if best is None else best.score
         start, total, count = time.perf_counter(), 0.0, 0
+        before = sum(epoch.updates for epoch in self.state.history)
+        samples: dict[int, str] = {}
         self.model.train()
         for i, batch in enumerate(batches, start=1):
             done = (number - 1) * len(batches) + i
@@ -142,12 +152,40 @@ class Trainer:
             if self.state.first_loss is None:
                 self.state.first_loss = loss
             total, count = total + loss * size, count + size
+            sample = self._sample(before + i)
+            if sample is not None:
+                samples[before + i] = sample
             if on_batch is not None:
-                speed = count / (time.perf_counter() - start)
-                mean = total / count
-                on_batch(Progress(number, schedule.epochs, i, len(batches), mean, speed, score))
+                progress = Progress(
+                    number,
+                    schedule.epochs,
+                    i,
+                    len(batches),
+                    total / count,
+                    count / (time.perf_counter() - start),
+                    score,
+                    sample,
+                    before + i,
+                )
+                on_batch(progress)
         seconds = time.perf_counter() - start
-        return self._judged(number, total / count, seconds, count / seconds)
+        if self._stagnates() and optimisers.start_averaging(self.optimiser):
+            _log.info("from epoch %d on weights are averaged", number + 1)
+        epoch = self._judged(number, total / count, seconds, count / seconds)
+        return replace(epoch, updates=len(batches), samples=samples)
+
+    def _sample(self, update: int) -> str | None:
+        """Return what the model writes after so many updates, where it is time to look."""
+        self.model.eval()
+        try:
+            return self.learner.sample(update)
+        finally:
+            self.model.train()
+
+    def _stagnates(self) -> bool:
+        """Whether the score has not risen for so long that weights are to be averaged."""
+        after, scores = self.schedule.average_after, self._scores()
+        return after is not None and len(scores) > after and scores[-1] < max(scores[:-after])
 
     def _update(self, batch: Any, when: str) -> tuple[float, int]:
         """Take one step of the optimiser; return the mean loss and over how many items it is."""
@@ -172,13 +210,14 @@ class Trainer:
     def _judged(self, number: int, loss: float, seconds: float, speed: float) -> Epoch:
         """Score the validation part and keep the weights if they are the best."""
         self.model.eval()
-        with torch.inference_mode():
-            scores = self.learner.validate()
-        if scores is not None and not math.isfinite(scores.score):
-            raise self._not_finite(self.learner.validate, f"after epoch {number}, validation")
-        is_best = self._is_best(scores)
-        if is_best:
-            self.state.best_weights = _copied(self.model)
+        with optimisers.averaged(self.optimiser):
+            with torch.inference_mode():
+                scores = self.learner.validate()
+            if scores is not None and not math.isfinite(scores.score):
+                raise self._not_finite(self.learner.validate, f"after epoch {number}, validation")
+            is_best = self._is_best(scores)
+            if is_best:
+                self.state.best_weights = _copied(self.model)
         return Epoch(
             epoch=number,
             loss=loss,
@@ -199,8 +238,9 @@ class Trainer:
         return scores.score >= max(self._scores(), default=-math.inf) - scores.error
 
     def _set_learning_rate(self, progress: float) -> None:
+        factor = rate_factor(progress) if self.schedule.decay else 1.0
         for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.learning_rate * rate_factor(progress)
+            group["lr"] = self.schedule.learning_rate * factor
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:

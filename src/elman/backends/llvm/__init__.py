@@ -2,11 +2,12 @@
 
 Three stations, each of which knows those behind it: ``call`` (tensors, torch), ``native`` (machine
 code, llvmlite) and ``emit`` (assembly as text). README.md beside this file walks one kernel through
-them. What is named here is what the laboratory may use.
+them. What is named here is what others may use.
 """
 
 from elman.backends.llvm.backend import Llvm
 from elman.backends.llvm.call.launch import watched
+from elman.backends.llvm.call.matmul import product
 from elman.backends.llvm.call.passes import Call
 from elman.backends.llvm.call.signature import signature_of
 from elman.backends.llvm.call.tuning import Tuning, tuned
@@ -27,6 +28,7 @@ __all__ = [
     "Tuning",
     "compiler",
     "host",
+    "product",
     "signature_of",
     "threads",
     "tuned",

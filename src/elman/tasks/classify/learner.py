@@ -151,6 +151,9 @@ class NGramLearner:
         """Return nothing: there are no epochs to choose from."""
         return None
 
+    def sample(self, update: int) -> None:
+        """A classifier writes nothing."""
+
 
 class ClassifierLearner:
     """What the trainer knows of a classifier.
@@ -220,6 +223,9 @@ class ClassifierLearner:
         if share:
             loss = loss + share * labels.disagreement(*_twice(logits, order))
         return Loss(loss, len(batch))
+
+    def sample(self, update: int) -> None:
+        """A classifier writes nothing."""
 
     def validate(self) -> Scores | None:
         """Return the scores of the validation part.

@@ -139,6 +139,9 @@ class TagLearner:
             return quick(right, None)
         return quick(right, count_spans(*(self._spans(tags) for tags in (self.valid.tags, found))))
 
+    def sample(self, update: int) -> None:
+        """A tagger writes nothing."""
+
     def _spans(self, tags: Rows) -> list[set[Span]]:
         """Return the spans of each sentence of the validation part that can be judged."""
         names = [*self.prepared.tags, "O"]  # the last one for a tag that nobody has given

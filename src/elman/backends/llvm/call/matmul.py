@@ -28,10 +28,10 @@ def product(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
         right: (K, N).
         out: where the result goes, (M, N), each row in one piece of memory.
     """
-    if not by_amx(left, right):
-        return torch.mm(left, right, out=out)
     if out is None:
         out = borrow(left.shape[0], right.shape[1], left.dtype)
+    if not by_amx(left, right):
+        return torch.mm(left, right, out=out)
     _run(left, right, out)
     return out
 

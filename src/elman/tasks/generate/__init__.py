@@ -1,0 +1,1 @@
+"""Language models: a text in, a network that writes like it out."""
