@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -28,7 +28,7 @@ class CharacterTokenizer:
     def __init__(self, vocabulary: Vocabulary, *, max_length: int = MAX_LENGTH["characters"]):
         self.vocabulary = vocabulary
         self.max_length = max_length
-        self._table = _code_point_table(vocabulary)
+        self._table = code_point_table(vocabulary.ids)
 
     @classmethod
     def fit(
@@ -41,7 +41,7 @@ class CharacterTokenizer:
         """Make the vocabulary of the characters seen at least ``min_count`` times."""
         counts = np.zeros(0x110000, dtype=np.int64)
         for chunk, _ in _normal_chunks(texts, max_length):
-            found = np.bincount(_code_points(chunk))
+            found = np.bincount(code_points(chunk))
             counts[: len(found)] += found
         counts[0xD800:0xE000] = 0  # lone surrogates stay unknown: JSON cannot hold them
         seen = {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
@@ -57,7 +57,7 @@ class CharacterTokenizer:
         values: list[NDArray[np.int32]] = []
         lengths: list[NDArray[np.int64]] = []
         for chunk, sizes in _normal_chunks(texts, self.max_length):
-            values.append(self._table[_code_points(chunk)])
+            values.append(self._table[code_points(chunk)])
             lengths.append(sizes)
         whole = joined(lengths, np.int64)
         longer = np.flatnonzero(whole > self.max_length).tolist()
@@ -105,15 +105,16 @@ def _lengths(texts: Sequence[str]) -> NDArray[np.int64]:
     return np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
 
 
-def _code_points(text: str) -> NDArray[np.uint32]:
+def code_points(text: str) -> NDArray[np.uint32]:
+    """Return the (N,) code points of a text."""
     # surrogatepass: a lone surrogate is bad text, not a reason to crash; it becomes unknown.
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
 
 
-def _code_point_table(vocabulary: Vocabulary) -> NDArray[np.int32]:
-    """Return the id of every code point, up to the last one that is known and one more."""
+def code_point_table(ids: Mapping[str, int]) -> NDArray[np.int32]:
+    """Return the id of every code point; ``UNKNOWN_ID`` where it has none."""
     table = np.full(0x110000, UNKNOWN_ID, dtype=np.int32)
-    for token, i in vocabulary.ids.items():
+    for token, i in ids.items():
         if len(token) == 1:
             table[ord(token)] = i
     return table
