@@ -42,7 +42,7 @@ class Role:
     """What a column can be for."""
 
     name: str
-    """As messages and options call it."""
+    """As messages and options call it; of ``label-column`` messages say ``label``."""
     names: tuple[str, ...]
     """What such columns are usually called, the best first."""
     repeats: bool = False
@@ -125,8 +125,8 @@ def choose(names: Sequence[str], wanted: Wanted, source: str) -> Columns:
     for (first, place), (second, other) in combinations(chosen.items(), 2):
         if place == other:
             raise DataError(
-                f"{source}: {first} and {second} are both said to be {names[place]!r}; "
-                "name two columns"
+                f"{source}: {_noun(first)} and {_noun(second)} are both said to be "
+                f"{names[place]!r}; name two columns"
             )
     notes = _notes_on_choice(names, candidates) + _notes_on_doubles(names, chosen, wanted)
     if by_number:
@@ -174,11 +174,11 @@ def _refuse_absent(
     names: Sequence[str], candidates: Mapping[str, Sequence[int]], source: str
 ) -> None:
     absent = [role for role, places in candidates.items() if not places]
-    what = " and ".join(f"no {role} column" for role in absent)
+    what = " and ".join(f"no {_noun(role)} column" for role in absent)
     if absent and len(names) == 1:
         raise DataError(
             f"{source}: {what}, for there is one column only, {listed(names)}; "
-            f"write a {', a tab and its '.join(candidates)} on each line, "
+            f"write a {', a tab and its '.join(map(_noun, candidates))} on each line, "
             "or give a table with a header; --delimiter says what stands between its columns"
         )
     if absent:
@@ -190,11 +190,15 @@ def _refuse_absent(
         )
 
 
+def _noun(role: str) -> str:
+    return role.removesuffix("-column")
+
+
 def _notes_on_choice(
     names: Sequence[str], candidates: Mapping[str, Sequence[int]]
 ) -> tuple[str, ...]:
     return tuple(
-        f"{names[columns[0]]!r} is taken as the {role} column, though there is "
+        f"{names[columns[0]]!r} is taken as the {_noun(role)} column, though there is "
         + " and ".join(repr(names[i]) for i in columns[1:])
         for role, columns in candidates.items()
         if len(columns) > 1
@@ -211,7 +215,7 @@ def _notes_on_doubles(
         if others and not wanted.given.get(role, "").isdecimal():
             notes.append(
                 f"{len(others) + 1} columns are called {names[place]!r}; column {place + 1} is read"
-                f" as the {role} (--{role} {others[0] + 1} reads another)"
+                f" as the {_noun(role)} (--{role} {others[0] + 1} reads another)"
             )
     return tuple(notes)
 

@@ -26,7 +26,7 @@ def read_folder(folder: Path, form: Form) -> RawColumns:
         DataError: There are no such files, or one cannot be read.
     """
     classes = _class_folders(folder)
-    files = _texts_in(folder)
+    files = texts_in(folder)
     _refuse_parts(folder, classes, files)
     if len(classes) > 1 or (classes and not files):
         return _read_class_folders(folder, classes, files, form)
@@ -46,7 +46,8 @@ def _entries(folder: Path) -> list[str]:
         raise unreadable(folder, error) from error
 
 
-def _texts_in(folder: Path) -> list[str]:
+def texts_in(folder: Path) -> list[str]:
+    """Return the names of the ``.txt`` files right in a folder, in their order."""
     names = [name for name in _entries(folder) if not os.path.isdir(folder / name)]
     return [name for name in names if name.lower().removesuffix(".gz").endswith(".txt")]
 
@@ -54,7 +55,7 @@ def _texts_in(folder: Path) -> list[str]:
 def _single_texts_in(folder: Path) -> list[str]:
     """Return the files of which each is a text: also those without a suffix."""
     names = [name for name in _entries(folder) if not os.path.isdir(folder / name)]
-    return [name for name in names if "." not in name or name in _texts_in(folder)]
+    return [name for name in names if "." not in name or name in texts_in(folder)]
 
 
 def _class_folders(folder: Path) -> list[str]:

@@ -29,6 +29,7 @@ class Form:
         multilabel: Read several labels a text, or none.
         label_separator: What stands between them, or its name as of a delimiter; who says so
             means ``multilabel``.
+        lines: Each line of a text file is a text of its own, not one of a running text.
     """
 
     encoding: str | None = None
@@ -38,6 +39,7 @@ class Form:
     drop_unlabelled: bool = False
     multilabel: bool = False
     label_separator: str | None = None
+    lines: bool = False
 
     def __post_init__(self) -> None:
         if self.delimiter is not None:

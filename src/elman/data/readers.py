@@ -37,7 +37,7 @@ from elman.data.tables import RawColumns
 from elman.errors import DataError
 
 _JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
-_TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet", *_JSON_SUFFIXES)
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".parquet", *_JSON_SUFFIXES)
 
 
 def read_examples(
@@ -70,11 +70,11 @@ def read_examples(
     wanted = Wanted.of(roles, columns, lists=form.multilabel)
     if typed.is_table(data):
         raw = typed.read_object(data, wanted)
-        return _labelled(raw, raw.facts.source, form)
+        return labelled(raw, raw.facts.source, form)
     source = name_of(data)
     if source != STDIN and os.path.isdir(data):
-        return _labelled(folders.read_folder(Path(data), form), source, form)
-    return _labelled(read_columns(data, wanted, source, form), source, form)
+        return labelled(folders.read_folder(Path(data), form), source, form)
+    return labelled(read_columns(data, wanted, source, form), source, form)
 
 
 def read_inputs(
@@ -122,17 +122,18 @@ def _read_input_file(
         return read_columns(path, wanted, source, form, content)
     decoded = to_utf8(unpack(content or read_bytes(path), source), source, form.encoding)
     data, encoding, notes = decoded.data, decoded.encoding, decoded.notes
-    if _looks_like_table(data, wanted):
+    if looks_like_table(data, wanted):
         return _read_text(data, path, wanted, source, form, encoding, notes)
     return lines.read_whole_lines(data, wanted.roles[0], source, form, encoding, notes)
 
 
 def _is_said_to_be_table(path: str | Path, wanted: Wanted, form: Form) -> bool:
     said = form.delimiter is not None or form.header is not None or wanted.given
-    return bool(said) or suffix_of(path) in _TABLE_SUFFIXES
+    return bool(said) or suffix_of(path) in TABLE_SUFFIXES
 
 
-def _looks_like_table(data: bytes, wanted: Wanted) -> bool:
+def looks_like_table(data: bytes, wanted: Wanted) -> bool:
+    """Whether UTF-8 without a name that says so plainly is a table or labelled lines."""
     return bool(
         _starts_as_json(data)
         or lines.is_fasttext(data)
@@ -156,7 +157,7 @@ def is_lines(head: bytes, path: str | Path, form: Form) -> bool:
     wanted = Wanted.of((TEXT,), {TEXT.name: None}, keep=True)
     if _is_said_to_be_table(path, wanted, form) or head.startswith(PARQUET_MAGIC):
         return False
-    return not _looks_like_table(to_utf8(head, name_of(path), form.encoding).data, wanted)
+    return not looks_like_table(to_utf8(head, name_of(path), form.encoding).data, wanted)
 
 
 def read_columns(
@@ -195,14 +196,14 @@ def _read_text(
     suffix = suffix_of(path)
     if suffix in _JSON_SUFFIXES and _JSON_LINE.search(data) is None:
         raise DataError(f"{source} holds no JSON objects; name a table after what it is, as .csv")
-    labelled = {role.name for role in wanted.roles} <= {TEXT.name, LABEL.name}
+    of_texts = {role.name for role in wanted.roles} <= {TEXT.name, LABEL.name}
     if form.delimiter is None and (suffix in _JSON_SUFFIXES or _starts_as_json(data)):
         raw = objects.read_json(data, wanted, source, form)
-    elif labelled and form.delimiter is None and lines.is_fasttext(data):
+    elif of_texts and form.delimiter is None and lines.is_fasttext(data):
         raw = lines.read_fasttext(data, wanted, source, form)
     elif form.delimiter in (None, " ") and _names_by_r(data):
         raw = tables.read_table(data, wanted, source, replace(form, delimiter=" "))
-    elif labelled and (form.delimiter == " " or lines.has_label_first(data, wanted, form)):
+    elif of_texts and (form.delimiter == " " or lines.has_label_first(data, wanted, form)):
         raw = lines.read_label_first(data, wanted, source, form)
     else:
         preferred = "," if suffix == ".csv" else "\t"
@@ -237,7 +238,12 @@ def _names_by_r(data: bytes) -> list[str]:
 _R_HEADER = re.compile(rb'"[^"\n]*"(?: "[^"\n]*")+\r?\n(?=")')
 
 
-def _labelled(raw: RawColumns, source: str, form: Form) -> Examples:
+def labelled(raw: RawColumns, source: str, form: Form) -> Examples:
+    """Return the texts and labels of columns, and what there is to say of those left out.
+
+    Raises:
+        DataError: a text has no label, or there is no text.
+    """
     if form.multilabel:
         return _with_several_labels(raw, source, form)
     texts: list[str] = []
@@ -259,7 +265,7 @@ def _labelled(raw: RawColumns, source: str, form: Form) -> Examples:
             continue
         texts.append(text)
         labels.append(label)
-    notes = _notes_on_skipped(raw, source, len(texts), unlabelled) + _notes_on_spellings(same)
+    notes = notes_on_skipped_texts(raw, source, len(texts), unlabelled) + _notes_on_spellings(same)
     return Examples(texts, labels, source, notes, (raw.facts,))
 
 
@@ -270,7 +276,9 @@ def _no_label(raw: RawColumns, source: str, row: int) -> DataError:
     )
 
 
-def _notes_on_skipped(raw: RawColumns, source: str, kept: int, unlabelled: int) -> tuple[str, ...]:
+def notes_on_skipped_texts(
+    raw: RawColumns, source: str, kept: int, unlabelled: int
+) -> tuple[str, ...]:
     """Say what was left out.
 
     Raises:
@@ -313,7 +321,7 @@ def _with_several_labels(raw: RawColumns, source: str, form: Form) -> Examples:
             meant[cell] = _labels_of(raw, source, row, cell, separator, form)
         texts.append(text)
         labels.append(meant[cell])
-    notes = _notes_on_skipped(raw, source, len(texts), unlabelled)
+    notes = notes_on_skipped_texts(raw, source, len(texts), unlabelled)
     notes += _notes_on_lists(labels, meant, separator, bracketed=bracketed)
     given = form.label_separator
     if given is not None and not any(given in cell.strip("[](){} ") for cell in meant):

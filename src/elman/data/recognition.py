@@ -1,4 +1,4 @@
-"""Whether a file is plainly of tagged sentences, told from its name or its beginning."""
+"""Whether a file plainly is of tagged sentences or running text, told from name or beginning."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import re
 import zlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -13,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from elman.data.annotations import SPAN_NAMES, are_spans, unwrapped
+from elman.data.columns import LABEL, TEXT, Wanted
 from elman.data.conll import DOCUMENT, conllu_names, fields_of
-from elman.data.encoding import GZIP_MAGIC, PARQUET_MAGIC
+from elman.data.encoding import GZIP_MAGIC, PARQUET_MAGIC, to_utf8
 from elman.data.files import STDIN, name_of, open_bytes
-from elman.data.form import Form
+from elman.data.form import AS_TOLD, Form
+from elman.data.lines import has_label_first
 from elman.data.objects import Row, objects_in
-from elman.data.readers import suffix_of
+from elman.data.readers import looks_like_table, suffix_of
 from elman.data.sentences import (
     FIRST,
     JSON_START,
@@ -51,14 +54,62 @@ def looks_tagged(data: Any) -> bool:
         return False
     if suffix_of(data) in SUFFIXES:
         return True
-    if not os.path.isfile(data):
+    head = _head_of(data)
+    return head is not None and _begins_as_tagged(head)
+
+
+def looks_running(data: Any) -> bool:
+    """Whether ``data`` plainly is running text: a ``.txt`` file that is no table and has no labels.
+
+    Also a folder with one such file and nothing else; several in a folder are a class each.
+    """
+    if not isinstance(data, str | Path) or name_of(data) == STDIN:
+        return False
+    if os.path.isdir(data):
+        names = [name for name in os.listdir(data) if not name.startswith(".")]
+        data = os.path.join(data, *names) if len(names) == 1 else data
+    if suffix_of(data) != ".txt":
+        return False
+    head = _head_of(data)
+    if not head or head.isspace():
         return False
     try:
-        with open_bytes(data) as handle:
-            head = handle.read(_HEAD)
+        text = to_utf8(head, name_of(data)).data
     except DataError:  # said where it is read
         return False
-    return _begins_as_tagged(_unpacked_head(head))
+    return not (_begins_as_tagged(text) or looks_like_table(text, _LABELLED) or _is_labelled(text))
+
+
+_LABELLED = Wanted.of((TEXT, LABEL), {})
+
+
+def _is_labelled(head: bytes) -> bool:
+    """Whether most lines are a label and a text, as far as the reader of such would see it.
+
+    That is a tab within most of them, one and the same number of another delimiter in nearly all,
+    or words before the first blank that come again and again.
+    """
+    lines = [line.strip() for line in head.split(b"\n") if line and not line.isspace()]
+    if len(lines) < 2:
+        return False
+    if sum(b"\t" in line for line in lines) * 2 >= len(lines):
+        return True
+    for delimiter in (b",", b";", b"|"):
+        count, most = Counter(line.count(delimiter) for line in lines).most_common(1)[0]
+        if count and most * 10 >= len(lines) * 9:
+            return True
+    return has_label_first(head, _LABELLED, AS_TOLD)
+
+
+def _head_of(path: str | Path) -> bytes | None:
+    """Return the beginning of a file, unpacked; None where there is none or it cannot be read."""
+    if not os.path.isfile(path):
+        return None
+    try:
+        with open_bytes(path) as handle:
+            return _unpacked_head(handle.read(_HEAD))
+    except DataError:  # said where it is read
+        return None
 
 
 def holds_tokens(packed: bytes, path: str | Path) -> bool:

@@ -141,7 +141,7 @@ def split(
         ConfigError: The fractions do not sum to 1.
         DataError: There are too few different examples.
     """
-    shares = _shares(_checked_fractions(fractions, fractions), valid, test)
+    shares = cut_shares(fractions, valid, test)
     own = keys(examples)
     grouped = _group(own, strata(examples))
     _refuse_too_little(grouped, shares, examples.source, noun)
@@ -244,11 +244,15 @@ def _checked_fractions(
     return given[0] / total, given[1] / total, given[2] / total
 
 
-def _shares(
+def cut_shares(
     fractions: tuple[float, float, float], valid: object | None, test: object | None
 ) -> tuple[float, float]:
-    """Return the shares of ``examples`` that become validation and test part."""
-    train, for_valid, for_test = fractions
+    """Return the shares of the examples that become validation and test part.
+
+    Raises:
+        ConfigError: the fractions do not sum to 1.
+    """
+    train, for_valid, for_test = _checked_fractions(fractions, fractions)
     if valid is not None and test is not None:
         return 0.0, 0.0
     if test is not None:

@@ -239,6 +239,12 @@ class ReadOptions(Options, frozen=True, kw_only=True):
         str | None,
         Option("What stands between the labels of --multilabel: a sign, or space.", panel="data"),
     ] = None
+    lines: Annotated[
+        bool,
+        Option(
+            "Each line of a text file is a text of its own, as in a list of names.", panel="data"
+        ),
+    ] = False
 
     def form(self) -> Form:
         """Return what the readers take.
