@@ -6,6 +6,7 @@ step t touching its first ``batch_sizes[t]`` rows.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,11 @@ class Batch:
     """
 
     rows: Ints
-    values: NDArray[np.int32]
+    values: NDArray[np.integer[Any]]
     batch_sizes: Ints
 
 
-def pack_rows(values: NDArray[np.int32], lengths: Ints, offsets: Ints, rows: Ints) -> Batch:
+def pack_rows(values: NDArray[np.integer[Any]], lengths: Ints, offsets: Ints, rows: Ints) -> Batch:
     """Gather ``rows`` of a ragged array into one packed batch.
 
     Args:

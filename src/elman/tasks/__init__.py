@@ -17,6 +17,7 @@ from elman.training.task import Pages, Task
 TASKS: dict[str, str] = {
     "classify": "elman.tasks.classify.task",
     "tag": "elman.tasks.tag.task",
+    "generate": "elman.tasks.generate.task",
 }
 
 DEFAULT = "classify"

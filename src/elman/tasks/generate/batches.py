@@ -100,12 +100,15 @@ class Texts:
     labels: Ints | None
 
     @classmethod
-    def of(cls, rows: Sequence[NDArray[Any]], labels: Ints | None, size: int) -> Texts:
+    def of(
+        cls, rows: Sequence[NDArray[Any]], labels: Ints | None, size: int, *, before: int = END_ID
+    ) -> Texts:
         """Put the ends around texts, each of at most ``size`` tokens."""
         lengths = np.array([min(len(row), size) + 1 for row in rows], dtype=np.int64)
         values = np.full(int((lengths + 1).sum()), END_ID, dtype=np.uint32)
         starts = offsets_of(lengths + 1)
         for row, start, length in zip(rows, starts.tolist(), lengths.tolist(), strict=True):
+            values[start] = before
             values[start + 1 : start + length] = row[: length - 1]
         return cls(values, lengths, labels)
 
@@ -119,9 +122,8 @@ class Texts:
 
     def batch(self, rows: Ints, offsets: Ints, device: torch.device) -> tuple[Batch, Ints]:
         """Return some texts as a batch, and which ones they are, longest first."""
-        values = self.values.astype(np.int64) if len(rows) == len(self) else self.values
-        read = pack_rows(values, self.lengths, offsets, rows)  # type: ignore[arg-type]
-        following = pack_rows(values, self.lengths, offsets + 1, rows)  # type: ignore[arg-type]
+        read = pack_rows(self.values, self.lengths, offsets, rows)
+        following = pack_rows(self.values, self.lengths, offsets + 1, rows)
         labels = None
         if self.labels is not None:
             labels = torch.from_numpy(self.labels[read.rows]).to(device)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from elman.text.summary import Table
 from elman.text.terminal import counted
@@ -69,3 +73,21 @@ def pooled(parts: list[Modelled]) -> Modelled:
         unknown=sum(one.unknown for one in parts),
         unit=parts[0].unit,
     )
+
+
+def resampled(
+    rows: Sequence[Mapping[str, Any]], weights: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """Return nats, bits and perplexity of lines or texts that count so many times each.
+
+    Args:
+        rows: what ``LanguageModel.predictions`` returned.
+        weights: (R, rows) how often each counts, in each of R drawings.
+    """
+    nats, tokens = (np.array([row[key] for row in rows], float) for key in ("nats", "tokens"))
+    means = (weights @ nats) / np.maximum(weights @ tokens, 1)
+    return {
+        "nats": means,
+        "bits": means / math.log(2),
+        "perplexity": np.exp(np.minimum(means, LARGEST)),
+    }
