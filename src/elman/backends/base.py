@@ -6,6 +6,7 @@ its first ``batch_sizes[t]`` rows. Where states have more rows than the first st
 length 0.
 """
 
+import copy
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
@@ -95,9 +96,11 @@ class Backend(ABC):
         RUNS[self.name] += 1
         return self._run(run)
 
-    def stepper(self, graph: Graph, weights: Weights, rows: int) -> "Stepper":
-        """What runs a graph without masks one step a call, for streaming."""
-        return Stepper(self, graph, weights, rows)
+    def stepper(
+        self, graph: Graph, weights: Weights, rows: int, table: Tensor | None = None
+    ) -> "Stepper":
+        """What runs a graph without masks one step a call, for streaming; see `Stepper`."""
+        return Stepper(self, graph, weights, rows, table)
 
     @abstractmethod
     def _run(self, run: Run) -> tuple[Tensor, States]: ...
@@ -107,25 +110,46 @@ class Stepper:
     """One layer, a step a call, with the weights as they were when it was made.
 
     This one is every backend's; it runs a batch of T = 1.
+
+    Args:
+        backend: what runs the cell.
+        graph: the cell without masks.
+        weights: as in `Run`.
+        rows: B.
+        table: (V, I), where a step is given indices of its rows instead of data.
     """
 
-    def __init__(self, backend: Backend, graph: Graph, weights: Weights, rows: int) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        graph: Graph,
+        weights: Weights,
+        rows: int,
+        table: Tensor | None = None,
+    ) -> None:
         self.backend = backend
         self.graph = graph
         self.weights = {name: weight.detach().clone() for name, weight in weights.items()}
+        self.table = None if table is None else table.detach().clone()
         self.batch_sizes = torch.tensor([rows], device="cpu")
+
+    def resized(self, rows: int) -> "Stepper":
+        """The same for so many rows, with the same weights in memory."""
+        other = copy.copy(self)
+        other.batch_sizes = torch.tensor([rows], device="cpu")
+        return other
 
     @torch.no_grad()
     def __call__(self, data: Tensor, before: Tensor, after: Tensor) -> None:
         """Take one step.
 
         Args:
-            data: (B, I), without gradients.
+            data: (B, I), without gradients; or (B,) of int64, rows of the table.
             before: what the last step wrote, (1 + states, B, H): its output and the states.
             after: where this one writes the same, in other memory.
         """
         states = before[1:].unbind(0)
-        run = Run(self.graph, self.weights, data, self.batch_sizes, states)
+        run = Run(self.graph, self.weights, data, self.batch_sizes, states, table=self.table)
         output, finals = self.backend.run(run)
         torch.stack([output, *finals], out=after)
 

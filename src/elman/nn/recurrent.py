@@ -19,7 +19,7 @@ from elman.ir.rewrite import expected
 from elman.ir.stacks import Stack, places, stacks
 from elman.ir.text import write
 from elman.nn import dropout, ragged
-from elman.nn.streaming import Part, Session, State
+from elman.nn.streaming import Clamp, Part, Session, State
 
 StatesByName = dict[str, Tensor]
 
@@ -218,7 +218,14 @@ class Recurrent(nn.Module):
         """Every gate, candidate and state for each token, layer by layer, on the eager backend."""
         return self._run(packed, hx, None, traced=True)[2]
 
-    def start(self, batch_size: int = 1, hx: Mapping[str, Tensor] | None = None) -> State:
+    def start(
+        self,
+        batch_size: int = 1,
+        hx: Mapping[str, Tensor] | None = None,
+        *,
+        table: Tensor | None = None,
+        clamp: Clamp | None = None,
+    ) -> State:
         """Begin to run token by token, as in evaluation, for `step`.
 
         The weights are read here, once: later changes to them are seen by the next `start`.
@@ -227,9 +234,18 @@ class Recurrent(nn.Module):
             batch_size: B, how many rows go on side by side; with ``hx`` it is what that has.
             hx: the first states by name, (num_layers, B, H) each, as a call returns them or
                 ``state.tensors()``; zeros where it is None.
+            table: the vectors of a vocabulary, (V, I), such as ``embedding.weight``. Steps are
+                then given token ids (B,), int64; the result is that of looking them up first,
+                had sooner.
+            clamp: units that are held, ``{(layer, "c", unit): value}``: set at the start and
+                after each step of their layer, before the layer above reads its output (Radford
+                et al. 2017, "Learning to Generate Reviews and Discovering Sentiment", section
+                4.3). Where the output is that state, the unit's output is held, too; else it
+                follows with the next step.
 
         Raises:
-            ConfigError: the layer runs in two directions, or a size is wrong.
+            ConfigError: the layer runs in two directions, a size is wrong, or there is no such
+                unit.
         """
         if self.bidirectional:
             raise ConfigError(
@@ -253,13 +269,14 @@ class Recurrent(nn.Module):
             for _, suffix in self._parts()
         ]
         sizes = {"rows": rows, "input_size": self.input_size, "hidden_size": self.hidden_size}
-        return Session(self, backend, graph, parts, **sizes).first(hx)
+        session = Session(self, backend, graph, parts, **sizes, table=table, clamp=clamp)
+        return session.first(hx)
 
     def step(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Run all layers over one token a row.
 
         Args:
-            x: (B, I), the next token of each row.
+            x: (B, I), the next token of each row; (B,), its id, where there is a table.
             state: from `start` or an earlier step; it stays as it is, to go back to.
 
         Returns:

@@ -62,9 +62,11 @@ class Llvm(Backend):
         RUNS[self.name] += 1
         return self._run(run)
 
-    def stepper(self, graph: Graph, weights: Weights, rows: int) -> Stepper:
+    def stepper(
+        self, graph: Graph, weights: Weights, rows: int, table: Tensor | None = None
+    ) -> Stepper:
         """One that packs its weights once."""
-        return LlvmStepper(self, graph, weights, rows)
+        return LlvmStepper(self, graph, weights, rows, table)
 
     def _run(self, run: Run) -> tuple[Tensor, States]:
         signature, (rows, size) = signature_of(run.graph), run.states[0].shape

@@ -17,7 +17,7 @@ from elman.backends.llvm.native.executable import Executable
 from elman.errors import BackendError
 from elman.forks import at_fork
 
-_TOKENS = HEADER.index("tokens")
+_TOKENS, _PACKED = HEADER.index("tokens"), HEADER.index("packed")
 
 
 _team_ended = False
@@ -95,23 +95,38 @@ def run(executable: Executable, arguments: Arguments) -> None:
     _check(words, arguments)
 
 
-def prepare(executable: Executable, arguments: Arguments) -> "Prepared":
+def prepare(
+    executable: Executable, arguments: Arguments, packed: "Prepared | None" = None
+) -> "Prepared":
     """Lay out the arguments and pack the weights, to run a kernel many times.
+
+    Args:
+        executable: the kernel.
+        arguments: of the call.
+        packed: the same kernel prepared before, whose packed weights this one reads.
 
     Raises:
         BackendError: as `run`.
     """
     size = _bytes(executable, arguments)
     memory = torch.empty(size, dtype=torch.uint8, device="cpu")
-    return _prepare(executable, arguments, memory)
+    return _prepare(executable, arguments, memory, packed)
 
 
-def _prepare(executable: Executable, arguments: Arguments, memory: Tensor) -> "Prepared":
+def _prepare(
+    executable: Executable,
+    arguments: Arguments,
+    memory: Tensor,
+    packed: "Prepared | None" = None,
+) -> "Prepared":
     words, count = _words(executable, arguments, memory), arguments.threads
+    if packed is not None:
+        words[_PACKED] = packed.words[_PACKED]
     executable.partition(ctypes.addressof(words), 0, count)
     _check(words, arguments)
-    prepared = Prepared(executable, words, count, (memory, arguments.batch_sizes))
-    if executable.has_matrices:
+    alive = (memory, arguments.batch_sizes, packed)
+    prepared = Prepared(executable, words, count, alive)
+    if executable.has_matrices and packed is None:
         prepared.start("pack", executable.pack, executable.pack_team)
     return prepared
 
@@ -172,7 +187,7 @@ class Prepared:
         executable: Executable,
         words: Any,
         count: int,
-        alive: tuple[Tensor, ...],
+        alive: tuple[object, ...],
     ) -> None:
         self.words = words
         """The arguments, to be changed between runs: see `Executable.words`."""
