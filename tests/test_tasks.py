@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent.parent
 SMALL = {
     "classify": ("names.tsv", tiny.LINES, {**tiny.OPTIONS, "epochs": 3}, ["kamoto", "", "ёж"]),
     "tag": ("names.conll", tiny.TAGGED, tiny.TAG_OPTIONS, ["Kamoto lives in Bern.", "", "ёж"]),
+    "generate": ("verse.txt", tiny.VERSE, tiny.GENERATE_OPTIONS, ["Kamoto lives", "", "ёж"]),
     # Its last layer is its embedding where these sizes are equal (tied weights).
     "toy": (
         "names.toy",

@@ -55,6 +55,26 @@ TAG_OPTIONS = {
     "min_count": 1,
 }
 
+# Verse: a running text in which most is to be foretold.
+VERSE = "".join(
+    f"{name.title()} {verb} in {place}.\n"
+    for name, (verb, place) in zip(
+        NAMES,
+        product(("lives", "works", "sings", "sleeps", "runs"), ("Bern", "Oslo", "Nara", "Tula")),
+        strict=False,
+    )
+)
+GENERATE_OPTIONS = {
+    "embedding_size": 8,
+    "hidden_size": 8,
+    "epochs": 3,
+    "batch_size": 4,
+    "chunk_length": 20,
+    "learning_rate": 0.02,
+    "dropout": 0.1,
+    "min_count": 1,
+}
+
 
 def examples(texts=NAMES, labels=LABELS, source="names") -> Examples:
     return Examples(list(texts), list(labels), source)

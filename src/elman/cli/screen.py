@@ -15,7 +15,7 @@ import msgspec
 from elman import tasks
 from elman.cli.process import machine_writer
 from elman.text.terminal import UNBOUNDED, counted, plain, width_of
-from elman.training.history import Epoch, kept_line
+from elman.training.history import Epoch, kept_line, sample_lines
 from elman.training.progress import Paced, Terminal
 from elman.training.report import headline, shown_as
 
@@ -186,7 +186,10 @@ class TrainingScreen:
             self._bar = None
 
     def on_batch(self, progress: Progress) -> None:
-        """Move the bar."""
+        """Move the bar, and show what the model has written where it is time for that."""
+        if progress.sample is not None and not self.quiet:
+            for line in sample_lines(progress.updates, progress.sample):
+                self.console.print(plain(line), soft_wrap=True)
         now = time.monotonic()
         if self._bar is None or now < self._next:
             return

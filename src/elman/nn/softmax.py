@@ -147,8 +147,8 @@ class Sampled(Full):
 class Adaptive(nn.AdaptiveLogSoftmaxWithLoss):
     """Frequent classes by a small softmax, the others by a second step in fewer dimensions.
 
-    Grave et al. 2017, "Efficient softmax approximation for GPUs". Classes are sorted by how frequent
-    they are.
+    Grave et al. 2017, "Efficient softmax approximation for GPUs". Classes are sorted by how
+    frequent they are.
     """
 
     def __init__(self, size: int, classes: int):

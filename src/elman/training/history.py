@@ -97,6 +97,14 @@ class History(Summary, list[Epoch]):
             rows.append([str(epoch.epoch), f"{epoch.loss:.3f}", *values, f"{epoch.seconds:.1f}"])
         titles = [metric.title for metric in metrics.values()]
         yield Table(["epoch", "loss", *titles, "seconds"], rows)
+        for epoch in self:
+            for updates, text in epoch.samples.items():
+                yield from sample_lines(updates, text)
+
+
+def sample_lines(updates: int, text: str) -> list[str]:
+    """Return what a model has written after so many updates, as lines to be shown."""
+    return [f"after {counted(updates, 'update')}:", *(f"    {one}" for one in text.splitlines())]
 
 
 def to_lines(history: Sequence[Epoch]) -> bytes:

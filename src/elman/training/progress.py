@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from elman.errors import ConfigError
 from elman.text.terminal import counted, plain
 from elman.text.terminal import visible as harmless
+from elman.training.history import sample_lines
 from elman.training.report import headline, shown_as
 
 if TYPE_CHECKING:
@@ -213,7 +214,10 @@ class TrainingProgress:
             self._display.say(f"· {note}")
 
     def on_batch(self, progress: Progress) -> None:
-        """Move the bar."""
+        """Move the bar, and show what the model has written where it is time for that."""
+        if progress.sample is not None:
+            for line in sample_lines(progress.updates, progress.sample):
+                self._display.say(line)
         speed = f"{progress.per_second:,.0f} {self._unit}/s"
         text = f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}  {speed}"
         self._bar(_share(progress), text)

@@ -6,7 +6,7 @@ through a `Learner` and used through a `Predictor`. What is here imports torch f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -50,6 +50,14 @@ class Scores(msgspec.Struct, frozen=True):
     """What is shown of the epoch, by names of the task's metrics."""
 
 
+class Batches(Protocol):
+    """The batches of one epoch, in their order; a list of them is one."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
 class Learner(Protocol):
     """A model on its way: all that the trainer knows of a task."""
 
@@ -69,7 +77,7 @@ class Learner(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What there is to say about the data, one sentence each."""
 
-    def batches(self, rng: np.random.Generator, epoch: int) -> Sequence[Any]:
+    def batches(self, rng: np.random.Generator, epoch: int) -> Batches:
         """Return the batches of one epoch, at least one, in whatever form ``loss`` takes them.
 
         State that is carried from batch to batch starts anew here. Epochs count from 1, also where

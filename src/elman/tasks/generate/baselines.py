@@ -55,7 +55,7 @@ def baselines(split: Split[TextStream], model: LanguageModel) -> list[Baseline]:
 
 
 def _flat(part: TextStream, coder: TextCoder, longest: int) -> Ids:
-    """Return all tokens of a part one after the other, an end behind each text that stands alone."""
+    """Return all tokens of a part one after the other, with the ends of texts that stand alone."""
     if part.running:
         return encode_stream(coder, part.pieces())
     texts = Texts.of([coder.encode(text) for text in part.texts()], None, longest)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ class Batch:
     first: bool
 
 
-class RunningBatches(Sequence[Batch]):
+class RunningBatches:
     """One text in rows of equal length, chunk by chunk: each goes on where the last one has ended.
 
     Args:
@@ -57,13 +58,13 @@ class RunningBatches(Sequence[Batch]):
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def __getitem__(self, number: Any) -> Batch:
-        start, end = self.starts[number], self.starts[number + 1]
-        steps = np.arange(start, end + 1)[:, None]
-        ids = torch.from_numpy(self.ids[steps + self._rows].astype(np.int64)).to(self.device)
-        sizes = torch.full((end - start,), len(self._rows))
-        tokens = PackedSequence(ids[:-1].reshape(-1), sizes)
-        return Batch(tokens, ids[1:].reshape(-1), None, number == 0)
+    def __iter__(self) -> Iterator[Batch]:
+        for start, end in pairwise(self.starts):
+            steps = np.arange(start, end + 1)[:, None]
+            ids = torch.from_numpy(self.ids[steps + self._rows].astype(np.int64)).to(self.device)
+            sizes = torch.full((end - start,), len(self._rows))
+            tokens = PackedSequence(ids[:-1].reshape(-1), sizes)
+            yield Batch(tokens, ids[1:].reshape(-1), None, start == self.starts[0])
 
 
 def chunk_starts(length: int, chunk: int, rng: np.random.Generator | None) -> list[int]:
@@ -134,7 +135,7 @@ class Texts:
         return Batch(tokens, targets, labels, True), read.rows
 
 
-class ShuffledTexts(Sequence[Batch]):
+class ShuffledTexts:
     """Texts in random order, those of nearly equal length together."""
 
     def __init__(self, texts: Texts, rows: int, rng: np.random.Generator, device: torch.device):
@@ -145,5 +146,6 @@ class ShuffledTexts(Sequence[Batch]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, number: Any) -> Batch:
-        return self.texts.batch(self._rows[number], self._offsets, self.device)[0]
+    def __iter__(self) -> Iterator[Batch]:
+        for rows in self._rows:
+            yield self.texts.batch(rows, self._offsets, self.device)[0]

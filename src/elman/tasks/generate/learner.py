@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from elman.tasks.generate.batches import (
 )
 from elman.tasks.generate.metrics import UNITS, Modelled
 from elman.tasks.generate.model import LanguageModelConfig, RecurrentLanguageModel
-from elman.tasks.generate.options import SAMPLE_AT, GenerateOptions, settle
+from elman.tasks.generate.options import MAX_LENGTH, SAMPLE_AT, GenerateOptions, settle
 from elman.tasks.generate.writing import Writing
 from elman.text.tokenizer.reversible import END_ID, TextCoder, encode_stream, fit_coder
 from elman.training.task import Loss, Scores, Watch
@@ -106,7 +106,7 @@ class GenerateLearner:
         assert self.options.batch_size is not None
         return self.options.batch_size
 
-    def batches(self, rng: np.random.Generator, epoch: int) -> Sequence[Batch]:
+    def batches(self, rng: np.random.Generator, epoch: int) -> RunningBatches | ShuffledTexts:
         """Return the chunks of the text in their order, or the texts in any."""
         train, device = self.prepared.train, device_of(self.model)
         if isinstance(train, Texts):
@@ -206,7 +206,7 @@ def prepare(
         )
         labels = tuple(sorted(set(train.labels or ())))
     say(0.5, "turning the text into numbers")
-    length = options.max_length or GenerateOptionsDefault.max_length
+    length = options.max_length or MAX_LENGTH
     parts = [encoded(part, coder, labels, length) for part in (train, split.valid)]
     say(1.0, f"{coder.vocab_size - 2:,} different {UNITS[options.tokens]}s")
     tokens = sum(map(int, parts[0].lengths)) if isinstance(parts[0], Texts) else len(parts[0])
@@ -217,17 +217,11 @@ def prepare(
         notes += more
     elif not tokens:
         raise DataError(f"{train.source}: every text is empty; nothing to learn")
-    prepared = Prepared(settled, coder, labels, split, *parts, notes=notes)
+    prepared = Prepared(settled, coder, labels, split, parts[0], parts[1], notes)
     model = make_model(prepared)
     if init is not None:
         model.load_state_dict(init.module.state_dict())
     return GenerateLearner(model, prepared)
-
-
-class GenerateOptionsDefault:
-    """What must be known before the options are settled."""
-
-    max_length = 1_000
 
 
 def _fitting(
@@ -305,4 +299,3 @@ def make_model(prepared: Prepared) -> RecurrentLanguageModel:
 
 
 DROPOUTS = ("input_dropout", "dropout", "output_dropout", "embedding_dropout", "weight_dropout")
-_ = Any

@@ -72,6 +72,8 @@ class RecurrentLanguageModel(nn.Module):
         backend: which backend runs the recurrence.
     """
 
+    head: Full | Adaptive
+
     def __init__(self, config: LanguageModelConfig, cell: str | Cell, *, backend: str = "auto"):
         super().__init__()
         self.config = config
@@ -94,7 +96,9 @@ class RecurrentLanguageModel(nn.Module):
         if config.tied and size != width:
             self.narrow = nn.Linear(size, width)
             size = width
-        kind = {"full": Full, "adaptive": Adaptive, "sampled": Sampled}[config.softmax]
+        kinds: dict[str, type[Full | Adaptive]]
+        kinds = {"full": Full, "adaptive": Adaptive, "sampled": Sampled}
+        kind = kinds[config.softmax]
         self.head = kind(size, config.vocab_size)
         if config.tied:
             self.head.weight = self.embedding.weight

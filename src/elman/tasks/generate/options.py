@@ -26,6 +26,7 @@ WORDS: tuple[str, ...] = ("words", "bpe")
 CHUNKS = {"characters": 100, "bytes": 100, "words": 35, "bpe": 50}
 TOKENS_SEEN = {"characters": 28e6, "bytes": 28e6, "words": 14e6, "bpe": 14e6}
 MOST_EPOCHS = 60
+MAX_LENGTH = 1_000
 
 AWD: dict[str, Any] = {
     "embedding_size": 400,
@@ -107,10 +108,10 @@ class GenerateOptions(NetworkOptions, frozen=True, kw_only=True):
             panel="network",
         ),
     ] = "plain"
-    num_layers: Annotated[  # type: ignore[assignment]
+    num_layers: Annotated[
         int | None,
         Option("Recurrent layers on top of each other.", panel="network", ge=1, le=100),
-    ] = None
+    ] = None  # type: ignore[assignment]
     tied: Annotated[
         bool | None,
         Option("Let the last layer have the weights of the embedding.", panel="network"),
@@ -124,7 +125,9 @@ class GenerateOptions(NetworkOptions, frozen=True, kw_only=True):
     ] = "full"
     input_dropout: Annotated[
         float | None,
-        Option("Share of what the first layer reads that is left out.", panel="network", ge=0, lt=1),
+        Option(
+            "Share of what the first layer reads that is left out.", panel="network", ge=0, lt=1
+        ),
     ] = None
     output_dropout: Annotated[
         float | None,
@@ -176,9 +179,9 @@ class GenerateAnswers(Options, frozen=True, kw_only=True):
     surprise: Annotated[
         bool, Option("Say of each token how unlikely it was, in nats.", panel="output")
     ] = False
-    label: Annotated[
-        str | None, Option("Read the texts as those of this label.", panel="text")
-    ] = None
+    label: Annotated[str | None, Option("Read the texts as those of this label.", panel="text")] = (
+        None
+    )
 
 
 class GenerateScoring(Options, frozen=True, kw_only=True):
@@ -219,7 +222,7 @@ def settle(options: GenerateOptions, *, tokens: int, running: bool) -> GenerateO
         vocab_size=(4_000 if options.tokens == "bpe" else 50_000) if words else None,
         min_count=2 if options.tokens == "words" else 1,
         chunk_length=chunk,
-        max_length=1_000,
+        max_length=MAX_LENGTH,
         num_layers=1,
         embedding_size=256 if words else 128,
         hidden_size=512 if large else 256 if middle else 128,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import torch
 
 from elman.cell import Cell
 from elman.data.stream import TextStream
@@ -28,9 +27,7 @@ from elman.training import bundle
 
 CODER = "tokenizer.json"
 CELL = "cell.txt"
-_SETTINGS = (
-    *("embedding_size", "hidden_size", "num_layers", "tied", "softmax", "learn_state"),
-)
+_SETTINGS = (*("embedding_size", "hidden_size", "num_layers", "tied", "softmax", "learn_state"),)
 
 
 class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,8 +206,7 @@ class LanguageModel:
         log_probs = self._writing(None).log_probs(prompt, label=self.number_of(label))
         best = np.argsort(-log_probs, kind="stable")[:top].tolist()
         return [
-            {"token": self.coder.token(i), "probability": float(np.exp(log_probs[i]))}
-            for i in best
+            {"token": self.coder.token(i), "probability": float(np.exp(log_probs[i]))} for i in best
         ]
 
     def unknown_in(self, text: str) -> list[str]:
@@ -300,13 +296,12 @@ class LanguageModel:
         if surprise:
             tokens = [self.coder.token(int(i)) for i in ids]
             row["surprise"] = [
-                {"token": token, "nats": float(one)} for token, one in zip(tokens, nats, strict=False)
+                {"token": token, "nats": float(one)}
+                for token, one in zip(tokens, nats, strict=False)
             ]
         return row
 
-    def _nats(
-        self, ids: Sequence[np.ndarray], labels: Sequence[int] | None
-    ) -> list[np.ndarray]:
+    def _nats(self, ids: Sequence[np.ndarray], labels: Sequence[int] | None) -> list[np.ndarray]:
         """Return the nats of each token of texts that are read from their beginnings."""
         found = [np.empty(0, dtype=np.float32)] * len(ids)
         if not ids:
@@ -471,6 +466,3 @@ def load(stored: bundle.Stored, *, backend: str) -> LanguageModel:
 
     module = bundle.restore_module(stored, make, backend=backend, num_layers=network.num_layers)
     return LanguageModel(module, coder, config)
-
-
-_ = (Mapping, torch)

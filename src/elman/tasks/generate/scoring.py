@@ -30,14 +30,18 @@ def token_nats(model: RecurrentLanguageModel, hidden: Tensor, targets: Tensor) -
     """Return -log probability (N,) of targets (N,), of what the head reads (N, D)."""
     block = max(1, _LOGITS // model.config.vocab_size)
     parts = [
-        -model.head.log_probs(h).gather(1, t[:, None])[:, 0]
-        for h, t in zip(hidden.split(block), targets.split(block), strict=True)
+        -model.head.log_probs(hidden[i : i + block]).gather(1, targets[i : i + block, None])[:, 0]
+        for i in range(0, len(targets), block)
     ]
     return torch.cat(parts) if parts else hidden.new_empty(0)
 
 
 def running_nats(
-    model: RecurrentLanguageModel, ids: Ids, before: int, *, dynamic: float | None = None
+    model: RecurrentLanguageModel,
+    ids: NDArray[np.integer[Any]],
+    before: int,
+    *,
+    dynamic: float | None = None,
 ) -> Nats:
     """Return the nats of each token of one running text, read from its beginning in one row.
 

@@ -86,7 +86,7 @@ def read_inputs(
     Raises:
         DataError: as ``elman.data.readers.read_inputs``.
     """
-    return readers.read_inputs(data, form=form, likely=likely, column=text)
+    return readers.read_inputs(data, form=form, column=text or likely.get("text"))
 
 
 def inspect(examples: TextStream, others: Mapping[str, TextStream]) -> StreamFindings:

@@ -163,9 +163,7 @@ class Writing:
         found: np.ndarray = log_probabilities(logits)[0]
         return found
 
-    def _read(
-        self, prompt: str, labels: Sequence[int] | None, rows: int
-    ) -> tuple[np.ndarray, Any]:
+    def _read(self, prompt: str, labels: Sequence[int] | None, rows: int) -> tuple[np.ndarray, Any]:
         """Return the last token of the prompt, for each row, and the state before it."""
         device = device_of(self.model)
         ids = [self.before, *self.coder.encode(prompt).tolist()]
@@ -220,9 +218,9 @@ class Flow:
         """Return what can be read with one more token."""
         self._waiting.append(token)
         text = self._coder.decode(self._waiting)
-        if self._coder.level in ("bytes", "bpe") and text.endswith("\ufffd"):
-            if len(self._waiting) < 4:
-                return ""
+        is_part = self._coder.level in ("bytes", "bpe") and text.endswith("\ufffd")
+        if is_part and len(self._waiting) < 4:
+            return ""
         self._waiting.clear()
         return text
 
