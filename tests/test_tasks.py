@@ -143,7 +143,7 @@ def test_every_option_is_said_with_its_default_or_the_rule_that_gives_it(task, c
         assert one.rule if one.default is None else not one.rule, one.name
         assert f"[default: {one.rule if one.default is None else one.default}" in said
     for name in task.columns:
-        assert f"--{name} " in said
+        assert f"--{name.replace('_', '-')} " in said
 
 
 def test_options_of_another_task_are_not_there(call):
