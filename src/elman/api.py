@@ -408,13 +408,14 @@ class Recorded:
     header: bool | None = None
     multilabel: bool = False
     label_separator: str | None = None
+    lines: bool = False
 
 
 def recorded(task: Task, path: str | Path) -> Recorded:
     """Return how the data of a saved model's training were read."""
     options = bundle.train_options(Path(expanded(path)))
     columns = {name: str(options[name]) for name in task.columns if name in options}
-    names = ("header", "multilabel", "label_separator")
+    names = ("header", "multilabel", "label_separator", "lines")
     return Recorded(columns, **{name: options[name] for name in names if name in options})
 
 
@@ -437,6 +438,7 @@ def read_as_trained(
         form,
         multilabel=form.multilabel or trained.multilabel,
         label_separator=form.label_separator or trained.label_separator,
+        lines=form.lines or trained.lines,
     )
     try:
         return read(data, form=form, likely=trained.columns, **columns)

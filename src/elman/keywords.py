@@ -27,6 +27,8 @@ class DataOptions(TypedDict, total=False):
     """Column that holds the class, by name or by number from 1."""
     label_separator: str | None
     """What stands between the labels of --multilabel: a sign, or space."""
+    lines: bool
+    """Each line of a text file is a text of its own, as in a list of names."""
     multilabel: bool
     """Read several labels a text, or none: lists in the label column."""
     text: str | int | None

@@ -49,7 +49,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
     parameters = [
         options.DATA,
         *options.column_options(task),
-        *options.options_of(ReadOptions),
+        *options.options_of(ReadOptions, without=("lines",)),
         *_OPTIONS,
         *options.file_options(
             "A file for the texts cleaned, with the other columns of DATA", rule="none"

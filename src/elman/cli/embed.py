@@ -33,7 +33,7 @@ def _command() -> Callable[..., None]:
         option(
             "text", str | None, None, "Column of the texts.", panel="data", rule="found by its name"
         ),
-        *options.options_of(ReadOptions, without=("drop_unlabelled",)),
+        *options.options_of(ReadOptions, without=("drop_unlabelled", "lines")),
         *options.options_of(EmbedOptions),
         option(
             "out",

@@ -59,7 +59,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         inspect.Parameter("inputs", inspect.Parameter.VAR_POSITIONAL, annotation=kind),
         *options.input_options(task),
         *options.options_of(
-            ReadOptions, without=("drop_unlabelled", "multilabel", "label_separator")
+            ReadOptions, without=("drop_unlabelled", "multilabel", "label_separator", "lines")
         ),
         *options.options_of(task.answers),
         *options.options_of(MachineOptions),

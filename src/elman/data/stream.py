@@ -48,7 +48,8 @@ def read_stream(
     Args:
         data: the file or folder, ``-`` for standard input, a built-in data set or a table.
         form: what the user said about the file.
-        likely: columns to look for first, by the names of the arguments.
+        likely: columns to look for first, by the names of the arguments; where one is for labels,
+            they are read without ``label_column``, too.
         text: the column of the texts, by name or by number from 1; found by name when left out.
         label_column: the column of the labels; without it the texts have none.
 
@@ -66,13 +67,15 @@ def read_stream(
             "multilabel is for texts with several labels, and a language model is told one; "
             "leave it out"
         )
+    with_labels = label_column is not None or "label_column" in likely
     dataset = builtin(data)
     if dataset is not None:
-        return _of_dataset(load_dataset(dataset.name), dataset.task, label_column)
+        loaded = load_dataset(dataset.name)
+        return _of_dataset(loaded, dataset.task, label_column, with_labels=with_labels)
     given = {"text": text, LABEL_COLUMN.name: label_column}
     roles = [TEXT.preferring(likely.get("text"))]
-    if label_column is not None:
-        roles.append(LABEL_COLUMN)
+    if with_labels:
+        roles.append(LABEL_COLUMN.preferring(likely.get("label_column")))
     wanted = Wanted.of(roles, given)
     if typed.is_table(data):
         raw = typed.read_object(data, wanted)
@@ -83,7 +86,10 @@ def read_stream(
     return _of_file(data, source, form, wanted)
 
 
-def _of_dataset(loaded: Any, task: str, label_column: str | None) -> TextStream:
+def _of_dataset(
+    loaded: Any, task: str, label_column: str | None, *, with_labels: bool
+) -> TextStream:
+    """Return a built-in data set, with labels where they were asked for or are its own."""
     if not isinstance(loaded, TextStream | Examples):
         raise DataError(
             f"data set {loaded.source!r} has no texts to write from; it is for --task {task}"
@@ -91,7 +97,7 @@ def _of_dataset(loaded: Any, task: str, label_column: str | None) -> TextStream:
     if isinstance(loaded, TextStream):
         bare = loaded.labels is None
     else:
-        labels = loaded.labels if label_column is not None else None
+        labels = loaded.labels if with_labels else None
         bare = False
         loaded = texts_alone(loaded.texts, loaded.source, labels, loaded.notes)
     if label_column is not None and (bare or label_column != "label"):
@@ -104,7 +110,6 @@ def _of_dataset(loaded: Any, task: str, label_column: str | None) -> TextStream:
 
 def _of_columns(raw: RawColumns, source: str, form: Form) -> TextStream:
     """Return the texts of a table, with labels where they were asked for."""
-    _refuse_lines(source, form)
     if LABEL_COLUMN.name in raw.columns:
         columns = {"text": raw.columns["text"], "label": raw.columns[LABEL_COLUMN.name]}
         names = {**raw.names, "label": raw.names[LABEL_COLUMN.name]}
@@ -114,11 +119,6 @@ def _of_columns(raw: RawColumns, source: str, form: Form) -> TextStream:
     texts = [cell for cell in cells if cell and not cell.isspace()]
     notes = readers.notes_on_skipped_texts(raw, source, len(texts), 0)
     return _alone(texts, source, None, notes, raw.facts)
-
-
-def _refuse_lines(source: str, form: Form) -> None:
-    if form.lines:
-        raise ConfigError(f"lines is for files of text, and {source} is a table; leave it out")
 
 
 def _alone(

@@ -71,7 +71,9 @@ def read(
 
     Raises:
         DataError: as ``elman.data.source.read_data``.
+        ConfigError: what is said of the form is of running text.
     """
+    form.refuse_lines(name)
     return read_data(data, form=form, likely=likely, **columns)
 
 

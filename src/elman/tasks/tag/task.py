@@ -68,8 +68,9 @@ def read(
 
     Raises:
         DataError: as ``elman.data.tagged.read_tagged``.
-        ConfigError: what is said of the form is of labels of texts.
+        ConfigError: what is said of the form is of labels of texts, or of running text.
     """
+    form.refuse_lines(name)
     if form.multilabel:
         raise ConfigError("multilabel is for texts with several labels, not for tags; leave it out")
     if form.drop_unlabelled:
