@@ -230,7 +230,7 @@ def test_in_a_pipe_nothing_is_wrapped_or_overwritten(task, data, call, monkeypat
             assert line == line.rstrip()
             assert not {*"\r\x1b│╭"} & {*line}
     long = "x" * 100
-    Path(f"{long}.toy" if task.name == "toy" else f"{long}.tsv").write_text(Path(data).read_text())
+    Path(f"{long}{Path(data).suffix}").write_text(Path(data).read_text())
     [name] = [path.name for path in Path().iterdir() if path.name.startswith(long)]
     code, out, err = call("train", name, "--out", long, *words_of(task))
     assert code == 0

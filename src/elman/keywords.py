@@ -25,6 +25,8 @@ class DataOptions(TypedDict, total=False):
     """Whether the first row of a table names the columns."""
     label: str | int | None
     """Column that holds the class, by name or by number from 1."""
+    label_column: str | int | None
+    """Column of labels: the model then writes texts of a label."""
     label_separator: str | None
     """What stands between the labels of --multilabel: a sign, or space."""
     lines: bool
@@ -38,6 +40,8 @@ class DataOptions(TypedDict, total=False):
 class EvaluateOptions(DataOptions, total=False):
     """Of a judgement."""
 
+    dynamic: float | None
+    """Let the model learn from what it has read, at this rate (dynamic evaluation)."""
     recall: float | None
     """Judge the spans from where this share was found in validation."""
     threshold: float | None
@@ -47,6 +51,8 @@ class EvaluateOptions(DataOptions, total=False):
 class CompareOptions(DataOptions, total=False):
     """Of all runs of a comparison."""
 
+    ar: float | None
+    """Penalty on large outputs (activation regularisation)."""
     backend: Literal["auto", "llvm", "builtin", "eager"]
     """What runs the recurrence."""
     balance: bool
@@ -57,6 +63,8 @@ class CompareOptions(DataOptions, total=False):
     """Read each text in both directions."""
     character_size: int | None
     """Units of each direction over the characters of a word."""
+    chunk_length: int | None
+    """Tokens between two updates, through which gradients go back; the state is carried on."""
     clean: str | None
     """Steps of cleaning with commas between them, as of elman clean: lecture, urls,lower."""
     decoder: Literal["softmax", "crf"] | None
@@ -76,8 +84,12 @@ class CompareOptions(DataOptions, total=False):
     """Passes over the training part, at most."""
     hidden_size: int | None
     """Units of each direction."""
+    input_dropout: float | None
+    """Share of what the first layer reads that is left out."""
     label_smoothing: float | None
     """Share of each target spread over all classes."""
+    learn_state: bool
+    """Learn the states that a text begins with."""
     learning_rate: float | None
     """Highest of the schedule."""
     linear: Literal["on", "off"]
@@ -97,6 +109,10 @@ class CompareOptions(DataOptions, total=False):
     """Which n-grams: words 1-2, characters 1-5 within words."""
     num_layers: int
     """Recurrent layers on top of each other."""
+    optimiser: Literal["adamw", "sgd", "asgd"] | None
+    """AdamW with a falling rate, SGD, or SGD whose weights are averaged in the end."""
+    output_dropout: float | None
+    """Share of what the last layer reads that is left out."""
     pairs: int | None
     """Vectors for pairs of neighbouring tokens; 0 for none."""
     patience: int | None
@@ -105,16 +121,24 @@ class CompareOptions(DataOptions, total=False):
     """How the steps become one vector."""
     r_drop: float | None
     """How much two dropouts of one text are to agree; 0 trains with one."""
+    recipe: Literal["plain", "awd"]
+    """Dropout, penalties and optimiser: our own, or those of AWD-LSTM (Merity et al. 2018)."""
+    softmax: Literal["full", "adaptive", "sampled"]
+    """Of many words: exact, adaptive (Grave et al. 2017), or sampled in training."""
     subwords: int | None
     """Vectors for the character n-grams of words; 0 for none."""
+    tar: float | None
+    """Penalty on fast changes of outputs (temporal activation regularisation)."""
     threads: int | None
     """Threads to compute in, at most; their number changes roundings."""
     threshold: float | Literal["auto"] | None
     """From which probability on the rarer of two classes, or a label, is answered; auto chooses it
     on the validation part."""
+    tied: bool | None
+    """Let the last layer have the weights of the embedding."""
     token_dropout: float | None
     """Share of training tokens read as unknown."""
-    tokens: Literal["auto", "characters", "words", "bpe", "unigram"]
+    tokens: Literal["auto", "characters", "words", "bpe", "unigram"] | Literal["auto", "characters", "bytes", "words", "bpe"]
     """What one step reads; auto takes characters for short texts and words for others, bpe and
     unigram are pieces of words."""
     unlabelled: str | None
@@ -129,6 +153,8 @@ class CompareOptions(DataOptions, total=False):
     """How many pieces of words there are at most."""
     weight_decay: float
     """Of AdamW."""
+    weight_dropout: float | None
+    """Share of the recurrent weights that is left out."""
 
 
 class TrainOptions(CompareOptions, total=False):

@@ -71,8 +71,10 @@ def looks_running(data: Any) -> bool:
     if suffix_of(data) != ".txt":
         return False
     head = _head_of(data)
-    if not head or head.isspace():
+    if head is None:
         return False
+    if not head or head.isspace():  # said where it is read
+        return True
     try:
         text = to_utf8(head, name_of(data)).data
     except DataError:  # said where it is read

@@ -23,11 +23,17 @@ from elman.tasks.generate.batches import (
     Texts,
     chunk_starts,
 )
-from elman.tasks.generate.metrics import UNITS, Modelled
+from elman.tasks.generate.metrics import PLURALS, UNITS, Modelled
 from elman.tasks.generate.model import LanguageModelConfig, RecurrentLanguageModel
 from elman.tasks.generate.options import MAX_LENGTH, SAMPLE_AT, GenerateOptions, settle
 from elman.tasks.generate.writing import Writing
-from elman.text.tokenizer.reversible import END_ID, TextCoder, encode_stream, fit_coder
+from elman.text.tokenizer.reversible import (
+    CODINGS,
+    END_ID,
+    TextCoder,
+    encode_stream,
+    fit_coder,
+)
 from elman.training.task import Loss, Scores, Watch
 
 if TYPE_CHECKING:
@@ -91,7 +97,7 @@ class GenerateLearner:
         averaging = options.optimiser == "asgd"
         self.schedule = replace(
             options.schedule(
-                unit=f"{UNITS[options.tokens]}s".replace("piece of a words", "pieces"),
+                unit=PLURALS[options.tokens],
                 batch_work=steps * self._rows * options.hidden_size,
             ),
             optimiser=options.optimiser or "adamw",
@@ -200,7 +206,7 @@ def prepare(
     else:
         coder = fit_coder(
             train.pieces,
-            level=options.tokens,
+            level="characters" if options.tokens == "auto" else options.tokens,
             min_count=options.min_count,
             vocab_size=options.vocab_size,
         )
@@ -208,7 +214,7 @@ def prepare(
     say(0.5, "turning the text into numbers")
     length = options.max_length or MAX_LENGTH
     parts = [encoded(part, coder, labels, length) for part in (train, split.valid)]
-    say(1.0, f"{coder.vocab_size - 2:,} different {UNITS[options.tokens]}s")
+    say(1.0, f"{coder.vocab_size - 2:,} different {CODINGS[coder.level]}")
     tokens = sum(map(int, parts[0].lengths)) if isinstance(parts[0], Texts) else len(parts[0])
     settled = settle(options, tokens=tokens, running=train.running)
     notes = (*train.notes, *split.notes)

@@ -20,6 +20,7 @@ METRICS = {
     "bits_per_character": Metric("bits per character", higher_is_better=False),
 }
 UNITS = {"characters": "character", "bytes": "byte", "words": "word", "bpe": "piece of a word"}
+PLURALS = {"characters": "characters", "bytes": "bytes", "words": "words", "bpe": "pieces"}
 LARGEST = 700.0
 """Nats of which the perplexity is still a number."""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 from elman.errors import ConfigError
 from elman.training.options import NetworkOptions, Option, Options
 
-Coding = Literal["characters", "bytes", "words", "bpe"]
+Tokens = Literal["auto", "characters", "bytes", "words", "bpe"]
 Softmax = Literal["full", "adaptive", "sampled"]
 SOFTMAXES: tuple[str, ...] = get_args(Softmax)
 Recipe = Literal["plain", "awd"]
@@ -29,9 +29,6 @@ MOST_EPOCHS = 60
 MAX_LENGTH = 1_000
 
 AWD: dict[str, Any] = {
-    "embedding_size": 400,
-    "hidden_size": 1_150,
-    "num_layers": 3,
     "input_dropout": 0.4,
     "dropout": 0.25,
     "output_dropout": 0.4,
@@ -43,11 +40,11 @@ AWD: dict[str, Any] = {
     "learning_rate": 30.0,
     "batch_size": 20,
     "chunk_length": 70,
-    "epochs": 500,
     "patience": 30,
     "tied": True,
 }
-"""Merity et al. 2018, "Regularizing and Optimizing LSTM Language Models", section 5."""
+"""Merity et al. 2018, "Regularizing and Optimizing LSTM Language Models", section 5, but for the
+sizes: three layers of 1,150 units and vectors of 400 there."""
 
 
 class GenerateOptions(NetworkOptions, frozen=True, kw_only=True):
@@ -58,9 +55,8 @@ class GenerateOptions(NetworkOptions, frozen=True, kw_only=True):
         "min_count": "2 for words, 1 otherwise",
         "chunk_length": "100 characters or bytes, 35 words, 50 pieces",
         "max_length": "1,000",
-        "num_layers": "1; 3 with --recipe awd",
-        "embedding_size": "128; 256 of words and pieces; 400 with --recipe awd",
-        "hidden_size": "128 to 512 by the length of the text; 1,150 with --recipe awd",
+        "embedding_size": "128; 256 of words and pieces",
+        "hidden_size": "128 to 512 by the length of the text",
         "tied": "on for words and pieces with --softmax full",
         "dropout": "0.1 to 0.4 by the length of the text; 0.25 with --recipe awd",
         "input_dropout": "half of --dropout; 0.4 with --recipe awd",
@@ -77,12 +73,12 @@ class GenerateOptions(NetworkOptions, frozen=True, kw_only=True):
     }
 
     tokens: Annotated[
-        Coding,
+        Tokens,
         Option(
-            "What one step reads and writes: bpe are pieces of words, learnt from the text.",
+            "What one step reads and writes: auto takes characters; bpe are pieces of words.",
             panel="text",
         ),
-    ] = "characters"
+    ] = "auto"
     vocab_size: Annotated[
         int | None, Option("How many words or pieces there are at most.", panel="text", ge=3)
     ] = None
@@ -104,14 +100,10 @@ class GenerateOptions(NetworkOptions, frozen=True, kw_only=True):
     recipe: Annotated[
         Recipe,
         Option(
-            "Sizes, dropout and optimiser: our own, or those of AWD-LSTM (Merity et al. 2018).",
+            "Dropout, penalties and optimiser: our own, or those of AWD-LSTM (Merity et al. 2018).",
             panel="network",
         ),
     ] = "plain"
-    num_layers: Annotated[
-        int | None,
-        Option("Recurrent layers on top of each other.", panel="network", ge=1, le=100),
-    ] = None  # type: ignore[assignment]
     tied: Annotated[
         bool | None,
         Option("Let the last layer have the weights of the embedding.", panel="network"),
@@ -205,6 +197,8 @@ def settle(options: GenerateOptions, *, tokens: int, running: bool) -> GenerateO
         tokens: of the training part.
         running: whether it is one text, not many that stand alone.
     """
+    if options.tokens == "auto":
+        options = replaced(options, tokens="characters")
     words = options.tokens in WORDS
     if options.recipe == "awd":
         options = options.filled(**AWD)
@@ -223,7 +217,6 @@ def settle(options: GenerateOptions, *, tokens: int, running: bool) -> GenerateO
         min_count=2 if options.tokens == "words" else 1,
         chunk_length=chunk,
         max_length=MAX_LENGTH,
-        num_layers=1,
         embedding_size=256 if words else 128,
         hidden_size=512 if large else 256 if middle else 128,
         tied=words and options.softmax == "full",

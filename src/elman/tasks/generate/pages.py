@@ -99,7 +99,7 @@ def answer(row: Mapping[str, Any], model: LanguageModel, *, width: int) -> Itera
     said = f"{row['nats']:.3f} nats, {row['bits']:.3f} bits a {row['unit']}, perplexity "
     said += f"{row['perplexity']:.2f}"
     if "surprise" not in row:
-        yield f"{said}  {shortened(visible(row['text']), max(width - len(said) - 2, 20))}"
+        yield f"{said}  {shortened(visible(row['text']), max(width - len(said) - 2, 20))}".rstrip()
         return
     yield said
     text = Text()

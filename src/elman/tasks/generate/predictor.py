@@ -352,7 +352,6 @@ class LanguageModel:
                 "tokens": len(own),
                 "characters": len(text),
                 "nats": total,
-                "correct": None,
             }
 
     def _read(
