@@ -336,7 +336,8 @@ def print_comparison(comparison: Comparison) -> None:
     count = counted(comparison.test_count, f"test {noun}")
     table = Table(title=f"{plain(comparison.data)}: {count}", box=None)
     table.add_column("cell", no_wrap=True, min_width=22)
-    for title in (*(metric.title for metric in shown.values()), "parameters", "seconds"):
+    sizes = ["units"] if len({row.hidden_size for row in rows}) > 1 else []
+    for title in (*(metric.title for metric in shown.values()), *sizes, "parameters", "seconds"):
         table.add_column(title, justify="right", no_wrap=True)
     best = _best(shown, (row.mean for row in rows))
     runs = len(comparison.runs) // len(rows)
@@ -349,6 +350,7 @@ def print_comparison(comparison: Comparison) -> None:
                 _spread(row.mean[name], row.spread[name], runs, metric.digits)
                 for name, metric in shown.items()
             ),
+            *([str(row.hidden_size)] if sizes else []),
             f"{row.parameters:,}",
             _spread(row.seconds, row.seconds_spread, runs, 0),
             style="bold" if row.mean[next(iter(shown))] == best else "",
@@ -357,7 +359,7 @@ def print_comparison(comparison: Comparison) -> None:
         table.add_row(
             plain(one.name),
             *_shown(shown, one.test.metrics),
-            "",
+            *("" for _ in (*sizes, "parameters")),
             f"{one.seconds:.1f}",
             style="dim",
         )

@@ -15,6 +15,7 @@ from elman.cells import find, split_names
 from elman.data.splits import Split
 from elman.errors import ConfigError
 from elman.keywords import CompareOptions
+from elman.lab.sizes import number_of, with_parameters
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 from elman.training import machine
@@ -33,6 +34,7 @@ class Run(msgspec.Struct, frozen=True):
     metrics: dict[str, float]
     """Of the test part, by names of the task's metrics."""
     parameters: int
+    hidden_size: int | None
     seconds: float
     """Of training alone."""
     epochs: int
@@ -47,6 +49,7 @@ class Row(msgspec.Struct, frozen=True):
     mean: dict[str, float]
     spread: dict[str, float]
     parameters: int
+    hidden_size: int | None
     seconds: float
     seconds_spread: float
 
@@ -95,6 +98,7 @@ def compare(
     task: str | None = None,
     cells: str | Sequence[str | Cell] = ("elman", "lstm", "gru"),
     seeds: int = 3,
+    parameters: int | str | None = None,
     valid: Any = None,
     test: Any = None,
     split: api.Fractions | None = None,
@@ -109,6 +113,8 @@ def compare(
         task: as there.
         cells: their names, in one string with commas between them or each by itself, or cells.
         seeds: how many runs of each cell, from seeds 0, 1, ...
+        parameters: how many each network is to have, as in ``"1M"``: its hidden size follows;
+            None gives all cells the same hidden size.
         valid: as in ``elman.train``.
         test: as there.
         split: as there.
@@ -134,6 +140,7 @@ def compare(
     given = [{**settings, **dict.fromkeys(own, cell)} for cell in names]
     beside = compare.__kwdefaults__ or ()
     asked = [api.make_options(chosen, one, beside=beside) for one in given]
+    wanted = None if parameters is None else number_of(parameters)
     machine.check_device(asked[0].device)
     _refuse_same_names([cell_name(one) for one in asked])
     shown = [ComparisonProgress(len(asked) * seeds)] if asked_for(progress) else []
@@ -148,6 +155,8 @@ def compare(
         fractions=split,
         seed=0,
     )
+    if wanted is not None:
+        asked = [with_parameters(chosen, parts, one, wanted)[0] for one in asked]
     with watcher:
         return compare_split(chosen, parts, asked, seeds=seeds, watcher=watcher)
 
@@ -205,6 +214,7 @@ def _judged(
         seed=learner.options.seed,
         metrics=predictor.evaluate(split.test).metrics,
         parameters=predictor.num_parameters,
+        hidden_size=getattr(learner.options, "hidden_size", None),
         seconds=fitted.seconds,
         epochs=len(fitted.history),
         failed=fitted.stopped or fitted.astray,
@@ -249,6 +259,7 @@ def _row(runs: Sequence[Run]) -> Row:
         mean={name: statistics.fmean(m[name] for m in metrics) for name in metrics[0]},
         spread={name: _spread([m[name] for m in metrics]) for name in metrics[0]},
         parameters=runs[0].parameters,
+        hidden_size=runs[0].hidden_size,
         seconds=statistics.fmean(seconds),
         seconds_spread=_spread(seconds),
     )
