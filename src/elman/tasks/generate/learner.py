@@ -14,6 +14,7 @@ from elman.data.splits import Split
 from elman.data.stream import TextStream
 from elman.errors import ConfigError, DataError
 from elman.nn.batches import device_of
+from elman.nn.language_model import LanguageModelConfig, RecurrentLanguageModel
 from elman.tasks.generate import scoring
 from elman.tasks.generate.batches import (
     Batch,
@@ -24,7 +25,6 @@ from elman.tasks.generate.batches import (
     chunk_starts,
 )
 from elman.tasks.generate.metrics import PLURALS, UNITS, Modelled
-from elman.tasks.generate.model import LanguageModelConfig, RecurrentLanguageModel
 from elman.tasks.generate.options import MAX_LENGTH, SAMPLE_AT, GenerateOptions, settle
 from elman.tasks.generate.writing import Writing
 from elman.text.tokenizer.reversible import (

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
 from elman.errors import ConfigError
 from elman.training.options import NetworkOptions, Option, Options
 
 Tokens = Literal["auto", "characters", "bytes", "words", "bpe"]
 Softmax = Literal["full", "adaptive", "sampled"]
-SOFTMAXES: tuple[str, ...] = get_args(Softmax)
 Recipe = Literal["plain", "awd"]
 Optimiser = Literal["adamw", "sgd", "asgd"]
 

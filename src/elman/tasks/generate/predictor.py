@@ -14,11 +14,11 @@ from elman.data.stream import TextStream
 from elman.errors import BundleError, ConfigError, DataError, InputError
 from elman.ir import text as ir_text
 from elman.nn.decoding import Clamp, Sampling
+from elman.nn.language_model import LanguageModelConfig, RecurrentLanguageModel
 from elman.tasks.generate import scoring
 from elman.tasks.generate.batches import Texts
 from elman.tasks.generate.learner import GenerateLearner, first_id
 from elman.tasks.generate.metrics import UNITS, Modelled
-from elman.tasks.generate.model import LanguageModelConfig, RecurrentLanguageModel
 from elman.tasks.generate.options import GenerateAnswers, GenerateScoring
 from elman.tasks.generate.writing import OnText, Writing, WrittenText
 from elman.text.summary import Table

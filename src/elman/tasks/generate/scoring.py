@@ -14,8 +14,8 @@ from torch import Tensor
 
 from elman.data.batching import sorted_batches
 from elman.nn.batches import MAX_TOKENS, device_of
+from elman.nn.language_model import RecurrentLanguageModel
 from elman.tasks.generate.batches import Ids, RunningBatches, Texts, chunk_starts
-from elman.tasks.generate.model import RecurrentLanguageModel
 
 Nats = NDArray[np.float32]
 STEPS = 512

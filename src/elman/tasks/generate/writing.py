@@ -21,7 +21,7 @@ from elman.nn.decoding import (
     log_probabilities,
     sample,
 )
-from elman.tasks.generate.model import RecurrentLanguageModel
+from elman.nn.language_model import RecurrentLanguageModel
 from elman.text.tokenizer.reversible import END_ID, UNKNOWN_ID, TextCoder
 
 OnText = Callable[[int, str], object]

@@ -7,6 +7,7 @@ vocabulary, with the embedding's own weights where they are tied
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 import msgspec
 import torch
@@ -19,9 +20,10 @@ from elman.errors import ConfigError
 from elman.nn import dropout, ragged
 from elman.nn.recurrent import Recurrent
 from elman.nn.softmax import Adaptive, Full, Sampled
-from elman.tasks.generate.options import SOFTMAXES, Softmax
 
 States = dict[str, Tensor]
+Softmax = Literal["full", "adaptive", "sampled"]
+SOFTMAXES: tuple[str, ...] = get_args(Softmax)
 
 
 class LanguageModelConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
