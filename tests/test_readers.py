@@ -1,5 +1,6 @@
 """Every format gives the same examples, columns are found, encodings told, lines counted."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -16,10 +17,11 @@ from hypothesis import strategies as st
 
 from elman.data import tables
 from elman.data.columns import LABEL, TEXT, Role, Wanted
+from elman.data.encoding import known_encoding
 from elman.data.examples import Examples
 from elman.data.form import Form
 from elman.data.readers import read_columns, read_examples, read_inputs, read_lines
-from elman.errors import DataError
+from elman.errors import ConfigError, DataError
 
 ROWS = [
     ("Fine, really", "pos"),
@@ -313,6 +315,22 @@ def test_encoding_is_told_and_said(write, name):
     examples = read_examples(write("a.tsv", f"{text}\tx\n".encode(encoding)))
     assert examples.texts == [text]
     assert examples.notes[0].startswith(f"not UTF-8; read as {said}, such as ")
+
+
+def test_a_codec_that_answers_to_every_name_makes_no_encoding_of_it():
+    """As that of future-typing does, in all programs where it is installed."""
+    plain = codecs.lookup("utf-8")
+
+    def answer(name):
+        return codecs.CodecInfo(plain.encode, plain.decode, name="anything")
+
+    codecs.register(answer)
+    try:
+        with pytest.raises(ConfigError, match="no encoding 'cp125x'; did you mean cp125"):
+            known_encoding("cp125x")
+        assert known_encoding("CP1251") == "cp1251"
+    finally:
+        codecs.unregister(answer)
 
 
 @pytest.mark.parametrize("name", ENCODED)

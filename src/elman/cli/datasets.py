@@ -28,4 +28,7 @@ def datasets(*, json: Json = False) -> None:
     terminal.print(table)
     for row in rows:
         terminal.print(f"\n[bold]{row['name']}[/]: {row['summary']}\n  from {row['source']}")
-    terminal.print("\nBrought by: pip install 'elman\\[data]'. Use: elman train NAME")
+        if not row["extra"]:
+            terminal.print(f"  brought by: {DATASETS[row['name']].how_to_install}")
+    terminal.print("\nThe others are brought by: pip install 'elman\\[data]'")
+    terminal.print("Use: elman train NAME")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import encodings
 import encodings.aliases
 import re
 import zlib
@@ -185,7 +186,11 @@ def known_encoding(name: str) -> str:
     """
     try:
         "".encode(name)  # refuses what is a codec and no encoding, such as rot13
-        return codecs.lookup(name).name
+        found = codecs.lookup(name).name
+        # A package may have put a codec there that answers to every name, as future-typing does.
+        if encodings.search_function(found) is None:
+            raise LookupError(name)
+        return found
     except (LookupError, ValueError, UnicodeError) as error:
         known = {*encodings.aliases.aliases.values(), *LEGACY, "utf-8", "utf-16", "utf-32"}
         near = difflib.get_close_matches(name.lower(), known, n=1)

