@@ -12,6 +12,8 @@ from elman.errors import ConfigError
 from elman.forks import Lock
 from elman.ir.graph import Graph
 
+_SIZES = 16
+"""Numbers of rows for which a session is kept at hand; each has memory to work in."""
 _WHOLE = (torch.int64, torch.int32)
 
 
@@ -90,6 +92,8 @@ class Session:
         """The same for so many rows, with the same weights in memory."""
         session = self._by_rows.get(rows)
         if session is None:
+            if len(self._by_rows) >= _SIZES:
+                self._by_rows.clear()
             session = copy.copy(self)
             session._layers = [
                 (projection, stepper.resized(rows)) for projection, stepper in self._layers
@@ -98,7 +102,12 @@ class Session:
         return session
 
     def step(self, x: Tensor, state: "State") -> tuple[Tensor, "State"]:
-        """Run all layers over one token a row."""
+        """Run all layers over one token a row, for the output (B, H) and the state after it."""
+        after = self.advance(x, state)
+        return after.blocks[-1][0], after
+
+    def advance(self, x: Tensor, state: "State") -> "State":
+        """The same for the state alone, whose last block has the output."""
         if self.vocab_size:
             self._check_ids(x)
         elif x.shape != self.shape or x.dtype is not self.dtype or x.device != self.device:
@@ -108,15 +117,16 @@ class Session:
         blocks: list[Tensor] = []
         with self._lock:
             for (projection, stepper), before in zip(self._layers, state.blocks, strict=True):
+                if blocks:
+                    x = blocks[-1][0]
                 if projection is not None:
                     x = torch.mm(x, projection)
-                after = torch.empty(self.size, dtype=self.dtype, device=self.device)
+                after = torch.empty_like(before)
                 stepper(x, before, after)
                 if self._held:
                     self._hold(after, len(blocks))
                 blocks.append(after)
-                x = after[0]
-        return x, State(self, blocks)
+        return State(self, blocks)
 
     def first(self, hx: Mapping[str, Tensor] | None) -> "State":
         """Zeros, or these states (num_layers, B, H) by name, with the units set that are held."""
@@ -153,8 +163,8 @@ class Session:
             ("layer", layer, len(self._layers)),
             ("unit", unit, self.hidden_size),
         ):
-            if not 0 <= value < count:
-                raise ConfigError(f"there is no {word} {value}; there are 0 to {count - 1}")
+            if not isinstance(value, int) or not 0 <= value < count:
+                raise ConfigError(f"there is no {word} {value!r}; there are 0 to {count - 1}")
 
     def _hold(self, block: Tensor, layer: int) -> None:
         for at, unit, value in self._held.get(layer, ()):

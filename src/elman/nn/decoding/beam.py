@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ConfigError
-from elman.nn.decoding.filters import Mask, Numbers, best, log_probabilities, nothing_left
+from elman.nn.decoding.filters import Mask, Numbers, best, normalised, nothing_left
 from elman.nn.decoding.stepper import (
     Ids,
     Stepper,
@@ -92,16 +92,14 @@ def beam_search(
         raise ConfigError(f"length_penalty is {length_penalty!r}; it must be 0 or more")
     if not len(ids):
         return []
-    search = _Search(len(ids), beam_size, n_best, ends, length_penalty, max_new_tokens)
+    search = _Search(len(ids), beam_size, n_best, ends, never, length_penalty, max_new_tokens)
     beams = np.repeat(np.arange(len(ids)), beam_size)
     state, ids = stepper.select(state, beams), ids[beams]
     for step in range(max_new_tokens):
         logits, state = stepper.step(ids, state)
         if not step:
             check_logits(logits, len(ids), {"end": ends, "banned": never})
-        scores = log_probabilities(logits)
-        scores[:, never] = -np.inf
-        rows, ids = search.advance(scores)
+        rows, ids = search.advance(logits)
         if not len(rows):
             break
         if step < max_new_tokens - 1 and not np.array_equal(rows, np.arange(len(logits))):
@@ -118,10 +116,12 @@ class _Search:
         beam_size: int,
         n_best: int,
         ends: tuple[int, ...],
+        banned: tuple[int, ...],
         alpha: float,
         limit: int,
     ) -> None:
-        self.beam_size, self.n_best, self.ends = beam_size, n_best, ends
+        self.beam_size, self.n_best = beam_size, n_best
+        self.ends, self.banned = ends, banned
         self.alpha, self.limit = alpha, limit
         self.finished: list[list[Hypothesis]] = [[] for _ in range(inputs)]
         self.inputs = np.arange(inputs)
@@ -132,21 +132,23 @@ class _Search:
         self.tokens = np.empty((inputs, beam_size, 0), np.int64)
         """(A, K, t), what they have written."""
 
-    def advance(self, scores: Numbers) -> tuple[Ids, Ids]:
+    def advance(self, logits: NDArray[Any]) -> tuple[Ids, Ids]:
         """Take the next token.
 
         Args:
-            scores: (A * K, V), the logarithms of the next token's probabilities.
+            logits: (A * K, V).
 
         Returns:
             The rows that go on, in order, and the token that each has taken.
         """
-        size, inputs, vocab_size = self.beam_size, len(self.inputs), scores.shape[1]
-        totals = self.log_probs[:, :, None] + scores.reshape(inputs, size, vocab_size)
-        totals = totals.reshape(inputs, -1)
+        size, inputs, vocab_size = self.beam_size, len(self.inputs), logits.shape[1]
         # So many hold the best and, however many of these end, enough that do not.
-        places, values = _ranked(totals, min(size * (1 + len(self.ends)), totals.shape[1]))
-        parents, tokens = np.divmod(places, vocab_size)
+        count = size * (1 + len(self.ends))
+        tokens, scores = _continued(logits, min(count, vocab_size), self.banned)
+        totals = (self.log_probs.reshape(-1, 1) + scores).reshape(inputs, -1)
+        places, values = _ranked(totals, min(count, totals.shape[1]))
+        parents = places // tokens.shape[1]
+        tokens = np.take_along_axis(tokens.reshape(inputs, -1), places, axis=1)
         ends = np.isin(tokens, self.ends)
         self._finish(ends[:, :size] & np.isfinite(values[:, :size]), parents, values)
         values = np.where(ends, -np.inf, values)
@@ -203,6 +205,16 @@ class _Search:
         bound = going / length_penalty_of(self.limit, self.alpha)
         worst = sorted((one.score for one in finished), reverse=True)[self.n_best - 1]
         return len(finished) >= self.beam_size or worst >= bound
+
+
+def _continued(logits: NDArray[Any], count: int, banned: Sequence[int]) -> tuple[Ids, Numbers]:
+    """Each row's most probable tokens in the order of their ids, and their logarithms."""
+    values, totals = normalised(logits)
+    if banned:
+        values = values.copy()
+        values[:, banned] = -np.inf
+    tokens = best(values, count).nonzero()[1].reshape(-1, count)
+    return tokens, np.take_along_axis(values, tokens, axis=1) - totals
 
 
 def _ranked(totals: Numbers, count: int) -> tuple[Ids, Numbers]:

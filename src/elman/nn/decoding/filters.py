@@ -103,10 +103,20 @@ def log_probabilities(logits: NDArray[Any]) -> Numbers:
     Raises:
         ElmanError: a logit is not a number.
     """
-    shifted = _shifted(logits.astype(np.float64), allow_empty=True)
-    totals = np.exp(shifted).sum(1, keepdims=True)
-    shifted -= np.log(totals, out=np.zeros_like(totals), where=totals > 0)
-    return shifted
+    values, totals = normalised(logits)
+    return values - totals
+
+
+def normalised(logits: NDArray[Any]) -> tuple[NDArray[Any], Numbers]:
+    """The logits without infinities, and what to subtract for logarithms of probabilities, (B, 1).
+
+    Few tokens' logarithms are had sooner from these than from `log_probabilities`.
+    """
+    values, largest = _settled(logits, allow_empty=True)
+    with np.errstate(over="ignore"):
+        shifted = values - largest
+    totals = np.exp(shifted, out=shifted).sum(1, keepdims=True, dtype=np.float64)
+    return values, largest + np.log(totals, out=np.zeros_like(totals), where=totals > 0)
 
 
 def token_weights(
@@ -116,12 +126,12 @@ def token_weights(
     values = logits.astype(np.float64)
     penalty = sampling.repetition_penalty
     if seen is not None and penalty != 1:
-        with np.errstate(over="ignore"):
-            changed = np.where(values > 0, values / penalty, values * penalty)
-        values = np.where(seen, changed, values)
+        factors = np.where(values > 0, 1 / penalty, penalty)
+        np.multiply(values, factors, out=values, where=seen)
     if banned:
         values[:, banned] = -np.inf
-    values = _shifted(values)
+    values, largest = _settled(values)
+    values -= largest
     if not sampling.temperature:
         weights = np.zeros_like(values)
         weights[np.arange(len(values)), values.argmax(1)] = 1
@@ -129,7 +139,7 @@ def token_weights(
     if sampling.temperature != 1:
         values *= 1 / max(sampling.temperature, _COLDEST)
     if sampling.top_k is not None and sampling.top_k < values.shape[1]:
-        values[~best(values, sampling.top_k)] = -np.inf
+        np.copyto(values, -np.inf, where=~best(values, sampling.top_k))
     weights = np.exp(values, out=values)
     if sampling.top_p is not None and sampling.top_p < 1:
         weights *= _nucleus(weights, sampling.top_p)
@@ -138,18 +148,16 @@ def token_weights(
     return weights
 
 
-def _shifted(values: Numbers, *, allow_empty: bool = False) -> Numbers:
-    """The same with 0 for the largest of each row, in the same memory; infinities taken away."""
+def _settled(
+    values: NDArray[Any], *, allow_empty: bool = False
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The same without infinities that cannot be calculated with, and the largest of each row.
+
+    A row with a logit of infinity is what it comes near: 0 there, and -inf elsewhere.
+    """
     largest = np.maximum.reduce(values, axis=1, keepdims=True)
-    if not math.isfinite(np.add.reduce(largest, axis=None)):
-        _limit(values, largest, allow_empty)
-    with np.errstate(over="ignore"):
-        values -= largest
-    return values
-
-
-def _limit(values: Numbers, largest: Numbers, allow_empty: bool) -> None:
-    """Rows with a logit of infinity as what they come near: 0 there, and -inf elsewhere."""
+    if math.isfinite(np.add.reduce(largest, axis=None)):
+        return values, largest
     if np.isnan(largest).any():
         raise ElmanError(
             "the model's scores of the next token are not numbers (nan): its weights or states "
@@ -157,9 +165,9 @@ def _limit(values: Numbers, largest: Numbers, allow_empty: bool) -> None:
         )
     if not allow_empty and (largest == -np.inf).any():
         raise nothing_left(values.shape[1])
-    rows = largest[:, 0] == np.inf
-    values[rows] = np.where(values[rows] == np.inf, 0.0, -np.inf)
-    largest[np.isinf(largest)] = 0
+    limits = np.where(values == np.inf, 0.0, -np.inf)
+    settled = np.where(largest == np.inf, limits, values).astype(values.dtype)
+    return settled, np.where(np.isinf(largest), 0.0, largest).astype(values.dtype)
 
 
 def nothing_left(vocab_size: int) -> ConfigError:
@@ -170,23 +178,24 @@ def nothing_left(vocab_size: int) -> ConfigError:
     )
 
 
-def best(values: Numbers, count: int | NDArray[np.int64]) -> Mask:
+def best(values: NDArray[Any], count: int) -> Mask:
     """Which are the largest of each row, (B, V): exactly so many, of equal ones the first."""
-    ordered = np.sort(values, axis=1)
-    at = values.shape[1] - np.broadcast_to(count, len(values))
-    least = ordered[np.arange(len(values)), at][:, None]
-    mask: Mask = values >= least
-    wanted = values.shape[1] - at[:, None]
-    if np.count_nonzero(mask) > wanted.sum():
-        ties = values == least
-        room = wanted - (mask & ~ties).sum(1, keepdims=True)
-        mask &= ~ties | (ties.cumsum(1) <= room)
-    return mask
+    return _from(values, np.partition(values, -count, axis=1)[:, -count], count)
 
 
 def _nucleus(weights: Numbers, share: float) -> Mask:
     ordered = np.sort(weights, axis=1)[:, ::-1]
-    mass = ordered.cumsum(1)
-    # As many as do not reach the share, and the one that does.
-    count = 1 + (mass[:, :-1] < share * mass[:, -1:]).sum(1)
-    return best(weights, count)
+    mass = np.add.accumulate(ordered, axis=1)
+    last = (mass >= share * mass[:, -1:]).argmax(1)
+    return _from(weights, ordered[np.arange(len(ordered)), last], last + 1)
+
+
+def _from(values: NDArray[Any], least: NDArray[Any], count: int | NDArray[np.int64]) -> Mask:
+    """Those of each row from its ``least`` on, (B,): exactly so many, of equal ones the first."""
+    mask: Mask = values >= least[:, None]
+    wanted = count * len(values) if isinstance(count, int) else np.add.reduce(count)
+    if np.count_nonzero(mask) > wanted:
+        ties = values == least[:, None]
+        room = np.reshape(count, (-1, 1)) - (mask & ~ties).sum(1, keepdims=True)
+        mask &= ~ties | (ties.cumsum(1) <= room)
+    return mask

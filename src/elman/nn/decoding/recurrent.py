@@ -54,6 +54,7 @@ class RecurrentStepper:
     ) -> None:
         self._recurrent, self._clamp = recurrent, clamp
         self._vectors = vectors.detach().clone()
+        self._on_cpu = vectors.device.type == "cpu"
         self._score = _scorer(head)
         self._sessions: dict[bool, Session] = {}
         self._session(by_id=True)
@@ -95,11 +96,13 @@ class RecurrentStepper:
     def step(self, ids: Ids, state: Rows) -> tuple[Logits, Rows]:
         """Read one token a row; see `Stepper`."""
         before, added = state
-        read = torch.from_numpy(ids).to(self._vectors.device)
+        read = torch.from_numpy(ids)
+        if not self._on_cpu:
+            read = read.to(self._vectors.device)
         if added is not None:
             read = nn.functional.embedding(read, self._vectors) + added
-        output, after = before.session.step(read, before)
-        return self._score(output), Rows(after, added)
+        after = before.session.advance(read, before)
+        return self._score(after.blocks[-1]), Rows(after, added)
 
     def select(self, state: Rows, rows: Ids) -> Rows:
         """The state of these rows; see `Stepper`."""
@@ -109,7 +112,7 @@ class RecurrentStepper:
 
 
 def _scorer(head: Head) -> Callable[[Tensor], Logits]:
-    """What makes logits of an output, with the weights as they are."""
+    """What makes logits of what the last layer wrote: its output, and the states after it."""
     if isinstance(head, nn.Linear):
         head = (head.weight, head.bias)
     if not isinstance(head, tuple):
@@ -123,22 +126,21 @@ def _scorer(head: Head) -> Callable[[Tensor], Logits]:
 
 def _multiplied(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Logits]:
     matrix = weight.t().contiguous().numpy()
-    if bias is None:
-        return lambda output: np.matmul(output.numpy(), matrix)
-    added = bias.numpy()
+    added = None if bias is None else bias.numpy()
 
-    def score(output: Tensor) -> Logits:
-        logits: Logits = np.matmul(output.numpy(), matrix)
-        logits += added
+    def score(block: Tensor) -> Logits:
+        logits: Logits = np.matmul(block.numpy()[0], matrix)
+        if added is not None:
+            logits += added
         return logits
 
     return score
 
 
 def _called(head: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Logits]:
-    def score(output: Tensor) -> Logits:
+    def score(block: Tensor) -> Logits:
         with torch.no_grad():
-            logits: Logits = head(output).numpy(force=True)
+            logits: Logits = head(block[0]).numpy(force=True)
         return logits
 
     return score

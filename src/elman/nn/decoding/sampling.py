@@ -1,7 +1,8 @@
 """Writing on from where a model is, one drawn token after the other."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from elman.nn.decoding.filters import (
     Mask,
     Numbers,
     Sampling,
-    log_probabilities,
+    normalised,
     token_weights,
 )
 from elman.nn.decoding.stepper import (
@@ -24,8 +25,10 @@ from elman.nn.decoding.stepper import (
     token_ids,
 )
 
-AHEAD = 256
+_AHEAD = 256
 """How many random numbers a row draws at a time."""
+_SCORED = 1 << 16
+"""Logits that are kept until all their tokens are scored at once."""
 
 Stop = Callable[[Sequence[int]], bool] | Sequence[Sequence[int]]
 
@@ -93,45 +96,117 @@ def sample(
     written = [Written() for _ in ids]
     if not len(ids) or not max_new_tokens:
         return written
-    numbers = _numbers(rng, len(ids)) if sampling.temperature else None
+    numbers = None if not sampling.temperature else _Numbers(rng, len(ids))
+    writer = _Writer(written, ends, stops, on_token)
     rows = list(range(len(ids)))
-    every = np.arange(len(ids))
     for step in range(max_new_tokens):
         logits, state = stepper.step(ids, state)
         if not step:
             check_logits(logits, len(ids), {"end": ends, "banned": never})
             seen = _seen(seen, logits.shape, sampling)
         weights = token_weights(logits, sampling, seen, never)
-        uniform = None if numbers is None else next(numbers)[rows]
-        ids = _drawn(weights, uniform)
-        log_probs = log_probabilities(logits)[every, ids]
-        if seen is not None:
-            seen[every, ids] = True
-        kept = []
-        for at, (row, token, log_prob) in enumerate(
-            zip(rows, ids.tolist(), log_probs.tolist(), strict=True)
-        ):
-            text = written[row]
-            text.log_prob += log_prob
-            if token in ends:
-                text.finished = "end"
-                continue
-            text.ids.append(token)
-            text.log_probs.append(log_prob)
-            if on_token is not None:
-                on_token(row, token)
-            if stops is not None and stops(text.ids):
-                text.finished = "stop"
-                continue
-            kept.append(at)
+        ids = _drawn(weights, None if numbers is None else numbers.next())
+        kept = writer.write(rows, ids, logits)
         if not kept:
             break
+        if seen is not None:
+            seen[np.arange(len(ids)), ids] = True
         if len(kept) < len(rows) and step < max_new_tokens - 1:
             places = np.array(kept)
-            state, ids, every = stepper.select(state, places), ids[places], every[: len(kept)]
-            rows = [rows[at] for at in kept]
+            rows, ids, state = [rows[at] for at in kept], ids[places], stepper.select(state, places)
             seen = None if seen is None else seen[places]
+            if numbers is not None:
+                numbers.select(places)
+    writer.score()
     return written
+
+
+class _Writer:
+    """What becomes of tokens that were drawn."""
+
+    def __init__(
+        self,
+        written: Sequence[Written],
+        ends: tuple[int, ...],
+        stops: Callable[[Sequence[int]], bool] | None,
+        on_token: Callable[[int, int], object] | None,
+    ) -> None:
+        self.written, self.ends, self.stops, self.on_token = written, ends, stops, on_token
+        self._unscored: list[tuple[list[int], Ids, NDArray[Any]]] = []
+        self._numbers = 0
+
+    def write(self, rows: list[int], ids: Ids, logits: NDArray[Any]) -> list[int]:
+        """Write a token in each of these rows.
+
+        Returns:
+            Which of them go on.
+        """
+        self._unscored.append((rows, ids, logits))
+        self._numbers += logits.size
+        if self._numbers >= _SCORED:
+            self.score()
+        tokens = ids.tolist()
+        return [at for at, row in enumerate(rows) if self._goes_on(row, tokens[at])]
+
+    def _goes_on(self, row: int, token: int) -> bool:
+        text = self.written[row]
+        if token in self.ends:
+            text.finished = "end"
+            return False
+        text.ids.append(token)
+        if self.on_token is not None:
+            self.on_token(row, token)
+        if self.stops is not None and self.stops(text.ids):
+            text.finished = "stop"
+            return False
+        return True
+
+    def score(self) -> None:
+        """Note how probable the tokens were that were written since the last time.
+
+        Many at once, since for one of them alone it takes as long as to draw it.
+        """
+        if not self._unscored:
+            return
+        rows, ids, logits = zip(*self._unscored, strict=True)
+        tokens = np.concatenate(ids)
+        values, totals = normalised(np.concatenate(logits))
+        log_probs = values[np.arange(len(tokens)), tokens] - totals[:, 0]
+        for row, token, log_prob in zip(
+            chain(*rows), tokens.tolist(), log_probs.tolist(), strict=True
+        ):
+            text = self.written[row]
+            text.log_prob += log_prob
+            if token not in self.ends:
+                text.log_probs.append(log_prob)
+        self._unscored, self._numbers = [], 0
+
+
+class _Numbers:
+    """Random numbers from 0 to under 1, each row's from its own stream, drawn in blocks ahead."""
+
+    def __init__(self, rng: np.random.Generator | Sequence[np.random.Generator], rows: int) -> None:
+        self._streams = rng.spawn(rows) if isinstance(rng, np.random.Generator) else list(rng)
+        if len(self._streams) != rows:
+            raise ConfigError(
+                f"rng holds {len(self._streams)} generators for {rows} rows; give one a row"
+            )
+        self._block = np.empty((0, rows))
+        self._at = 0
+
+    def next(self) -> Numbers:
+        """One for each row."""
+        if self._at == len(self._block):
+            self._block = np.stack([stream.random(_AHEAD) for stream in self._streams], axis=1)
+            self._at = 0
+        self._at += 1
+        numbers: Numbers = self._block[self._at - 1]
+        return numbers
+
+    def select(self, rows: Ids) -> None:
+        """Go on with these rows."""
+        self._streams = [self._streams[row] for row in rows]
+        self._block = self._block[:, rows]
 
 
 def _drawn(weights: Numbers, uniform: Numbers | None) -> Ids:
@@ -140,21 +215,6 @@ def _drawn(weights: Numbers, uniform: Numbers | None) -> Ids:
         return weights.argmax(1)
     mass = np.add.accumulate(weights, axis=1)
     return (mass > (uniform * mass[:, -1])[:, None]).argmax(1)
-
-
-def _numbers(
-    rng: np.random.Generator | Sequence[np.random.Generator], rows: int
-) -> Iterator[Numbers]:
-    """For each step one number a row from 0 to under 1, each row's from its own stream."""
-    streams = rng.spawn(rows) if isinstance(rng, np.random.Generator) else list(rng)
-    if len(streams) != rows:
-        raise ConfigError(f"rng holds {len(streams)} generators for {rows} rows; give one a row")
-    return _in_blocks(streams)
-
-
-def _in_blocks(streams: Sequence[np.random.Generator]) -> Iterator[Numbers]:
-    while True:
-        yield from np.stack([stream.random(AHEAD) for stream in streams], axis=1)
 
 
 def _seen(given: Mask | None, shape: tuple[int, ...], sampling: Sampling) -> Mask | None:

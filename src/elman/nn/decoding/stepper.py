@@ -22,7 +22,8 @@ class Stepper(Protocol):
             state: where the B rows are; it stays valid, to go back to.
 
         Returns:
-            The next token's logits (B, V), and the state after the token.
+            The next token's logits (B, V), in memory that no later step writes to, and the state
+            after the token.
         """
         ...
 
