@@ -2,13 +2,17 @@
 
 import copy
 import io
+import math
 import pickle
 import threading
+import weakref
+from dataclasses import replace
 
 import pytest
 import torch
 
 from checks import TOLERANCES, assert_close, backend_named, runs_on
+from elman.backends.llvm.call import tuning
 from elman.cells import ALL_CELLS
 from elman.errors import ConfigError
 from elman.nn import Recurrent, ragged
@@ -222,6 +226,201 @@ def test_nan_stays_in_its_row():
     assert found[2:, 1].isnan().all()
     assert torch.equal(found[:2], wanted[:2])
     assert torch.equal(found[:, [0, 2]], wanted[:, [0, 2]])
+
+
+# ---------------------------------------------------------------------------------------------
+# Token ids
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", NAMES)
+def test_ids_give_what_their_vectors_give(name, backend):
+    layer = Recurrent(name, I, H, 2, backend=backend)
+    table = torch.randn(9, I)
+    ids = torch.randint(9, (T, B))
+    wanted, expected = stepped(layer, table[ids], layer.start(B))
+    with runs_on(backend_named(backend), 2 * T):
+        outputs, state = stepped(layer, ids, layer.start(B, table=table))
+    assert_close("output", outputs, wanted, 2e-6)
+    for key, value in expected.tensors().items():
+        assert_close(key, state.tensors()[key], value, 2e-6)
+
+
+@pytest.mark.parametrize("largest", [0, 1 << 20])
+def test_a_large_table_is_not_multiplied(largest):
+    layer, table, ids = Recurrent("lstm", I, H), torch.randn(9, I), torch.randint(9, (T, B))
+    knobs = replace(tuning.current, stepped_table=largest)
+    with tuning.tuned(knobs):
+        begun = layer.start(B, table=table)
+    wanted, _ = stepped(layer, table[ids], layer.start(B))
+    assert_close("output", stepped(layer, ids, begun)[0], wanted, 2e-6)
+
+
+@pytest.mark.parametrize("name", ["lstm", "mut1"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_table_is_read_at_the_start(backend, name):
+    layer, table, ids = Recurrent(name, I, H, backend=backend), torch.randn(9, I), torch.ones(T, B)
+    begun = layer.start(B, table=table)
+    wanted, _ = stepped(layer, ids.long(), begun)
+    table.zero_()
+    assert torch.equal(stepped(layer, ids.long(), begun)[0], wanted)
+
+
+def test_strided_ids():
+    layer, ids = Recurrent("lstm", I, H), torch.tensor([1, 5, 2, 5, 0, 5])[::2]
+    begun = layer.start(B, table=torch.randn(9, I))
+    assert torch.equal(layer.step(ids, begun)[0], layer.step(ids.contiguous(), begun)[0])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("ids", [[0, 1, 9], [-1, 0, 1]], ids=str)
+def test_ids_out_of_range_are_refused(backend, ids):
+    layer = Recurrent("lstm", I, H, backend=backend)
+    with pytest.raises(
+        ConfigError, match=f"from {min(ids)} to {max(ids)}; the table has rows 0 to"
+    ):
+        layer.step(torch.tensor(ids), layer.start(B, table=torch.randn(9, I)))
+
+
+@pytest.mark.parametrize(
+    "ids", [torch.zeros(B, I), torch.zeros(B), torch.zeros(B + 1).long(), torch.tensor(0)], ids=str
+)
+def test_what_are_no_ids_is_refused(ids):
+    layer = Recurrent("lstm", I, H)
+    with pytest.raises(ConfigError, match=r"was started for \(3,\) of int64 on cpu; give it one"):
+        layer.step(ids, layer.start(B, table=torch.randn(9, I)))
+
+
+def test_what_is_no_table_is_refused():
+    layer = Recurrent("lstm", I, H)
+    for table in (torch.randn(I), torch.randn(9, I + 1), torch.randn(0, I)):
+        with pytest.raises(ConfigError, match=r"the table has shape .*; it must be \(V, 4\)"):
+            layer.start(table=table)
+    with pytest.raises(
+        ConfigError, match=r"of torch.float64 on cpu and the layer of torch.float32"
+    ):
+        layer.start(table=torch.randn(9, I, dtype=torch.float64))
+
+
+# ---------------------------------------------------------------------------------------------
+# Other rows
+
+
+@pytest.mark.parametrize("name", ["lstm", "mut1", "layer_norm(lstm)"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_rows_are_taken_apart_and_repeated(backend, name):
+    layer = Recurrent(name, I, H, 2, backend=backend)
+    x, _ = batch()
+    _, state = stepped(layer, x[:2], layer.start(B))
+    wanted, expected = stepped(layer, x[2:], state)
+    for rows in ([1], [2, 0], [0, 1, 2], [2, 2, 1, 0, 0]):
+        selected = state.select(rows)
+        outputs, after = stepped(layer, x[2:, rows], selected)
+        assert (
+            repr(selected) == f"<State {', '.join(layer.cell.states)}: 2 layers, {len(rows)} rows>"
+        )
+        assert_close("output", outputs, wanted[:, rows], 2e-6)
+        for key, value in expected.tensors().items():
+            assert_close(key, after.tensors()[key], value[:, rows], 2e-6)
+
+
+def test_rows_keep_the_weights_of_the_start():
+    layer = Recurrent("lstm", I, H)
+    x, _ = batch()
+    state = layer.start(B)
+    wanted, _ = stepped(layer, x, state)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(1.0)
+    outputs, _ = stepped(layer, x[:, :2], state.select(torch.tensor([0, 1])))
+    assert_close("output", outputs, wanted[:, :2], 2e-6)
+
+
+def test_sessions_of_other_rows_go_when_their_states_do():
+    state = Recurrent("lstm", I, H).start(B)
+    selected = state.select([0])
+    assert selected.session is state.select([1]).session
+    assert state.select([0, 1, 2]).session is state.session
+    alive = weakref.ref(selected.session)
+    del selected
+    assert alive() is None
+
+
+@pytest.mark.parametrize("rows", [[], [3], [-1], [0.5], 1, [[0]]], ids=str)
+def test_rows_that_are_not_there_are_refused(rows):
+    state = Recurrent("lstm", I, H).start(B)
+    with pytest.raises(ConfigError, match=r"rows must be a list|there are the rows 0 to 2"):
+        state.select(rows)
+
+
+# ---------------------------------------------------------------------------------------------
+# Held units
+
+
+@pytest.mark.parametrize("by_id", [False, True])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_units_are_held(backend, by_id):
+    layer = Recurrent("lstm", I, H, 2, backend=backend)
+    table, ids = torch.randn(9, I), torch.randint(9, (T, B))
+    clamp = {(0, "c", 1): 3.0, (0, "h", 2): -1.0, (1, "c", 0): 0.5, (1, "h", 5): 2.0}
+    state = layer.start(B, table=table if by_id else None, clamp=clamp)
+    # By hand, a layer at a time.
+    layers = [layer_of(layer, at) for at in range(2)]
+    states = [one.start(B) for one in layers]
+    for step in range(T):
+        for (at, name, unit), value in clamp.items():
+            assert (getattr(state, name)[at, :, unit] == value).all()
+            states[at] = held(states[at], name, unit, value)
+        x = table[ids[step]]
+        output, state = layer.step(ids[step] if by_id else x, state)
+        for at, one in enumerate(layers):
+            x, states[at] = one.step(x, states[at])
+            for (place, name, unit), value in clamp.items():
+                if place == at and name == "h":
+                    x[:, unit] = value
+        assert_close("output", output, x, 2e-6)
+
+
+def layer_of(stack, at):
+    """One layer of a stack, by itself."""
+    one = Recurrent(stack.cell, I if at == 0 else H, H)
+    own = {name.replace("_l0", f"_l{at}"): name for name in one.state_dict()}
+    one.load_state_dict({name: stack.state_dict()[there] for there, name in own.items()})
+    return one
+
+
+def held(state, name, unit, value):
+    values = getattr(state, name)
+    values[:, :, unit] = value
+    return state.replace(**{name: values})
+
+
+def test_units_are_held_from_given_states_and_in_other_rows():
+    layer = Recurrent("gru", I, H)
+    state = layer.start(hx={"h": torch.randn(1, B, H)}, clamp={(0, "h", 4): 0.25})
+    assert (state.h[:, :, 4] == 0.25).all()
+    output, after = layer.step(torch.randn(1, I), state.select([1]))
+    assert output[0, 4] == after.h[0, 0, 4] == 0.25
+
+
+@pytest.mark.parametrize(
+    ("clamp", "message"),
+    [
+        ({(0, "x", 1): 1.0}, "there is no state 'x'; there are h, c"),
+        ({(2, "c", 1): 1.0}, "there is no layer 2; there are 0 to 1"),
+        ({(0, "c", H): 1.0}, "there is no unit 6; there are 0 to 5"),
+        ({(0, "c", -1): 1.0}, "there is no unit -1; there are 0 to 5"),
+        ({(0, "c", 1.5): 1.0}, "there is no unit 1.5"),
+        ({(0, "c", 1): math.nan}, "a unit cannot be held at nan"),
+    ],
+)
+def test_units_that_cannot_be_held(clamp, message):
+    with pytest.raises(ConfigError, match=message):
+        Recurrent("lstm", I, H, 2).start(clamp=clamp)
+
+
+# ---------------------------------------------------------------------------------------------
+# What is refused
 
 
 def test_what_cannot_be_stepped():

@@ -1,8 +1,10 @@
 """A layer over tokens as they come: a step a call, from states that one can go back to."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -12,8 +14,6 @@ from elman.errors import ConfigError
 from elman.forks import Lock
 from elman.ir.graph import Graph
 
-_SIZES = 16
-"""Numbers of rows for which a session is kept at hand; each has memory to work in."""
 _WHOLE = (torch.int64, torch.int32)
 
 
@@ -75,7 +75,8 @@ class Session:
             self._layers.append((None if projection is None else projection.clone(), stepper))
             table = None  # of the first layer
         self._held = self._places(graph, clamp or {})
-        self._by_rows: dict[int, Session] = {}
+        # As long as states are there that need them.
+        self._by_rows: WeakValueDictionary[int, Session] = WeakValueDictionary()
         self._set(rows)
 
     def _set(self, rows: int) -> None:
@@ -92,8 +93,6 @@ class Session:
         """The same for so many rows, with the same weights in memory."""
         session = self._by_rows.get(rows)
         if session is None:
-            if len(self._by_rows) >= _SIZES:
-                self._by_rows.clear()
             session = copy.copy(self)
             session._layers = [
                 (projection, stepper.resized(rows)) for projection, stepper in self._layers
@@ -149,6 +148,8 @@ class Session:
         held: dict[int, list[tuple[int, int, float]]] = {}
         for (layer, name, unit), value in clamp.items():
             self._check_unit(layer, name, unit)
+            if not math.isfinite(value):
+                raise ConfigError(f"a unit cannot be held at {value!r}; give a number")
             at = self.names.index(name)
             places = held.setdefault(layer, [])
             places.append((1 + at, unit, float(value)))

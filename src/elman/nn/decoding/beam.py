@@ -14,8 +14,8 @@ from elman.nn.decoding.stepper import (
     Stepper,
     check_logits,
     first_ids,
-    positive,
     token_ids,
+    whole_number,
 )
 
 
@@ -83,9 +83,9 @@ def beam_search(
         ElmanError: the model gives what is no number.
     """
     ids, ends, never = first_ids(first), token_ids("end", end), token_ids("banned", banned)
-    positive("beam_size", beam_size)
-    positive("max_new_tokens", max_new_tokens)
-    positive("n_best", n_best)
+    whole_number("beam_size", beam_size)
+    whole_number("max_new_tokens", max_new_tokens)
+    whole_number("n_best", n_best)
     if n_best > beam_size:
         raise ConfigError(f"n_best is {n_best}; it must be at most beam_size, {beam_size}")
     if not 0 <= length_penalty < np.inf:
@@ -213,13 +213,18 @@ def _continued(logits: NDArray[Any], count: int, banned: Sequence[int]) -> tuple
     if banned:
         values = values.copy()
         values[:, banned] = -np.inf
-    tokens = best(values, count).nonzero()[1].reshape(-1, count)
+    tokens = _best_places(values, count)
     return tokens, np.take_along_axis(values, tokens, axis=1) - totals
 
 
 def _ranked(totals: Numbers, count: int) -> tuple[Ids, Numbers]:
     """The places of the largest of each row and these themselves, the largest first, (A, count)."""
-    places = best(totals, count).nonzero()[1].reshape(-1, count)
+    places = _best_places(totals, count)
     values = np.take_along_axis(totals, places, axis=1)
     order = (-values).argsort(1, kind="stable")
     return np.take_along_axis(places, order, axis=1), np.take_along_axis(values, order, axis=1)
+
+
+def _best_places(values: NDArray[Any], count: int) -> Ids:
+    """Where the largest of each row are, (B, count), in their order."""
+    return np.flatnonzero(best(values, count)).reshape(-1, count) % values.shape[1]

@@ -59,11 +59,6 @@ class Sampling:
         if not fits or not math.isfinite(value):
             raise ConfigError(f"{name} is {value!r}; it must be {wanted}")
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether tokens are drawn from the model's own probabilities."""
-        return self == Sampling()
-
 
 def probabilities(
     logits: NDArray[Any],
@@ -139,7 +134,7 @@ def token_weights(
     if sampling.temperature != 1:
         values *= 1 / max(sampling.temperature, _COLDEST)
     if sampling.top_k is not None and sampling.top_k < values.shape[1]:
-        np.copyto(values, -np.inf, where=~best(values, sampling.top_k))
+        np.copyto(values, -np.inf, where=~best(values, int(sampling.top_k)))
     weights = np.exp(values, out=values)
     if sampling.top_p is not None and sampling.top_p < 1:
         weights *= _nucleus(weights, sampling.top_p)

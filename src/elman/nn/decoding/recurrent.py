@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from elman.errors import ConfigError
-from elman.nn.decoding.stepper import Ids
+from elman.nn.decoding.stepper import Ids, whole_number
 from elman.nn.recurrent import Recurrent
 from elman.nn.streaming import Clamp, Session, State
 
@@ -18,6 +18,7 @@ Head = nn.Linear | tuple[Tensor, Tensor | None] | Callable[[Tensor], Tensor]
 
 _SMALL = 1 << 18
 """Weights of a head up to which NumPy's product is the faster one, since a call costs less."""
+_NUMPY = (torch.float32, torch.float64)
 
 
 class Rows(NamedTuple):
@@ -53,7 +54,7 @@ class RecurrentStepper:
         clamp: Clamp | None = None,
     ) -> None:
         self._recurrent, self._clamp = recurrent, clamp
-        self._vectors = vectors.detach().clone()
+        self._vectors = vectors.detach()
         self._on_cpu = vectors.device.type == "cpu"
         self._score = _scorer(head)
         self._sessions: dict[bool, Session] = {}
@@ -77,7 +78,7 @@ class RecurrentStepper:
         """The state of rows that have read nothing.
 
         Args:
-            rows: B.
+            rows: B; with ``hx`` it is what that has.
             hx: the first states by name, (num_layers, B, H), as the layer's calls return them;
                 zeros where it is None.
             added: (B, I), added to the vector of each token that a row reads, such as the vector
@@ -86,12 +87,15 @@ class RecurrentStepper:
         Raises:
             ConfigError: something is of another shape.
         """
-        if added is None:
-            return Rows(self._session(by_id=True).resized(rows).first(hx), None)
+        if hx:
+            rows = next(iter(hx.values())).shape[1]
+        whole_number("rows", rows)
         shape = (rows, self._vectors.shape[1])
-        if tuple(added.shape) != shape:
+        if added is not None and tuple(added.shape) != shape:
             raise ConfigError(f"added has shape {tuple(added.shape)}; it must be {shape}")
-        return Rows(self._session(by_id=False).resized(rows).first(hx), added.detach())
+        session = self._session(by_id=added is None).resized(rows)
+        added = None if added is None else added.detach().to(self._vectors)
+        return Rows(session.first(hx), added)
 
     def step(self, ids: Ids, state: Rows) -> tuple[Logits, Rows]:
         """Read one token a row; see `Stepper`."""
@@ -119,7 +123,7 @@ def _scorer(head: Head) -> Callable[[Tensor], Logits]:
         return _called(head)
     weight, bias = (None if part is None else part.detach().clone() for part in head)
     assert weight is not None
-    if weight.device.type == "cpu" and weight.numel() <= _SMALL:
+    if weight.device.type == "cpu" and weight.dtype in _NUMPY and weight.numel() <= _SMALL:
         return _multiplied(weight, bias)
     return _called(lambda output: nn.functional.linear(output, weight, bias))
 
@@ -140,7 +144,7 @@ def _multiplied(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Logit
 def _called(head: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Logits]:
     def score(block: Tensor) -> Logits:
         with torch.no_grad():
-            logits: Logits = head(block[0]).numpy(force=True)
+            logits: Logits = head(block[0]).float().numpy(force=True)
         return logits
 
     return score

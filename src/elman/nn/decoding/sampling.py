@@ -21,8 +21,8 @@ from elman.nn.decoding.stepper import (
     Stepper,
     check_logits,
     first_ids,
-    positive,
     token_ids,
+    whole_number,
 )
 
 _AHEAD = 256
@@ -91,7 +91,7 @@ def sample(
     """
     sampling = Sampling() if sampling is None else sampling
     ids, ends, never = first_ids(first), token_ids("end", end), token_ids("banned", banned)
-    positive("max_new_tokens", max_new_tokens, 0)
+    whole_number("max_new_tokens", max_new_tokens, 0)
     stops = _stopping(stop)
     written = [Written() for _ in ids]
     if not len(ids) or not max_new_tokens:

@@ -46,7 +46,7 @@ def first_ids(first: Any) -> Ids:
     return ids.astype(np.int64)
 
 
-def positive(name: str, value: object, least: int = 1) -> None:
+def whole_number(name: str, value: object, least: int = 1) -> None:
     """Refuse what is no whole number of at least so much.
 
     Raises:

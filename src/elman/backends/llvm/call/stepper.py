@@ -104,6 +104,7 @@ class LlvmStepper(Stepper):
         RUNS["llvm"] += 1
         words, first = self._run.words, self._first
         if self._products is not None:
+            data = data.contiguous()
             words[self._indices] = data.data_ptr()
         else:
             if self._table is not None:
