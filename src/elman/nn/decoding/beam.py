@@ -209,12 +209,12 @@ class _Search:
 
 def _continued(logits: NDArray[Any], count: int, banned: Sequence[int]) -> tuple[Ids, Numbers]:
     """Each row's most probable tokens in the order of their ids, and their logarithms."""
-    values, totals = normalised(logits)
+    values, largest, totals = normalised(logits)
     if banned:
         values = values.copy()
         values[:, banned] = -np.inf
     tokens = _best_places(values, count)
-    return tokens, np.take_along_axis(values, tokens, axis=1) - totals
+    return tokens, np.take_along_axis(values, tokens, axis=1) - largest - totals
 
 
 def _ranked(totals: Numbers, count: int) -> tuple[Ids, Numbers]:

@@ -98,20 +98,23 @@ def log_probabilities(logits: NDArray[Any]) -> Numbers:
     Raises:
         ElmanError: a logit is not a number.
     """
-    values, totals = normalised(logits)
-    return values - totals
+    values, largest, totals = normalised(logits)
+    return values - largest - totals
 
 
-def normalised(logits: NDArray[Any]) -> tuple[NDArray[Any], Numbers]:
-    """The logits without infinities, and what to subtract for logarithms of probabilities, (B, 1).
+def normalised(logits: NDArray[Any]) -> tuple[NDArray[Any], Numbers, Numbers]:
+    """What logarithms of probabilities are made of, for who wants them of few tokens.
 
-    Few tokens' logarithms are had sooner from these than from `log_probabilities`.
+    Returns:
+        The logits without infinities (B, V), and two numbers of each row (B, 1) to subtract from
+        them, one after the other.
     """
     values, largest = _settled(logits, allow_empty=True)
     with np.errstate(over="ignore"):
         shifted = values - largest
     totals = np.exp(shifted, out=shifted).sum(1, keepdims=True, dtype=np.float64)
-    return values, largest + np.log(totals, out=np.zeros_like(totals), where=totals > 0)
+    np.log(totals, out=totals, where=totals > 0)
+    return values, largest.astype(np.float64), totals
 
 
 def token_weights(

@@ -170,8 +170,8 @@ class _Writer:
             return
         rows, ids, logits = zip(*self._unscored, strict=True)
         tokens = np.concatenate(ids)
-        values, totals = normalised(np.concatenate(logits))
-        log_probs = values[np.arange(len(tokens)), tokens] - totals[:, 0]
+        values, largest, totals = normalised(np.concatenate(logits))
+        log_probs = values[np.arange(len(tokens)), tokens] - largest[:, 0] - totals[:, 0]
         for row, token, log_prob in zip(
             chain(*rows), tokens.tolist(), log_probs.tolist(), strict=True
         ):
