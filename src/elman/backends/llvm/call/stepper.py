@@ -6,12 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from elman.backends.base import RUNS, Backend, Stepper, Weights
-from elman.backends.llvm.call import tuning
 from elman.backends.llvm.call.launch import Arguments, Prepared, prepare
 from elman.backends.llvm.call.matmul import product
 from elman.backends.llvm.call.passes import Call
 from elman.backends.llvm.call.signature import Tensors, outside, signature_of
 from elman.ir.graph import Graph
+
+_LARGE = 32 << 20
+"""Bytes that the products of a table may take, to be made once rather than token by token."""
 
 
 class LlvmStepper(Stepper):
@@ -82,7 +84,7 @@ class LlvmStepper(Stepper):
         if matrices is None or self._signature.program.given:
             return None
         size = len(table) * matrices.shape[1] * table.element_size()
-        if size > tuning.current.stepped_table:
+        if size > _LARGE:
             return None
         self._matrices = None
         return product(table, matrices)

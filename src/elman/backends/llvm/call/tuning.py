@@ -47,11 +47,6 @@ class Tuning:
     products_per_thread: int = 1 << 20
     """Products of two numbers that are, in a product of matrices."""
 
-    # Streaming
-    stepped_table: int = 32 << 20
-    """Bytes that the products of a vocabulary with the input's matrices may take, to be made once
-    rather than token by token."""
-
     # Memory
     shared_output: bool = True
     """Whether the outputs of the step before are kept as the output itself, shifted by a step."""
