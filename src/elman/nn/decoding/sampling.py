@@ -64,8 +64,8 @@ def sample(
 ) -> list[Written]:
     """Write a text for each row.
 
-    What a row writes hangs on its own random numbers and not on which rows are beside it, as far
-    as the model's numbers do not.
+    What a row writes does not hang on the rows beside it, but for the model's own numbers, whose
+    rounding may differ with how many rows there are.
 
     Args:
         stepper: the model.
