@@ -387,6 +387,34 @@ def test_a_part_of_another_kind_is_refused():
         elman.evaluate(model, "pos.conllu")
 
 
+def test_models_of_other_tags_are_not_compared(call):
+    Path("pos.conllu").write_text(POS, encoding="utf-8")
+    other = POS.replace("PROPN", "NNP").replace("VERB", "VBZ")
+    for content, name in ((POS, "upos"), (other, "xpos")):
+        train(content, f"{name}.conllu", epochs=1, out=name)
+    code, _, err = call("compare", "--models", "upos", "xpos", "pos.conllu")
+    assert (code, err.count("\n")) == (2, 1)
+    assert (
+        "xpos cannot be judged on the data: pos.conllu (UPOS) has other tags (PROPN, VERB) than "
+        "the model, which answers NNP, VBZ (UPOS); choose another --column or model"
+    ) in err
+    code, _, err = call("evaluate", "xpos", "pos.conllu")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "has other tags" in err
+    few = POS.replace("VERB", "_")  # a model that lacks a tag is worse, and can be compared
+    train(few, "few.conllu", epochs=1, out="few")
+    code, out, _ = call("compare", "--models", "upos", "few", "pos.conllu", "--json")
+    assert code == 0
+    assert json.loads(out)["models"][1]["metrics"]["accuracy"] == 0.5
+
+
+def test_models_of_other_types_are_not_judged(spanner):
+    words = [["Kamoto", "lives"]]
+    with pytest.raises(DataError, match=r"has other types of spans \(Town\) than the model"):
+        spanner.evaluate(of_lists(words, [["B-Town", "O"]]))
+    assert spanner.evaluate(of_lists(words, [["O", "O"]])).tokens == 2
+
+
 def test_defaults_follow_the_kind_and_size_of_the_data():
     small, large = (settle(TagOptions(), count=n, spans=True) for n in (500, 15_000))
     assert (small.batch_size, large.batch_size) == (8, 32)

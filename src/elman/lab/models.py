@@ -207,9 +207,9 @@ def compare_answers(
     By the headline metrics, and first by those that the models were asked to be good at.
 
     Raises:
-        DataError: there is nothing to judge on.
+        DataError: there is nothing to judge on, or a model answers another kind of labels.
     """
-    answers = [list(model.predictions(examples)) for model in models.values()]
+    answers = [_answers(name, model, examples) for name, model in models.items()]
     judged = _judged_by_all(answers)
     if not judged or not judged[0]:
         raise DataError(f"{examples.source}: there is nothing to judge on")
@@ -252,6 +252,13 @@ def mcnemar(only_first: int, only_second: int) -> float:
     if not only_first + only_second:
         return 1.0
     return float(binomtest(only_first, only_first + only_second, 0.5).pvalue)
+
+
+def _answers(name: str, model: Predictor, examples: Any) -> Rows:
+    try:
+        return list(model.predictions(examples))
+    except DataError as error:
+        raise DataError(f"{name} cannot be judged on the data: {error}") from error
 
 
 def _judged_by_all(answers: Sequence[Rows]) -> list[Rows]:

@@ -29,6 +29,9 @@ from elman.training import bundle
 
 FORMS = "forms.json"
 CELL = "cell.txt"
+LEAST_KNOWN = 0.1
+"""The share of the true tags that a model must know to be judged: with fewer its scores say only
+that the tags are other ones."""
 _SETTINGS = (
     *("encoder", "decoder", "embedding_size", "hidden_size", "num_layers", "bidirectional"),
     *("character_size", "subwords"),
@@ -359,8 +362,7 @@ class TaggerModel:
             ConfigError: the model has no spans to find.
         """
         asked = TagScoring(threshold=threshold, recall=recall)
-        self._check(examples)
-        examples = examples.test or examples  # of a set with a test part that one
+        examples = self._checked(examples)
         rows = [i for i, tags in enumerate(examples.tags) if any(tag is not None for tag in tags)]
         if not rows:
             raise DataError(f"{examples.source}: there is no tag to judge")
@@ -385,8 +387,7 @@ class TaggerModel:
     ) -> Iterator[dict[str, Any]]:
         """Yield for each sentence its words with blanks between them, true and answered tags."""
         asked = TagScoring(threshold=threshold, recall=recall)
-        self._check(examples)
-        examples = examples.test or examples
+        examples = self._checked(examples)
         found = self._answers(examples.tokens, self._asked(asked.threshold, asked.recall))
         truth = examples.in_scheme(self.scheme).tags
         for words, true, said in zip(examples.tokens, truth, found.tags, strict=True):
@@ -400,7 +401,13 @@ class TaggerModel:
                 "correct": all(t == s for t, s in judged) if judged else None,
             }
 
-    def _check(self, examples: object) -> None:
+    def _checked(self, examples: object) -> Tagged:
+        """Return what is judged: of a data set with a test part that one.
+
+        Raises:
+            InputError: these are no tagged sentences.
+            DataError: they have tags of another kind.
+        """
         if not isinstance(examples, Tagged):
             raise InputError(
                 f"examples is {examples!r:.80}; give a part of trained.split, or a file to "
@@ -414,6 +421,17 @@ class TaggerModel:
                 f"{examples.source} ({examples.column}) has {has}, and the model answers {answers} "
                 f"({self.config.column}); choose another --column"
             )
+        examples = examples.test or examples
+        sizes, own = examples.sizes(), self.types or self.tags
+        known = sum(count for name, count in sizes.items() if name in own)
+        if known < LEAST_KNOWN * sizes.total():
+            noun = "types of spans" if self.types else "tags"
+            raise DataError(
+                f"{examples.source} ({examples.column}) has other {noun} ({_first(sizes)}) than "
+                f"the model, which answers {_first(own)} ({self.config.column}); choose another "
+                "--column or model"
+            )
+        return examples
 
     # -----------------------------------------------------------------------------------------
     # Files
@@ -473,6 +491,12 @@ def _cut(given: str | Sequence[str], *, pretokenized: bool) -> tuple[str, list[l
             start += len(token)
         return given, [words] if words else []
     return given, segment(given)
+
+
+def _first(names: Iterable[str]) -> str:
+    """Return the first few names in alphabetical order."""
+    shown = sorted(names)
+    return ", ".join(shown[:5]) + (" …" if len(shown) > 5 else "")
 
 
 def _token_lists(sentences: Iterable[Sequence[str]]) -> list[list[str]]:
