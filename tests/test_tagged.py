@@ -637,3 +637,30 @@ def test_real_files(shared_data):
     assert found.notes[0].startswith("2 tags that IOB1 does not have there (line 152428: B-MISC af")
     with pytest.raises(DataError, match=r"column XPOS is '_' everywhere"):
         read_tagged(shared_data / "pos/ru_GramEval2020-Taiga-news-train.conllu", column="xpos")
+
+
+# -------------------------------------------------------------------------------------------------
+# Tables with lists in their cells
+
+
+def test_tables_with_lists_in_their_cells(tmp_path):
+    place = tmp_path / "rows.csv"
+    place.write_text(
+        'id,tokens,tags\n1,"[""Anna"", ""said ,"", ""\\""""]","[""B-PER"", ""O"", null]"\n\n'
+        '2,"[""a""]","[""O""]"\n'
+    )
+    assert looks_tagged(place)
+    read = read_tagged(place)
+    assert read.tokens == [["Anna", "said ,", '"'], ["a"]]
+    assert read.tags == [["B-PER", "O", None], ["O"]]
+    assert read.lines == [2, 4]
+    assert read.facts[0].format == "CSV"
+    assert read_tokens(place).inputs == read.tokens
+    place.write_text('tokens;tags\n["a"];["O"]\n["b"]\n[c];["O"]\n')
+    with pytest.raises(
+        DataError, match="line 3 has other cells than the header, 1 and not 2; --bad-rows skip"
+    ):
+        read_tagged(place)
+    read = read_tagged(place, form=Form(bad_rows="skip"))
+    assert read.tokens == [["a"]]
+    assert read.notes == ("2 rows that cannot be read left out (line 3, 4)",)

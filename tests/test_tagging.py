@@ -333,6 +333,21 @@ def test_spans_are_shown_and_written(call):
     assert Path("model/reliability.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_answers_to_the_test_part_can_be_judged_again(call):
+    trained = train(out="model")
+    again = elman.evaluate("model", "model/test-predictions.csv")
+    assert again.metrics == trained.report.test.metrics
+    other = tiny.TAGGED.replace("Bern O", "Bern _")
+    Path("other.conll").write_text(other, encoding="utf-8")
+    for name in ("rows.jsonl", "rows.tsv"):
+        code, _, err = call("evaluate", "model", "other.conll", "--out", name)
+        assert code == 0, err
+        scores = [elman.evaluate("model", one).metrics for one in ("other.conll", name)]
+        assert scores[0] == scores[1]
+    code, out, _ = call("predict", "model", "rows.tsv", "--format", "conll")
+    assert (code, out.count("\n\n")) == (0, 20)
+
+
 def test_a_model_goes_on_with_the_same_tags_alone():
     first = train(epochs=2)
     own = {"epochs": 2, "init": first, "min_count": None}

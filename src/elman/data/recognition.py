@@ -33,6 +33,7 @@ from elman.data.sentences import (
     is_lists,
     is_row,
 )
+from elman.data.token_tables import delimiter_of
 from elman.data.typed import parquet_rows
 from elman.errors import DataError
 
@@ -144,7 +145,11 @@ def _begins_as_tagged(head: bytes) -> bool:
     text = head.decode("utf-8-sig", "replace")
     if JSON_START.match(head):
         return _are_tagged([row for _, row in _first_objects(head)])
-    return conllu_names(text) is not None or _are_tagged_columns(text)
+    return (
+        conllu_names(text) is not None
+        or delimiter_of(text, TOKEN_NAMES) is not None
+        or _are_tagged_columns(text)
+    )
 
 
 def _first_objects(head: bytes) -> list[Row]:

@@ -24,6 +24,7 @@ from elman.data.form import AS_TOLD, Facts, Form
 from elman.data.objects import Objects, Row, any_value, objects_in
 from elman.data.readers import suffix_of
 from elman.data.tables import SKIP_HINT, notes_on_skipped
+from elman.data.token_tables import delimiter_of, objects_in_table
 from elman.data.typed import parquet_rows
 from elman.errors import DataError
 from elman.text.segmentation import segment as cut_into_words
@@ -36,6 +37,8 @@ TAG_NAMES = (
 )
 FIRST = 100
 """Objects whose fields are the columns."""
+TABLE_HEAD = 1 << 16
+"""Characters that tell a table whose cells hold lists."""
 LONG = 1_000
 """Tokens in a sentence from which on a blank line may be missing."""
 JSON_START = re.compile(rb'\s*(\{\s*"|\[\s*[\[{]\s*["}])')
@@ -102,6 +105,10 @@ def parse(packed: bytes, path: str | Path, form: Form) -> Content:
         parsed = objects_in(decoded.data, source, form, is_row)
     else:
         text = decoded.data.decode()
+        delimiter = delimiter_of(text[:TABLE_HEAD], TOKEN_NAMES)
+        if delimiter is not None:
+            rows_of_table = objects_in_table(text, delimiter, source, form)
+            return Content(source, rows_of_table, decoded.encoding, decoded.notes)
         names = conllu_names(text)
         if names is None and suffix == ".conllu":
             raise DataError(

@@ -385,7 +385,10 @@ class TaggerModel:
     def predictions(
         self, examples: Tagged, *, threshold: float | None = None, recall: float | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield for each sentence its words with blanks between them, true and answered tags."""
+        """Yield for each sentence its words, true and answered tags: what ``evaluate`` reads again.
+
+        A tag that nobody has given is None.
+        """
         asked = TagScoring(threshold=threshold, recall=recall)
         examples = self._checked(examples)
         found = self._answers(examples.tokens, self._asked(asked.threshold, asked.recall))
@@ -393,7 +396,7 @@ class TaggerModel:
         for words, true, said in zip(examples.tokens, truth, found.tags, strict=True):
             judged = [(t, s) for t, s in zip(true, said, strict=True) if t is not None]
             yield {
-                "text": " ".join(words),
+                "tokens": list(words),
                 "tags": list(true),
                 "predicted": list(said),
                 "right": sum(t == s for t, s in judged),
