@@ -1,6 +1,7 @@
 """The tagger: from files to tags, spans and probabilities that mean something."""
 
 import csv
+import io
 import itertools
 import json
 from pathlib import Path
@@ -507,3 +508,18 @@ def test_check_names_the_column_once(call):
     Path("names.conll").write_text(tiny.TAGGED, encoding="utf-8")
     code, out, _ = call("check", "names.conll")
     assert (code, out.splitlines()[0]) == (0, "names.conll: columns; utf-8; column 2")
+
+
+@pytest.mark.parametrize("content", [POS, tiny.TAGGED])
+def test_tagged_sentences_on_stdin_need_the_task(call, monkeypatch, content):
+    def pipe():
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+
+    for command in ("train", "check"):
+        pipe()
+        code, _, err = call(command, "-")
+        assert (code, err) == (2, "elman: stdin holds tagged sentences; add --task tag\n")
+    pipe()
+    code, out, _ = call("check", "-", "--task", "tag")
+    assert code == 0
+    assert out.startswith("stdin: ")

@@ -45,6 +45,7 @@ def read_examples(
     *,
     form: Form = AS_TOLD,
     likely: Mapping[str, str] = NOTHING,
+    content: bytes | None = None,
     **columns: str | None,
 ) -> Examples:
     """Read labelled texts from a file, a folder, standard input (``-``) or a table in memory.
@@ -54,6 +55,7 @@ def read_examples(
             ``typed.read_object`` takes.
         form: What the user said about the file.
         likely: Columns to look for first, by the same names.
+        content: The bytes of the file, where they have been read.
         **columns: ``text`` and ``label``: the column, by name or by number from 1; found by name
             when left out.
 
@@ -74,7 +76,7 @@ def read_examples(
     source = name_of(data)
     if source != STDIN and os.path.isdir(data):
         return labelled(folders.read_folder(Path(data), form), source, form)
-    return labelled(read_columns(data, wanted, source, form), source, form)
+    return labelled(read_columns(data, wanted, source, form, content), source, form)
 
 
 def read_inputs(

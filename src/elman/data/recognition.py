@@ -115,6 +115,11 @@ def _head_of(path: str | Path) -> bytes | None:
         return None
 
 
+def are_tagged(packed: bytes) -> bool:
+    """Whether the bytes of a file, which may be packed, plainly begin with tagged sentences."""
+    return not packed.startswith(PARQUET_MAGIC) and _begins_as_tagged(_unpacked_head(packed))
+
+
 def holds_tokens(packed: bytes, path: str | Path) -> bool:
     """Whether a file has sentences as lists of tokens, with tags or without."""
     if packed.startswith(PARQUET_MAGIC):

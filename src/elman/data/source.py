@@ -11,9 +11,10 @@ from typing import Any
 from elman.data.columns import NOTHING
 from elman.data.datasets import DATASETS, Dataset, load_dataset
 from elman.data.examples import Examples
-from elman.data.files import expanded
+from elman.data.files import STDIN, expanded, name_of, read_bytes
 from elman.data.form import AS_TOLD, Form
 from elman.data.readers import read_examples
+from elman.data.recognition import are_tagged
 from elman.data.typed import is_table
 from elman.errors import DataError
 
@@ -78,4 +79,11 @@ def read_data(
             )
         labelled: Examples = load_dataset(dataset.name)
         return labelled
-    return read_examples(data, form=form, likely=likely, **columns)
+    content = read_bytes(STDIN) if not is_table(data) and name_of(data) == STDIN else None
+    try:
+        return read_examples(data, form=form, likely=likely, content=content, **columns)
+    except DataError as error:
+        # Of a file the task is told from its beginning; standard input can be read only once.
+        if content is not None and are_tagged(content):
+            raise DataError(f"{STDIN} holds tagged sentences; add --task tag") from error
+        raise
