@@ -296,7 +296,7 @@ def test_spans_are_shown_and_written(call):
     code, out, _ = call("predict", "model", "Kamoto lives in Bern. So.", "--nbest", 2)
     assert code == 0
     assert [line[:4] for line in out.splitlines()[1:]] == ["  1.", "  2.", "  1.", "  2."]
-    for format in ("csv", "conll", "html"):
+    for format in ("csv", "conll", "conllu", "html"):
         code, _, err = call("predict", "model", "Kamoto.", "--nbest", 2, "--format", format)
         assert (code, err.count("\n")) == (2, 1)
         assert "--nbest cannot be shown" in err
@@ -332,6 +332,50 @@ def test_spans_are_shown_and_written(call):
     card = Path("model/README.md").read_text(encoding="utf-8")
     assert "conditional random field" in card
     assert Path("model/reliability.png").read_bytes().startswith(b"\x89PNG")
+
+
+CONLLU = (
+    "# newdoc\n\n# text = Kamoto sings\r\n1-2\tKamotosings\t_\t_\t_\t_\t_\t_\t_\tSpaceAfter=No\n"
+    "1\tKamoto\tkamoto\tX\tNNP\tCase=Nom\t2\tnsubj\t_\t_\r\n"
+    "2\tsings\t_\tX\t_\t_\t_\t_\t_\t\u00a0\n2.1\tand\t_\tX\t_\t_\t_\t_\t_\t_\n\n \n"
+)
+
+
+def test_tags_are_written_into_conllu_and_nothing_else_changes(call):
+    train(POS, "names.conllu", epochs=8, out="model")
+    Path("in.conllu").write_bytes(CONLLU.encode())
+    wanted = CONLLU.replace("kamoto\tX", "kamoto\tPROPN").replace("sings\t_\tX", "sings\t_\tVERB")
+    code, _, err = call("predict", "model", "in.conllu", "--out", "out.conllu")
+    assert (code, err.splitlines()[-1]) == (0, "elman: saved to out.conllu")
+    assert Path("out.conllu").read_bytes() == wanted.encode()
+    code, out, _ = call("predict", "model", "in.conllu", "names.conllu", "--format", "conllu")
+    assert (code, out) == (0, wanted + "\n\n" + POS)
+    code, out, _ = call("predict", "model", "Kamoto  sings", "--format", "conllu")
+    assert (code, out) == (
+        0,
+        "# text = Kamoto sings\n1\tKamoto\t_\tPROPN\t_\t_\t_\t_\t_\t_\n"
+        "2\tsings\t_\tVERB\t_\t_\t_\t_\t_\t_\n\n",
+    )
+
+
+def test_the_format_follows_the_name_of_the_file(call):
+    train(epochs=2, out="model")
+    Path("texts.txt").write_text("Kamoto lives in Bern.\n")
+    for name, format in (("x.conll", "conll"), ("x.HTML", "html"), ("x.jsonl", "jsonl")):
+        code, out, _ = call("predict", "model", "texts.txt", "--format", format)
+        assert code == 0
+        code, _, err = call("predict", "model", "texts.txt", "--out", name)
+        assert code == 0, err
+        assert Path(name).read_text("utf-8") == out
+    code, _, err = call("predict", "model", "texts.txt", "--out", "x.xml")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "give .csv, .tsv, .jsonl, .conll, .conllu or .html" in err
+    code, _, err = call("predict", "model", "texts.txt", "--out", "x.conllu")
+    assert (
+        code,
+        err.splitlines()[-1].count("the model answers the column 2, and CoNLL-U has no"),
+    ) == (2, 1)
+    assert not Path("x.conllu").exists()
 
 
 def test_answers_to_the_test_part_can_be_judged_again(call):

@@ -1,7 +1,9 @@
 """What people see."""
 
 NOUN = "character"
-FORMATS = {"lines": lambda rows, model: (f"{row['text']}|{row['continued']}\n" for row in rows)}
+FORMATS = {
+    "lines": lambda rows, model, read: (f"{row['text']}|{row['continued']}\n" for row in rows)
+}
 
 
 def data_line(split, learner):

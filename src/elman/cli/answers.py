@@ -30,24 +30,36 @@ Write = Callable[[str], object]
 
 
 def write(
-    answered: Iterator[Answered], task: Task, model: Predictor, *, format: str, out: Path | None
+    answered: Iterator[Answered],
+    task: Task,
+    model: Predictor,
+    *,
+    format: str,
+    out: Path | None,
+    read: Sequence[Inputs] = (),
 ) -> None:
     """Write answers to stdout in a format, or to a file whose suffix says which.
 
     What is for machines is UTF-8, wherever it goes; what is for people is in the encoding of the
-    terminal.
+    terminal. ``read`` are the inputs that come from files.
     """
-    if out is not None:
+    formats = tasks.pages(task).FORMATS
+    own = format if out is None else out.suffix.lower()[1:]
+    if own in formats:
+        rows = (row for some, _ in answered for row in some)
+        parts = map(_writable, formats[own](rows, model, read))
+        if out is not None:
+            output.write_text(out, parts)
+        else:
+            send = machine_writer()
+            for part in parts:
+                send(part)
+    elif out is not None:
         output.write_rows(out, _records(answered, task))
     elif format == "text":
         _write_text(answered, task, model)
     elif format == "json":
         _write_json(answered, machine_writer())
-    elif format in tasks.pages(task).FORMATS:
-        rows = (row for some, _ in answered for row in some)
-        send = machine_writer()
-        for part in tasks.pages(task).FORMATS[format](rows, model):
-            send(_writable(part))
     elif format == "tsv":
         _write_lines(answered, task, machine_writer())
     else:

@@ -146,9 +146,10 @@ def options_of(
     ]
 
 
-def file_options(text: str, *, rule: str) -> list[inspect.Parameter]:
-    """Return ``--out`` for a table, which ``text`` describes, and ``--force``."""
-    out = f"{text}: .csv, .tsv or .jsonl."
+def file_options(text: str, *, rule: str, formats: Iterable[str] = ()) -> list[inspect.Parameter]:
+    """Return ``--out``, which ``text`` describes, for a table or a format; and ``--force``."""
+    *most, last = (".csv", ".tsv", ".jsonl", *(f".{name}" for name in formats))
+    out = f"{text}: {', '.join(most)} or {last}."
     force = "Replace the file that stands at --out."
     return [
         option("out", Path | None, None, out, panel="output", rule=rule, short="-o"),

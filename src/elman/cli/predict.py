@@ -63,7 +63,11 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         ),
         *options.options_of(task.answers),
         *options.options_of(MachineOptions),
-        *options.file_options("A file for the answers, with the columns of FILES", rule="stdout"),
+        *options.file_options(
+            "A file for the answers, with the columns of FILES",
+            rule="stdout",
+            formats=tasks.pages(task).FORMATS,
+        ),
         options.json_option(
             "Print one JSON document on stdout: an array with an object for each input."
         ),
@@ -103,7 +107,8 @@ def _predict(
     inputs = [_as_utf8(text) for text in inputs]
     out = None if out is None else Path(expanded(out))
     if out is not None:
-        output.check_place(out, "--out", overwrite=force, sources=files)
+        suffixes = [f".{name}" for name in tasks.pages(task).FORMATS]
+        output.check_place(out, "--out", overwrite=force, sources=files, suffixes=suffixes)
     form, said = reading.form(), bool(columns) or bool(reading.given())
     if files or (said and not inputs):
         found = _read_all(task, model, files or ["-"], form, columns)
@@ -124,7 +129,7 @@ def _predict(
             truncated += sum("truncated" in row for row in rows)
             yield Answered(rows, kept)
 
-    answers.write(answered(), task, predictor, format=format, out=out)
+    answers.write(answered(), task, predictor, format=format, out=out, read=found or ())
     if truncated:
         _say(tasks.pages(task).truncated(truncated, predictor))
     if out is not None:

@@ -92,3 +92,5 @@ class Inputs:
     """All columns of the file by name, as long as ``inputs``."""
     facts: Facts
     notes: tuple[str, ...] = ()
+    file: Any = None
+    """The file itself, in whose lines answers can be written; None of most formats."""

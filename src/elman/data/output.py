@@ -17,15 +17,21 @@ Row = Mapping[str, Any]
 
 
 def check_place(
-    path: Path, option: str, *, overwrite: bool = False, sources: Iterable[str] = ()
+    path: Path,
+    option: str,
+    *,
+    overwrite: bool = False,
+    sources: Iterable[str] = (),
+    suffixes: Iterable[str] = (),
 ) -> None:
-    """Refuse a file that ``write_rows`` cannot or must not write, before any work is done.
+    """Refuse a file that cannot or must not be written, before any work is done.
 
     Args:
         path: the file.
         option: which option named it, as in ``--out``.
         overwrite: whether a file that stands there is replaced.
         sources: what is read, and so is never replaced.
+        suffixes: what the name may end with, beside those that ``write_rows`` knows.
 
     Raises:
         ConfigError: in one sentence, why not.
@@ -38,8 +44,9 @@ def check_place(
         raise _cannot(path, option, (error.strerror or str(error)).lower()) from error
     if path.exists() and any(Path(s).exists() and path.samefile(s) for s in sources):
         raise ConfigError(f"{option} {path} is what is read; choose another {option}")
-    if path.suffix.lower() not in WRITERS:
-        *most, last = WRITERS
+    known = [*WRITERS, *suffixes]
+    if path.suffix.lower() not in known:
+        *most, last = known
         raise ConfigError(
             f"{option} {path}: the suffix says the format; give {', '.join(most)} or {last}"
         )
@@ -59,13 +66,26 @@ def write_rows(path: Path, rows: Iterable[Row], *, option: str = "--out") -> Non
         ConfigError: the file cannot be written.
     """
     write = WRITERS[path.suffix.lower()]
+    _write_whole(path, lambda file: write(file, rows), option)
+
+
+def write_text(path: Path, parts: Iterable[str], *, option: str = "--out") -> None:
+    """Write text as UTF-8 to ``path``: all of it, or nothing.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    _write_whole(path, lambda file: file.writelines(parts), option)
+
+
+def _write_whole(path: Path, write: Callable[[TextIO], object], option: str) -> None:
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)
         try:
             # What no encoding can write, half a character, becomes a question mark.
             with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace", newline="") as file:
-                write(file, rows)
+                write(file)
             temporary.chmod(0o666 & ~_umask())  # mkstemp's files are private
             temporary.replace(path)
         finally:

@@ -320,7 +320,7 @@ def _inputs_of_conll(file: Conll, content: Content) -> Inputs:
     facts = Facts(content.source, file.kind, file.names, content.encoding, file.delimiter)
     tokens = file.tokens
     refuse_gaps(file, content.source, tokens, "token")
-    return Inputs(tokens, {}, facts, content.notes + notes_on_skipped(file.skipped))
+    return Inputs(tokens, {}, facts, content.notes + notes_on_skipped(file.skipped), file)
 
 
 def _inputs_of_objects(found: Objects, content: Content, form: Form) -> Inputs:

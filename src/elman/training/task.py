@@ -321,9 +321,12 @@ class Pages(Protocol):
 
     NOUN: str
     """What an example is called, in the singular."""
-    FORMATS: Mapping[str, Callable[[Iterable[Mapping[str, Any]], Any], Iterable[str]]]
-    """How answers can be written beside what every task has: by name a function from rows of
-    ``Predictor.answer`` and the model to the text of a file, part by part."""
+    FORMATS: Mapping[
+        str, Callable[[Iterable[Mapping[str, Any]], Any, Sequence[Inputs]], Iterable[str]]
+    ]
+    """How answers can be written beside what every task has: by name, which is the suffix of such
+    files, too, a function to the text of a file, part by part, from rows of ``Predictor.answer``,
+    the model, and the files that were read, none where the inputs come from no file."""
 
     def data_line(self, split: Any, learner: Any) -> str:
         """Say in a few plain words what the data hold, for the first line of a run."""

@@ -1,12 +1,15 @@
-"""Answers of a tagger as files for other programs: CoNLL columns, and a page of HTML."""
+"""Answers of a tagger as files for other programs: CoNLL columns, CoNLL-U, and a page of HTML."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
-from itertools import groupby
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any
 
+from elman.data import conll as conll_data
+from elman.data.conll import CONLLU_NAMES, Conll
+from elman.data.examples import Inputs
 from elman.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ mark small {{ font-size: .62em; margin-left: .3em; opacity: .75 }}
 """
 
 
-def conll(rows: Iterable[Row], model: TaggerModel) -> Iterator[str]:
+def conll(rows: Iterable[Row], model: TaggerModel, read: Sequence[Inputs]) -> Iterator[str]:
     """Yield a word and its tag a line, a tab between them, and a blank line after a sentence."""
     for row in rows:
         _refuse_several(row, "conll")
@@ -46,7 +49,55 @@ def conll(rows: Iterable[Row], model: TaggerModel) -> Iterator[str]:
             yield "".join(lines) + "\n"
 
 
-def html(rows: Iterable[Row], model: TaggerModel) -> Iterator[str]:
+def conllu(rows: Iterable[Row], model: TaggerModel, read: Sequence[Inputs]) -> Iterator[str]:
+    """Yield CoNLL-U: files of it as they stand, with the model's tags in its column.
+
+    All else, a comment, a range, an empty node and a line end, stays byte for byte. What is read
+    from something else is written anew, with words and tags alone.
+
+    Raises:
+        ConfigError: the files have no column of the model's name.
+    """
+    rows = iter(rows)
+    for one in read:
+        own = islice(rows, len(one.inputs))
+        if isinstance(one.file, Conll) and one.file.kind == "CoNLL-U":
+            place = _place(model, one.file.names, one.facts.source)
+            written = one.file.replaced(place, [_tags(row) for row in own]).text()
+            yield written if written.endswith("\n\n") or one is read[-1] else f"{written}\n\n"
+        else:
+            yield from _new_conllu(own, model)
+    yield from _new_conllu(rows, model)
+
+
+def _tags(row: Row) -> list[str]:
+    _refuse_several(row, "conllu")
+    return [token["tag"] for token in row["tokens"]]
+
+
+def _place(model: TaggerModel, names: Sequence[str], source: str = "CoNLL-U") -> int:
+    """Return the column of the model's tags, from 0."""
+    column, known = model.config.column.casefold(), [name.casefold() for name in names]
+    if column not in known:  # by name alone: column 2 of another file is something else
+        raise ConfigError(
+            f"the model answers the column {model.config.column}, and {source} has no such column, "
+            f"but {', '.join(names)}; use --format conll"
+        )
+    return known.index(column)
+
+
+def _new_conllu(rows: Iterable[Row], model: TaggerModel) -> Iterator[str]:
+    for row in rows:
+        _refuse_several(row, "conllu")
+        column = CONLLU_NAMES[_place(model, CONLLU_NAMES)]
+        for _, group in groupby(row["tokens"], key=lambda token: token["sentence"]):
+            tokens = [*group]
+            text = row["text"][tokens[0]["start"] : tokens[-1]["end"]]
+            words, tags = ([token[key] for token in tokens] for key in ("text", "tag"))
+            yield conll_data.conllu([words], [tags], column=column, texts=[text])
+
+
+def html(rows: Iterable[Row], model: TaggerModel, read: Sequence[Inputs]) -> Iterator[str]:
     """Yield a page that needs nothing else: each text with its spans, or tags, in colours."""
     names = list(model.types or model.tags)
     colours = "\n".join(

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from elman.errors import ConfigError
-from elman.tasks.tag.formats import conll, html
+from elman.tasks.tag.formats import conll, conllu, html
 from elman.tasks.tag.metrics import METRICS, Tagging
 from elman.text.terminal import bar, columns, counted, padded, plain, shortened, visible
 from elman.training.report import Report, outdone
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from elman.tasks.tag.predictor import TaggerModel
 
 NOUN = "sentence"
-FORMATS = {"conll": conll, "html": html}
+FORMATS = {"conll": conll, "conllu": conllu, "html": html}
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 MOST_KINDS = 40
 LINEAR_CHAIN = "linear chain (CRFsuite)"
