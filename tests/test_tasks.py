@@ -515,9 +515,14 @@ def test_several_seeds_are_told_apart_and_one_is_kept(task, data, call):
 
 def test_a_mean_of_seeds_is_one_model(task, data, call):
     if task.combine is None:
-        code, _, err = call("train", data, "--seeds", 2, *words_of(task))
-        said = f"elman: networks of the task {task.name} have no mean; add --keep best\n"
-        assert (code, err) == (2, said)
+        said = f"networks of the task {task.name} have no mean; leave --keep out to keep the best"
+        with pytest.raises(ConfigError, match=said):
+            train(task, data, seeds=2, keep="mean")
+        code, _, err = call("train", data, "--seeds", 2, "--keep", "mean", *words_of(task))
+        assert (code, err.count("\n")) == (2, 1)
+        code, out, _ = call("train", "--task", task.name, "--help")
+        assert "Of several seeds: the best on validation" in " ".join(out.split())
+        assert train(task, data, seeds=2).report.name.endswith(", kept")
         return
     trained = train(task, data, out="model", seeds=2)
     assert trained.report.name == "mean of 2 seeds"

@@ -91,7 +91,7 @@ def train(
     test: Any = None,
     split: Fractions | None = None,
     seeds: int = 1,
-    keep: Keep = "mean",
+    keep: Keep | None = None,
     folds: int | None = None,
     final: bool = False,
     init: Predictor | Trained[Any, Any] | str | Path | None = None,
@@ -115,7 +115,8 @@ def train(
             classifier with ``test`` given and 5,000 texts or more 0.98, 0.02, 0).
         seeds: how many networks to train on the same parts, from ``seed``, ``seed + 1`` ...
         keep: of several: ``mean`` keeps all as one model whose answers are the mean of theirs,
-            ``best`` the one with the best validation score.
+            ``best`` the one with the best validation score; None means ``mean``, but ``best`` for
+            a task whose answers have no mean, such as ``tag``.
         folds: cross-validation: cut ``data`` into so many parts and train for each, which is the
             test part once; with ``final`` a model is kept, without it the scores alone.
         final: after the scores train once more, on all data and as long as was best, and keep that

@@ -22,7 +22,15 @@ from elman.data.files import expanded
 from elman.errors import ConfigError, DataError, ElmanError
 from elman.training import machine
 from elman.training.bundle import is_bundle
-from elman.training.options import MACHINE, PANELS, MachineOptions, ReadOptions, declared, meant
+from elman.training.options import (
+    MACHINE,
+    PANELS,
+    MachineOptions,
+    ReadOptions,
+    Repeats,
+    declared,
+    meant,
+)
 from elman.training.task import Task
 
 _PANELS = {name: Group(name.title(), sort_key=i) for i, name in enumerate(PANELS)}
@@ -191,6 +199,15 @@ def column_options(task: Task) -> list[inspect.Parameter]:
 def input_options(task: Task) -> list[inspect.Parameter]:
     """Return an option for each column that is answered."""
     return [one for one in column_options(task) if one.name in task.input_columns]
+
+
+def repeat_options(task: Task) -> list[inspect.Parameter]:
+    """Return the options that say how often a run trains, and what is kept."""
+    if task.combine is not None:
+        return options_of(Repeats)
+    text = "Of several seeds: the best on validation, as answers of this task have no mean."
+    best = option("keep", Literal["best"] | None, None, text, panel="training", rule="best")
+    return [*options_of(Repeats, without=("keep",)), best]
 
 
 def data_options(task: Task) -> list[inspect.Parameter]:

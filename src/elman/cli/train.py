@@ -19,7 +19,7 @@ from elman.data.splits import parse_fractions
 from elman.errors import ConfigError
 from elman.training.checkpoint import is_unfinished
 from elman.training.lock import is_held
-from elman.training.options import Repeats, declared
+from elman.training.options import declared
 from elman.training.task import Task
 from elman.training.trained import Trained
 
@@ -42,7 +42,7 @@ def command(argv: Sequence[str]) -> Callable[..., int]:
         *options.task_options(),
         *options.data_options(task),
         *options.options_of(task.options),
-        *options.options_of(Repeats),
+        *options.repeat_options(task),
         _INIT,
         *_OUTPUT,
     ]

@@ -338,14 +338,18 @@ Keep = Literal["mean", "best"]
 class Repeats(Options, frozen=True, kw_only=True):
     """How often a run trains, and what is kept of that: asked for beside a task's options."""
 
-    rules: ClassVar[Mapping[str, str]] = {"folds": "none"}
+    rules: ClassVar[Mapping[str, str]] = {
+        "keep": "mean; best where answers have no mean",
+        "folds": "none",
+    }
 
     seeds: Annotated[
         int, Option("Networks to train on the same split, from --seed, --seed + 1 ...", ge=1, le=99)
     ] = 1
     keep: Annotated[
-        Keep, Option("Of several seeds: the mean of their answers, or the best on validation.")
-    ] = "mean"
+        Keep | None,
+        Option("Of several seeds: the mean of their answers, or the best on validation."),
+    ] = None
     folds: Annotated[
         int | None,
         Option("Cross-validation: so many parts of DATA, each the test part once.", ge=2, le=99),
@@ -361,7 +365,7 @@ class Repeats(Options, frozen=True, kw_only=True):
                 f"--folds {self.folds} trains one network for each fold, and --seeds {self.seeds} "
                 "several on the same parts; leave out one of the two"
             )
-        if self.keep != "mean" and self.seeds == 1:
+        if self.keep == "best" and self.seeds == 1:
             raise ConfigError(f"--keep {self.keep} is of several seeds; add --seeds 3, or so")
 
 

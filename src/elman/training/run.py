@@ -89,7 +89,10 @@ def run(
     split.require_test()
     repeats = setup.repeats
     if repeats.seeds > 1 and repeats.keep == "mean" and task.combine is None:
-        raise ConfigError(f"networks of the task {task.name} have no mean; add --keep best")
+        raise ConfigError(
+            f"networks of the task {task.name} have no mean; leave --keep out to keep the best"
+        )
+    keeps_mean = task.combine is not None and repeats.keep != "best"
     workshop = setup.workshop(task)
     jobs = several(options, split, repeats.seeds)
     workshop.check(jobs)
@@ -97,7 +100,7 @@ def run(
         members, stop = workshop.train_all(jobs, anew=not setup.resume)
         good = [one for one in members if not one.failed] or members
         best = max(good, key=lambda one: -float("inf") if one.score is None else one.score)
-        chosen = good if repeats.keep == "mean" else [best]
+        chosen = good if keeps_mean else [best]
         predictor = together(task, [one.predictor for one in chosen])
         fitted = of_several(members, best, len(jobs), stop)
         report = judge(task, split, best.learner, predictor, fitted)
