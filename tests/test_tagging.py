@@ -428,8 +428,8 @@ def test_very_long_and_empty_sentences(call):
         ({"encoder": "words", "subwords": 8, "character_size": 0}, "--encoder words reads words"),
         ({"decoder": "viterbi"}, "decoder is 'viterbi'; it must be one of softmax, crf"),
         ({"column": "upos"}, "column"),
-        ({"drop_unlabelled": True}, "drop_unlabelled is for texts: words without a tag"),
-        ({"multilabel": True}, "multilabel is for texts with several labels, not for tags"),
+        ({"drop_unlabelled": True}, "drop_unlabelled is not for the task tag; leave it out"),
+        ({"multilabel": True}, "multilabel is not for the task tag; leave it out"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(options, said):

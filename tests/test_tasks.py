@@ -21,7 +21,7 @@ from elman.data import output
 from elman.errors import BundleError, ConfigError, DataError
 from elman.training import bundle, fitting
 from elman.training.checkpoint import training_folder
-from elman.training.options import PANELS, Repeats, declared, table
+from elman.training.options import PANELS, ReadOptions, Repeats, declared, table
 from elman.training.task import Pages, Task
 
 ROOT = Path(__file__).parent.parent
@@ -144,6 +144,18 @@ def test_every_option_is_said_with_its_default_or_the_rule_that_gives_it(task, c
         assert f"[default: {one.rule if one.default is None else one.default}" in said
     for name in task.columns:
         assert f"--{name.replace('_', '-')} " in said
+
+
+def test_only_what_its_readers_heed_is_shown_and_taken(task, data, call):
+    for command in (["train", "--task", task.name], ["check", "--task", task.name]):
+        code, out, err = call(*command, "--help")
+        assert code == 0, err
+        for one in declared(ReadOptions):
+            flag = f"--{one.name.replace('_', '-')}"
+            assert (f"{flag} " in out) == (one.name in task.reading)
+    if "multilabel" not in task.reading:
+        with pytest.raises(ConfigError, match=f"multilabel is not for the task {task.name}; leave"):
+            train(task, data, multilabel=True)
 
 
 def test_options_of_another_task_are_not_there(call):
@@ -590,7 +602,7 @@ def test_each_example_is_tested_once_over_the_folds(task, data, call):
     assert report.test.count == sum(one.count for one in report.trainings)
     assert len(trained.split.test) == len(whole)
     rows = [*trained.predictions()]
-    assert len({row["text"] for row in rows}) == len(rows) == len(whole)
+    assert len({str(next(iter(row.values()))) for row in rows}) == len(rows) == len(whole)
     assert [one.name for one in report.trainings] == ["fold 1", "fold 2", "fold 3"]
     names = ["this model", *(one.name for one in report.baselines)]
     assert [one.name for one in report.spread] == names

@@ -376,7 +376,7 @@ def read_labelled(model: GivenModel, data: Any, options: Mapping[str, Any]) -> A
     columns, reading, others = sorted_out(model.task, options)
     if others:
         known = [one.name for one in declared(model.task.scoring)]
-        names = [*model.task.columns, *reading.__struct_fields__, *known]
+        names = [*model.task.columns, *model.task.reading, *known]
         raise _unknown(next(iter(others)), names)
     return read_all(model.task, data, columns, reading.form(), model.trained)
 
@@ -561,8 +561,7 @@ def make_options(
     names = [one.name for one in declared(task.options)]
     for name in settings:
         if name not in names:
-            reading = [one.name for one in declared(ReadOptions)]
-            known = [*beside, *task.columns, *reading, *names]
+            known = [*beside, *task.columns, *task.reading, *names]
             raise _unknown(name, known, shorts(task.options))
     options = task.options(**settings)
     options.cells()
@@ -575,7 +574,8 @@ def sorted_out(
     """Return what names columns, what says how files are read, and the other options.
 
     Raises:
-        ConfigError: a column is neither a name nor a number, or the way to read cannot be.
+        ConfigError: a column is neither a name nor a number, or the way to read cannot be, or the
+            task does not heed it.
     """
     columns: dict[str, str | None] = {}
     for name in task.columns:
@@ -586,7 +586,11 @@ def sorted_out(
             columns[name] = str(value)
     rest = {name: value for name, value in options.items() if name not in task.columns}
     reading = {one.name: rest.pop(one.name) for one in declared(ReadOptions) if one.name in rest}
-    return columns, ReadOptions(**reading), rest
+    said = ReadOptions(**reading)
+    for name in said.given():
+        if name not in task.reading:
+            raise ConfigError(f"{name} is not for the task {task.name}; leave it out")
+    return columns, said, rest
 
 
 def _unknown(name: str, known: list[str], shorts: Mapping[str, str] | None = None) -> ConfigError:

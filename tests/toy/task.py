@@ -14,12 +14,13 @@ from elman.data.files import read_bytes
 from elman.data.form import AS_TOLD, Facts
 from elman.data.splits import Split
 from elman.errors import DataError
-from elman.training.options import NetworkOptions, Option, Options
+from elman.training.options import OF_ANY_FILE, NetworkOptions, Option, Options
 from elman.training.report import Baseline, Evaluation, Findings, Metric
 
 name = "toy"
 summary = "Train a network that continues lines."
 formats = "Reads lines of text."
+reading = OF_ANY_FILE
 columns = {}
 input_columns = ()
 combine = None  # the mean of two guesses of the next character is no guess

@@ -18,7 +18,6 @@ from elman.data.source import items_of
 from elman.errors import ConfigError, DataError
 from elman.text.cleaning import PRESETS, STEPS, Steps
 from elman.text.terminal import counted, plain, shortened
-from elman.training.options import ReadOptions
 from elman.training.task import Task
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
     parameters = [
         options.DATA,
         *options.column_options(task),
-        *options.options_of(ReadOptions, without=("lines",)),
+        *options.read_options(task),
         *_OPTIONS,
         *options.file_options(
             "A file for the texts cleaned, with the other columns of DATA", rule="none"

@@ -15,7 +15,7 @@ from elman.data.splits import parse_fractions
 from elman.errors import ConfigError
 from elman.training import machine
 from elman.training.bundle import is_bundle
-from elman.training.options import MachineOptions, ReadOptions
+from elman.training.options import MachineOptions
 from elman.training.task import Task
 
 _TEXT = f"""Train several cells on the same data and compare them.
@@ -155,7 +155,7 @@ def _command_of_models(argv: Sequence[str]) -> Callable[..., int]:
     parameters = [
         options.DATA.replace(name="models_and_data"),
         *options.column_options(task),
-        *options.options_of(ReadOptions),
+        *options.read_options(task),
         *options.options_of(MachineOptions),
         _MODELS,
         *_OPTIONS_OF_MODELS,

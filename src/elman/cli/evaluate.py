@@ -14,7 +14,7 @@ from elman.data import output
 from elman.data.files import expanded
 from elman.data.source import items_of
 from elman.training import machine
-from elman.training.options import Device, MachineOptions, ReadOptions
+from elman.training.options import Device, MachineOptions
 from elman.training.task import Predictor, Task
 
 _TEXT = f"""Score a trained model on labelled examples.
@@ -45,7 +45,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
         options.DATA,
         *options.column_options(task),
-        *options.options_of(ReadOptions),
+        *options.read_options(task),
         *options.options_of(task.scoring),
         *options.options_of(MachineOptions),
         *options.file_options("A file for the answer to each example", rule="none"),

@@ -196,6 +196,12 @@ def column_options(task: Task) -> list[inspect.Parameter]:
     ]
 
 
+def read_options(task: Task, *, without: Iterable[str] = ()) -> list[inspect.Parameter]:
+    """Return the options that say how the task's files are read."""
+    others = {*ReadOptions.__struct_fields__} - {*task.reading}
+    return options_of(ReadOptions, without=others.union(without))
+
+
 def input_options(task: Task) -> list[inspect.Parameter]:
     """Return an option for each column that is answered."""
     return [one for one in column_options(task) if one.name in task.input_columns]
@@ -239,7 +245,7 @@ def data_options(task: Task) -> list[inspect.Parameter]:
             panel="data",
             rule="0.8,0.1,0.1; see docs/data.md for --test",
         ),
-        *options_of(ReadOptions),
+        *read_options(task),
     ]
 
 

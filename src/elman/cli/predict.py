@@ -23,7 +23,7 @@ from elman.data.files import check_readable, expanded
 from elman.data.form import Form
 from elman.errors import ConfigError, DataError
 from elman.training import machine
-from elman.training.options import Device, MachineOptions, ReadOptions
+from elman.training.options import Device, MachineOptions
 from elman.training.task import Task
 
 # Inputs answered together when they come fast; a slow source is answered line by line.
@@ -58,9 +58,7 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
         inspect.Parameter("inputs", inspect.Parameter.VAR_POSITIONAL, annotation=kind),
         *options.input_options(task),
-        *options.options_of(
-            ReadOptions, without=("drop_unlabelled", "multilabel", "label_separator", "lines")
-        ),
+        *options.read_options(task, without=("drop_unlabelled", "multilabel", "label_separator", "lines")),
         *options.options_of(task.answers),
         *options.options_of(MachineOptions),
         *options.file_options(

@@ -255,6 +255,10 @@ class ReadOptions(Options, frozen=True, kw_only=True):
         return Form(**self.to_dict())
 
 
+OF_ANY_FILE = ("encoding", "delimiter", "header", "bad_rows")
+"""The ``ReadOptions`` that say how a file is written, whatever is in it."""
+
+
 class MachineOptions(Options, frozen=True, kw_only=True):
     """What a run or a model may use of the machine."""
 

@@ -161,6 +161,8 @@ class Task(Protocol):
     """The options of ``Predictor.answer``."""
     scoring: type[Options]
     """The options of ``Predictor.evaluate`` and ``Predictor.predictions``."""
+    reading: Sequence[str]
+    """Which of the ``ReadOptions`` its readers heed, by name; others are refused."""
     columns: Mapping[str, str]
     """The columns that ``read`` can be told, each with a sentence for ``--help``."""
     input_columns: Sequence[str]

@@ -20,6 +20,7 @@ from elman.tasks.classify import inspection
 from elman.tasks.classify.inspection import ClassifyFindings
 from elman.tasks.classify.metrics import METRICS
 from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions, ClassifyScoring
+from elman.training.options import ReadOptions
 from elman.training.report import Baseline, Metric, Report
 from elman.training.task import Watch
 
@@ -42,6 +43,7 @@ formats = (
 options = ClassifyOptions
 answers = ClassifyAnswers
 scoring = ClassifyScoring
+reading: Sequence[str] = ReadOptions.__struct_fields__
 columns: Mapping[str, str] = {
     "text": "Column that holds the text, by name or by number from 1.",
     "label": "Column that holds the class, by name or by number from 1.",

@@ -17,11 +17,12 @@ from elman.data.recognition import looks_tagged
 from elman.data.source import builtin
 from elman.data.splits import Split
 from elman.data.tagged import Tagged
-from elman.errors import ConfigError, DataError
+from elman.errors import DataError
 from elman.tasks.tag import inspection
 from elman.tasks.tag.inspection import TagFindings
 from elman.tasks.tag.metrics import METRICS, Tagging
 from elman.tasks.tag.options import TagAnswers, TagOptions, TagScoring
+from elman.training.options import OF_ANY_FILE
 from elman.training.report import Baseline, Metric, Report
 from elman.training.task import Watch
 
@@ -43,6 +44,7 @@ formats = (
 options = TagOptions
 answers = TagAnswers
 scoring = TagScoring
+reading: Sequence[str] = OF_ANY_FILE
 columns: Mapping[str, str] = {
     "column": "Column of the tags: upos, xpos, feats, lemma, or its number from 1.",
 }
@@ -68,16 +70,7 @@ def read(
 
     Raises:
         DataError: as ``elman.data.tagged.read_tagged``.
-        ConfigError: what is said of the form is of labels of texts, or of running text.
     """
-    form.refuse_lines(name)
-    if form.multilabel:
-        raise ConfigError("multilabel is for texts with several labels, not for tags; leave it out")
-    if form.drop_unlabelled:
-        raise ConfigError(
-            "drop_unlabelled is for texts: words without a tag are neither learnt nor judged; "
-            "leave it out"
-        )
     dataset = builtin(data)
     if dataset is None:
         return tagged.read_tagged(data, form=form, likely=likely, column=column)
