@@ -229,6 +229,8 @@ def test_parts_of_speech_are_read_and_answered(call):
     assert "usual tag of each word" in out
     code, out, _ = call("predict", "model", "Kamoto sings")
     assert (code, out) == (0, "Kamoto/PROPN sings/VERB\n")
+    code, out, _ = call("predict", "model", "Kamoto sings.\n(Bern)!")
+    assert [word.partition("/")[0] for word in out.split()] == [*"Kamoto sings . ( Bern ) !".split()]
     code, out, _ = call("predict", "model", "names.conllu", "--format", "conll")
     assert (code, out.split("\n")[:3]) == (0, ["Kamoto\tPROPN", "lives\tVERB", ""])
     [row] = elman.load("model").answer(["Kamoto sings qqq"])

@@ -195,7 +195,10 @@ def answer(row: Mapping[str, Any], model: TaggerModel, *, width: int) -> Iterato
         ]
     found, place = Text(), 0
     for start, end, name, probability in marks:
-        found.append(visible(row["text"][place:start]))
+        between = row["text"][place:start]
+        if spans is None and place == start > 0:  # a full stop and its tag behind those of a word
+            between = " "
+        found.append(visible(between))
         style = kinds.get(name, COLOURS[0])
         found.append(visible(row["text"][start:end]), style=f"bold {style}" if spans else "")
         sure = f" {probability:.0%}" if spans else ""
