@@ -230,7 +230,9 @@ def test_parts_of_speech_are_read_and_answered(call):
     code, out, _ = call("predict", "model", "Kamoto sings")
     assert (code, out) == (0, "Kamoto/PROPN sings/VERB\n")
     code, out, _ = call("predict", "model", "Kamoto sings.\n(Bern)!")
-    assert [word.partition("/")[0] for word in out.split()] == [*"Kamoto sings . ( Bern ) !".split()]
+    assert [word.partition("/")[0] for word in out.split()] == [
+        *["Kamoto", "sings", ".", "(", "Bern", ")", "!"]
+    ]
     code, out, _ = call("predict", "model", "names.conllu", "--format", "conll")
     assert (code, out.split("\n")[:3]) == (0, ["Kamoto\tPROPN", "lives\tVERB", ""])
     [row] = elman.load("model").answer(["Kamoto sings qqq"])
@@ -284,6 +286,22 @@ def test_a_tagger_in_the_manner_of_scikit_learn():
     for wrong in ("Kamoto sings", ["Kamoto sings"], [[1]]):
         with pytest.raises(InputError, match=r"give a list of|no string"):
             tagger.predict(wrong)
+
+
+@pytest.mark.parametrize(
+    ("sentences", "tags", "said"),
+    [
+        (["a b"], [["X"]], "the words of sentence 1 are 'a b'; give a list"),
+        ([["a"], ["b"]], [["X"], "X"], "the tags of sentence 2 are 'X'; give a list"),
+        ([["a"], None], [["X"], ["Y"]], "the words of sentence 2 are None; give a list"),
+        ([["a", " "]], [["X", "Y"]], "sentence 1: token 2 is empty; leave it out, and its tag"),
+        ([["a", "b"]], [["X"]], "sentence 1 has 2 tokens and 1 tag; give each token one tag"),
+    ],
+)
+def test_lists_that_cannot_be_learnt_are_refused_in_words_of_python(sentences, tags, said):
+    with pytest.raises(DataError, match=said) as caught:
+        elman.SequenceTagger().fit(sentences, tags)
+    assert "--" not in str(caught.value)
 
 
 # -------------------------------------------------------------------------------------------------

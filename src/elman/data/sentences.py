@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ FIRST = 100
 """Objects whose fields are the columns."""
 TABLE_HEAD = 1 << 16
 """Characters that tell a table whose cells hold lists."""
+LISTS = "lists"
+"""What token and tag lists are called, of which no row is left out."""
 LONG = 1_000
 """Tokens in a sentence from which on a blank line may be missing."""
 JSON_START = re.compile(rb'\s*(\{\s*"|\[\s*[\[{]\s*["}])')
@@ -150,8 +152,15 @@ def from_lists(tokens: Sequence[Sequence[Any]], tags: Sequence[Sequence[Any]]) -
         raise DataError(
             f"{source}: {len(tokens):,} token lists and {len(tags):,} tag lists; give one each"
         )
-    rows = ({"tokens": [*a], "tags": [*b]} for a, b in zip(tokens, tags, strict=True))
-    found = Objects(enumerate(rows, start=1), "lists", "sentence")
+    rows = []
+    for number, pair in enumerate(zip(tokens, tags, strict=True), start=1):
+        for row, what in zip(pair, ("words", "tags"), strict=True):
+            if isinstance(row, str) or not isinstance(row, Iterable):
+                raise DataError(
+                    f"{source}: the {what} of sentence {number} are {row!r:.60}; give a list"
+                )
+        rows.append({"tokens": [*pair[0]], "tags": [*pair[1]]})
+    found = Objects(enumerate(rows, start=1), LISTS, "sentence")
     return from_objects(found, source, AS_TOLD, "tags", None, cut_into_words)
 
 
@@ -367,7 +376,8 @@ def from_objects(
                 misaligned += (f"{place(number)}: {one}" for one in aligned.misaligned)
         except DataError as error:
             if not form.skips:
-                raise DataError(f"{source} {place(number)}{error}{SKIP_HINT}") from error
+                hint = "" if found.kind == LISTS else SKIP_HINT
+                raise DataError(f"{source} {place(number)}{error}{hint}") from error
             skipped.append(number)
             continue
         if not any(tokens for tokens, _ in sentences):
