@@ -16,7 +16,7 @@ import tiny
 from elman.cli.app import run
 from elman.data.tagged import of_lists
 from elman.errors import ConfigError, DataError, InputError
-from elman.tasks.tag import decoding, task
+from elman.tasks.tag import card, decoding, pages, task
 from elman.tasks.tag.baselines import linear_chain
 from elman.tasks.tag.decoding import Types, without_overlap
 from elman.tasks.tag.forms import FormEncoder, key, shape
@@ -411,6 +411,18 @@ def test_answers_to_the_test_part_can_be_judged_again(call):
         assert scores[0] == scores[1]
     code, out, _ = call("predict", "model", "rows.tsv", "--format", "conll")
     assert (code, out.count("\n\n")) == (0, 20)
+
+
+def test_a_temperature_that_makes_it_worse_is_told(spanner):
+    words = ["Kamoto", "lives", "in", "Bern", "."]
+    right = of_lists([words] * 3, [["B-PER", "O", "O", "B-LOC", "O"]] * 3)
+    for temperature, worse in ((0.5, False), (9.0, True)):  # all is right: the surer, the better
+        config = msgspec.structs.replace(spanner.config, temperature=temperature)
+        scores = TaggerModel(spanner.module, spanner.encoder, config).evaluate(right)
+        assert (scores.calibration_error > scores.uncalibrated.error) is worse
+        said = " ".join(map(str, pages.evaluation(scores, width=100)))
+        assert ("makes probabilities less honest here" in said) is worse
+        assert ("makes probabilities less honest here" in card.calibration(scores)) is worse
 
 
 def test_a_model_goes_on_with_the_same_tags_alone():

@@ -72,7 +72,7 @@ def model_card(name: str, learner: TagLearner, report: Report[Any]) -> str:
         scores=_scores(report),
         verdict="".join(f"{_cell(line)}.\n\n" for line in pages.verdict(report)),
         kinds=_kinds(report, scores),
-        calibration=_calibration(scores),
+        calibration=calibration(scores),
     )
 
 
@@ -99,11 +99,13 @@ def _kinds(report: Report[Any], scores: Tagging) -> str:
     return _table([noun, "in training", "precision", "recall", "F1", "in the test part"], rows)
 
 
-def _calibration(scores: Tagging) -> str:
+def calibration(scores: Tagging) -> str:
+    """Return how far the probabilities are from what is right, as a table in Markdown."""
     of = "spans" if scores.f1 is not None else "words"
     said = f"Expected calibration error of the {of}: {scores.calibration_error:.4f}"
     if scores.uncalibrated is not None:
         said += f"; before calibration on the validation part {scores.uncalibrated.error:.4f}"
+    said = ". ".join([said, *(f"**{note}**" for note in pages.calibration_notes(scores))])
     if scores.calibration is None:
         return f"{said}."
     rows = [

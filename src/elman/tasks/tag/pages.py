@@ -120,6 +120,7 @@ def evaluation(
         )
     of = "spans" if scores.f1 is not None else "words"
     yield _calibration(scores) + f" of {of}"
+    yield from calibration_notes(scores)
     if scores.skipped:
         yield f"{counted(scores.skipped, 'sentence')} without a tag skipped"
     if scores.confusions:
@@ -132,6 +133,16 @@ def evaluation(
             said = f"  {mistake.count:4,}  {mistake.predicted}, not {mistake.true}: "
             around = f"{mistake.before} [[{mistake.word}]] {mistake.after}".strip()
             yield plain(said + shortened(visible(around), max(width - columns(said), 20)))
+
+
+def calibration_notes(scores: Tagging) -> Iterator[str]:
+    """Say where the temperature has made probabilities less honest than they were."""
+    before = scores.uncalibrated
+    if before is not None and round(scores.calibration_error - before.error, 4) > 0:
+        yield (
+            "calibration, learnt on the validation part, makes probabilities less honest here: "
+            "these sentences are harder or easier than that part"
+        )
 
 
 def _calibration(scores: Tagging) -> str:
