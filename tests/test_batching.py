@@ -9,12 +9,12 @@ from torch.nn.utils.rnn import pack_sequence
 
 from elman.data.batching import (
     POOL_BATCHES,
-    offsets_of,
     pack_rows,
     padding_share,
     shuffled_batches,
     sorted_batches,
 )
+from elman.text.lengths import offsets_of, places_of, steps_of
 
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=40)
 
@@ -53,6 +53,12 @@ def test_rows_of_one_length_keep_their_order():
 def test_offsets_pass_over_empty_rows():
     assert offsets_of(sizes([0, 3, 0, 2])).tolist() == [0, 0, 3, 3]
     assert offsets_of(sizes([])).tolist() == []
+
+
+def test_steps_and_places_pass_over_empty_rows():
+    assert steps_of(sizes([0, 3, 0, 2])).tolist() == [0, 1, 2, 0, 1]
+    assert places_of(sizes([7, 4]), sizes([2, 3])).tolist() == [7, 8, 4, 5, 6]
+    assert steps_of(sizes([])).tolist() == places_of(sizes([]), sizes([])).tolist() == []
 
 
 @given(st.lists(st.integers(1, 30), max_size=300), st.integers(1, 20), st.integers(0, 9))

@@ -50,11 +50,6 @@ def pack_rows(values: NDArray[np.integer[Any]], lengths: Ints, offsets: Ints, ro
     return Batch(rows, values[where], alive.sum(axis=1))
 
 
-def offsets_of(lengths: Ints) -> Ints:
-    """Return where each row of a ragged array begins."""
-    return np.cumsum(lengths) - lengths
-
-
 def shuffled_batches(lengths: Ints, batch_size: int, rng: np.random.Generator) -> list[Ints]:
     """Return the rows of each training batch: random, yet of nearly equal length.
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.errors import ConfigError, DataError
+from elman.text.lengths import steps_of
 
 _Ints = NDArray[np.integer[Any]]
 _TRAIN, _VALID, _TEST = 0, 1, 2
@@ -311,7 +312,7 @@ def _assign(grouped: _Grouped, shares: tuple[float, float], rng: np.random.Gener
     n_valid, n_test = _part_sizes(sizes, shares)
     order = np.lexsort((rng.permutation(len(stratum)), stratum))
     rank = np.empty_like(order)
-    rank[order] = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    rank[order] = steps_of(sizes)
     part = np.full(len(stratum), _TRAIN)
     part[rank < (n_valid + n_test)[stratum]] = _VALID
     part[rank < n_test[stratum]] = _TEST

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.data.batching import offsets_of, pack_rows, sorted_batches
+from elman.data.batching import pack_rows, sorted_batches
+from elman.text.lengths import offsets_of
 
 # Bounds of one batch in evaluation: enough rows to fill the cores, little enough memory.
 MAX_TOKENS = 32_768

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.nn import ragged
+from elman.text.lengths import offsets_of, places_of
 from elman.text.subwords import Spelling
 
 PADDING_ID = 0
@@ -68,10 +68,9 @@ class SubwordEmbedding(nn.Module):
         unique, inverse = torch.unique(ids, return_inverse=True)
         used = unique.numpy(force=True)
         lengths, starts = spelling.lengths[used], spelling.starts[used]
-        offsets = np.cumsum(lengths) - lengths
-        values = spelling.values[np.arange(lengths.sum()) + np.repeat(starts - offsets, lengths)]
-        device = self.table.weight.device
-        bags = self.table(torch.from_numpy(values).to(device), torch.from_numpy(offsets).to(device))
+        values = spelling.values[places_of(starts, lengths)]
+        parts = (torch.from_numpy(one) for one in (values, offsets_of(lengths)))
+        bags = self.table(*(part.to(self.table.weight.device) for part in parts))
         vectors: Tensor = bags.index_select(0, inverse)
         return vectors
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from elman.errors import ConfigError
 from elman.text.characters import Trie, flat
 from elman.text.cleaning import normalise, without_surrogates
+from elman.text.lengths import offsets_of, places_of
 from elman.text.tokenizer import words
 
 Unit = Literal["characters", "words"]
@@ -313,10 +314,8 @@ class _Characters:
         row = np.repeat(np.arange(len(texts)), counts)
         spans = self._sizes[token]
         lengths = np.bincount(row, weights=spans, minlength=len(texts)).astype(np.int64)
-        # Entry k of the result is that many places behind the start of its word's columns.
-        starts = (np.cumsum(self._sizes) - self._sizes)[token]
-        offset = np.arange(spans.sum()) - np.repeat(np.cumsum(spans) - spans, spans)
-        return lengths, self._found[np.repeat(starts, spans) + offset]
+        starts = offsets_of(self._sizes)[token]
+        return lengths, self._found[places_of(starts, spans)]
 
     def _look_up(self, words: Sequence[str]) -> tuple[Ints, Ints]:
         """Return how many n-grams each word has, and the columns of all of them."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from elman.text.characters import Ints, flat
+from elman.text.lengths import offsets_of
 
 SHORTEST, LONGEST = 3, 6
 """As fastText has it (Bojanowski et al. 2017, "Enriching Word Vectors with Subword Information",
@@ -43,7 +44,7 @@ def spelling(entries: Sequence[str], used: Iterable[int], num_vectors: int) -> S
     lengths = np.zeros(len(entries), dtype=np.int64)
     word, values = _numbers([f"<{entries[i]}>" for i in ids], num_vectors)
     lengths[ids] = np.bincount(word, minlength=len(ids))
-    return Spelling(lengths, np.cumsum(lengths) - lengths, values)
+    return Spelling(lengths, offsets_of(lengths), values)
 
 
 def _numbers(words: Sequence[str], num_vectors: int) -> tuple[Ints, Ints]:

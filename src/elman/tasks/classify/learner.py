@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from elman.data.batching import offsets_of, padding_share, shuffled_batches
+from elman.data.batching import padding_share, shuffled_batches
 from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import DataError
@@ -34,6 +34,7 @@ from elman.tasks.classify.objective import MEASURES, Flags, Objective
 from elman.tasks.classify.options import ClassifyOptions, settle
 from elman.tasks.classify.predictor import TextClassifierModel
 from elman.text.cleaning import Cleaner
+from elman.text.lengths import offsets_of
 from elman.text.subwords import Spelling
 from elman.text.tokenizer import (
     NAMES,

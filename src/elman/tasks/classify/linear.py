@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from elman.text.lengths import offsets_of
 from elman.text.ngrams import (
     NGramVectoriser,
     Rows,
@@ -89,7 +90,7 @@ class LinearModel(nn.Module):
         if not len(self.weight):
             return self.bias.expand(len(rows), -1)
         device = self.weight.device
-        offsets = torch.from_numpy(np.cumsum(rows.lengths) - rows.lengths).to(device)
+        offsets = torch.from_numpy(offsets_of(rows.lengths)).to(device)
         columns = torch.from_numpy(rows.columns).to(device)
         values = torch.from_numpy(rows.values).to(device)
         summed = functional.embedding_bag(

@@ -13,7 +13,8 @@ from elman.tasks.tag.decoding import Types
 from elman.tasks.tag.learner import UNKNOWN_TAG, Corpus, TagLearner
 from elman.tasks.tag.model import Tagger
 from elman.tasks.tag.predictor import ModelConfig, TaggerModel
-from elman.text.tag_schemes import BIOES, spans
+from elman.text.lengths import offsets_of, places_of
+from elman.text.tag_schemes import spans
 
 BOUNDS = (-1.0, 1.5)
 """Of the logarithm of the temperature."""
@@ -89,7 +90,7 @@ def _answered(
     model: Tagger, valid: Corpus, tags: tuple[str, ...], types: Types | None, temperature: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return how probable each answer is, and whether it is right."""
-    starts = np.cumsum(valid.sentences.lengths) - valid.sentences.lengths
+    starts = offsets_of(valid.sentences.lengths)
     confidence = np.zeros(len(valid.tags), dtype=np.float64)
     right = np.zeros(len(valid.tags), dtype=bool)
     # How many words before each have no known tag: a span with such a word cannot be judged.
@@ -97,8 +98,7 @@ def _answered(
     of_spans: list[np.ndarray] = []
     hits: list[bool] = []
     for some in decoding.beliefs(model, valid.sentences, temperature=temperature):
-        step = np.arange(len(some.tags)) - np.repeat(some.starts, some.lengths)
-        place = np.repeat(starts[some.rows], some.lengths) + step
+        place = places_of(starts[some.rows], some.lengths)
         if types is None:
             confidence[place] = some.marginals[np.arange(len(some.tags)), some.tags]
             right[place] = some.tags == valid.tags[place]
@@ -107,38 +107,27 @@ def _answered(
         first = starts[some.rows[wanted[:, 0]]] + wanted[:, 1]
         wanted = wanted[unknown[first + wanted[:, 2]] == unknown[first]]
         of_spans.append(decoding.span_probabilities(some, wanted, types))
-        truth = _true_spans(valid, some.rows, starts, tags, types)
+        truth = set(map(tuple, _true_spans(valid, some.rows, tags, types).tolist()))
         hits += [tuple(span) in truth for span in wanted.tolist()]
     if types is None:
         return confidence, right
     return np.concatenate([np.zeros(0), *of_spans]), np.asarray(hits, dtype=bool)
 
 
-def _true_spans(
-    valid: Corpus, rows: np.ndarray, starts: np.ndarray, tags: tuple[str, ...], types: Types
-) -> set[tuple[int, ...]]:
+def _true_spans(valid: Corpus, rows: np.ndarray, tags: tuple[str, ...], types: Types) -> np.ndarray:
     """Return the true spans of some sentences, as rows of ``decoding``."""
-    kinds = {name: i for i, name in enumerate(types.names)}
-    names = [*tags, "O"]
     lengths = valid.sentences.lengths
-    return {
-        (i, start, end - start, kinds[kind])
-        for i, row in enumerate(rows.tolist())
-        for start, end, kind in spans(
-            [names[k] for k in valid.tags[starts[row] : starts[row] + lengths[row]].tolist()], BIOES
-        )
-    }
+    place = places_of(offsets_of(lengths)[rows], lengths[rows])
+    return decoding.as_rows(decoding.spans_of(valid.tags[place], lengths[rows], tags), types)
 
 
 def true_probabilities(
     model: Tagger, valid: Corpus, tags: tuple[str, ...], types: Types, temperature: float
 ) -> dict[str, list[float]]:
     """Return for each type how probable its true spans are, rising: thresholds for any recall."""
-    starts = np.cumsum(valid.sentences.lengths) - valid.sentences.lengths
     found: list[list[float]] = [[] for _ in types.names]
     for some in decoding.beliefs(model, valid.sentences, temperature=temperature):
-        truth = sorted(_true_spans(valid, some.rows, starts, tags, types))
-        wanted = np.asarray(truth, dtype=np.int64).reshape(-1, 4)
+        wanted = _true_spans(valid, some.rows, tags, types)
         chances = decoding.span_probabilities(some, wanted, types)
         for kind, chance in zip(wanted[:, 3].tolist(), chances.tolist(), strict=True):
             found[kind].append(max(chance, _LEAST))

@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.data.batching import offsets_of
 from elman.nn import ragged
 from elman.nn.batches import batches, device_of
 from elman.nn.crf import Posterior
 from elman.tasks.tag.forms import Forms, Sentences
 from elman.tasks.tag.model import Tagger
-from elman.text.tag_schemes import BIOES, spans
+from elman.text.lengths import offsets_of, places_of, steps_of
+from elman.text.tag_schemes import BIOES, Span, spans
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -132,23 +132,21 @@ def _best(model: Tagger, packed: PackedSequence) -> Tensor:
 
 def best_tags(model: Tagger, sentences: Sentences) -> Ints:
     """Return the best sequence of each sentence, all words one after the other."""
-    found = np.zeros(len(sentences.values), dtype=np.int64)
+    best = np.zeros(len(sentences.values), dtype=np.int64)
     offsets = offsets_of(sentences.lengths)
     for rows, packed in scored(model, sentences):
         with torch.inference_mode():
             tags = _best(model, packed).numpy(force=True)
         lengths = sentences.lengths[rows]
-        step = np.arange(lengths.sum()) - np.repeat(offsets_of(lengths), lengths)
-        found[np.repeat(offsets[rows], lengths) + step] = tags[_row_by_row(lengths)]
-    return found
+        best[places_of(offsets[rows], lengths)] = tags[_row_by_row(lengths)]
+    return best
 
 
 def _row_by_row(lengths: Ints) -> Ints:
     """Return where the words of a packed batch are, row after row; ``lengths`` fall."""
     sizes = (np.arange(lengths[0])[:, None] < lengths).sum(axis=1)
     row = np.repeat(np.arange(len(lengths)), lengths)
-    step = np.arange(lengths.sum()) - np.repeat(offsets_of(lengths), lengths)
-    return np.asarray(offsets_of(sizes)[step] + row)
+    return np.asarray(offsets_of(sizes)[steps_of(lengths)] + row)
 
 
 def nbest(
@@ -177,17 +175,37 @@ def nbest(
 # Spans: rows of (sentence of the batch, first word, words, type)
 
 
-def best_spans(found: Beliefs, tags: Sequence[str], types: Types) -> Ints:
-    """Return the spans (S, 4) of the best sequences."""
+def spans_of(numbers: Ints, lengths: Ints, tags: Sequence[str]) -> list[list[Span]]:
+    """Return the spans of each sentence.
+
+    Args:
+        numbers: (N,) of the tags of all words, one sentence after the other; -1 where nobody has
+            given one.
+        lengths: (B,) how many words each sentence has.
+        tags: (K,) their names, in BIOES.
+    """
+    names = [*tags, "O"]  # the last one for what nobody has given
+    ends = zip(np.cumsum(lengths).tolist(), lengths.tolist(), strict=True)
+    return [
+        spans([names[k] for k in numbers[end - length : end].tolist()], BIOES)
+        for end, length in ends
+    ]
+
+
+def as_rows(sentences: Sequence[Sequence[Span]], types: Types) -> Ints:
+    """Return the spans of sentences as rows (S, 4)."""
     kinds = {name: i for i, name in enumerate(types.names)}
     rows = [
         (i, start, end - start, kinds[kind])
-        for i, (first, length) in enumerate(
-            zip(found.starts.tolist(), found.lengths.tolist(), strict=True)
-        )
-        for start, end, kind in spans([tags[k] for k in found.tags[first : first + length]], BIOES)
+        for i, sentence in enumerate(sentences)
+        for start, end, kind in sentence
     ]
     return np.asarray(rows, dtype=np.int64).reshape(-1, 4)
+
+
+def best_spans(found: Beliefs, tags: Sequence[str], types: Types) -> Ints:
+    """Return the spans (S, 4) of the best sequences."""
+    return as_rows(spans_of(found.tags, found.lengths, tags), types)
 
 
 def span_probabilities(found: Beliefs, wanted: Ints, types: Types) -> Floats:
@@ -198,7 +216,7 @@ def span_probabilities(found: Beliefs, wanted: Ints, types: Types) -> Floats:
         if not len(some):
             continue
         row, start, size, kind = some.T
-        step = np.arange(size.sum()) - np.repeat(offsets_of(size), size)
+        step = steps_of(size)
         last = np.repeat(size, size) - 1
         of = np.repeat(kind, size)
         tags = np.where(step == 0, types.begin[of], types.inside[of])
@@ -222,7 +240,7 @@ def candidates(found: Beliefs, types: Types, least: Floats, longest: int) -> tup
         longest: words of a span, at most.
     """
     row = np.repeat(np.arange(len(found.lengths)), found.lengths)
-    place = np.arange(len(row)) - found.starts[row]
+    place = steps_of(found.lengths)
     left = found.lengths[row] - place
     rows = [np.zeros((0, 4), dtype=np.int64)]
     for kind, bound in enumerate(least.tolist()):

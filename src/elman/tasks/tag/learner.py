@@ -15,20 +15,21 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.data.batching import offsets_of, shuffled_batches
+from elman.data.batching import shuffled_batches
 from elman.data.splits import Split
 from elman.data.tagged import Tagged
 from elman.errors import ConfigError, DataError
 from elman.nn import ragged
 from elman.nn.batches import device_of, packed_rows
 from elman.tasks.tag import pretrained
-from elman.tasks.tag.decoding import Types, best_tags
+from elman.tasks.tag.decoding import Types, best_tags, spans_of
 from elman.tasks.tag.forms import FormEncoder, Sentences
 from elman.tasks.tag.metrics import quick
 from elman.tasks.tag.model import Tagger, TaggerConfig
 from elman.tasks.tag.options import TagOptions, settle
 from elman.tasks.tag.spans import count_spans, is_judged
-from elman.text.tag_schemes import BIOES, Scheme, Span, allowed, parted, spans
+from elman.text.lengths import offsets_of
+from elman.text.tag_schemes import BIOES, Scheme, Span, allowed, parted
 from elman.training.task import Loss, Scores, Watch
 
 if TYPE_CHECKING:
@@ -132,28 +133,27 @@ class TagLearner:
         """Return the scores of the validation part."""
         if not len(self.valid):
             return None
-        found = best_tags(self.model, self.valid.sentences)
+        best = best_tags(self.model, self.valid.sentences)
         judged = self.valid.tags != UNKNOWN_TAG
-        right = (found == self.valid.tags)[judged]
+        right = (best == self.valid.tags)[judged]
         if self.prepared.scheme is None:
             return quick(right, None)
-        return quick(right, count_spans(*(self._spans(tags) for tags in (self.valid.tags, found))))
+        return quick(right, count_spans(*(self._spans(tags) for tags in (self.valid.tags, best))))
 
     def sample(self, update: int) -> None:
         """A tagger writes nothing."""
 
     def _spans(self, tags: Rows) -> list[set[Span]]:
         """Return the spans of each sentence of the validation part that can be judged."""
-        names = [*self.prepared.tags, "O"]  # the last one for a tag that nobody has given
         lengths = self.valid.sentences.lengths
-        ends = np.cumsum(lengths)
-        found = []
-        for end, length in zip(ends.tolist(), lengths.tolist(), strict=True):
-            here = slice(end - length, end)
-            unknown = set(np.flatnonzero(self.valid.tags[here] == UNKNOWN_TAG).tolist())
-            every = spans([names[k] for k in tags[here].tolist()], BIOES)
-            found.append({span for span in every if is_judged(span, unknown)})
-        return found
+        unknown = np.split(self.valid.tags == UNKNOWN_TAG, np.cumsum(lengths)[:-1])
+        judged = []
+        for sentence, gaps in zip(
+            spans_of(tags, lengths, self.prepared.tags), unknown, strict=True
+        ):
+            places = set(np.flatnonzero(gaps).tolist())
+            judged.append({span for span in sentence if is_judged(span, places)})
+        return judged
 
 
 def prepare(

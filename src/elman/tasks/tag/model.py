@@ -21,6 +21,7 @@ from elman.nn.embedding import SMALL, SubwordEmbedding
 from elman.nn.recurrent import Recurrent
 from elman.tasks.tag.forms import AFFIX_VECTORS, Forms, Ints
 from elman.tasks.tag.options import DECODERS, ENCODERS, Decoder, Encoder
+from elman.text.lengths import offsets_of, places_of
 from elman.text.vocabulary import UNKNOWN_ID
 
 
@@ -246,8 +247,6 @@ def _next(packed: PackedSequence, values: Tensor) -> Tensor:
 def _spelt(forms: Forms, rows: Ints, device: torch.device) -> PackedSequence:
     """Return the characters of some forms as a ragged batch."""
     lengths = forms.lengths[rows]
-    starts = (np.cumsum(forms.lengths) - forms.lengths)[rows]
-    offsets = np.cumsum(lengths) - lengths
-    where = np.arange(lengths.sum()) + np.repeat(starts - offsets, lengths)
+    where = places_of(offsets_of(forms.lengths)[rows], lengths)
     characters = torch.from_numpy(forms.characters[where].astype(np.int64)).to(device)
     return ragged.pack(characters, torch.from_numpy(lengths))
