@@ -15,6 +15,7 @@ from typing import Any
 
 from elman._version import __version__
 from elman.data.splits import Split
+from elman.training import markdown
 from elman.training.options import RunOptions, declared, toml
 from elman.training.report import Metric, Report, headline
 from elman.training.task import Predictor, Task
@@ -74,15 +75,15 @@ def _trainings(metrics: Mapping[str, Metric], report: Report[Any]) -> str:
     if not report.trainings:
         return ""
     shown = headline(report.test.metrics, metrics)
-    rows = [["", *(_plain(metric.title) for metric in shown.values()), "epoch kept"]]
-    rows.append(["---"] * len(rows[0]))
+    heads = ["", *(_plain(metric.title) for metric in shown.values()), "epoch kept"]
+    rows = []
     for one in report.trainings:
         values = (f"{one.metrics[name]:.{metric.digits}f}" for name, metric in shown.items())
         rows.append([one.name, *values, f"{one.best_epoch} of {one.epochs}"])
     for row in report.spread:
         rows.append([_plain(row.name), *(row.shown(name, m) for name, m in shown.items()), ""])
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return f"\n## Each training\n\nMeans ± standard deviations in the last rows.\n\n{table}\n"
+    said = "## Each training\n\nMeans ± standard deviations in the last rows."
+    return f"\n{said}\n\n{markdown.table(heads, rows)}\n"
 
 
 def _plain(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from elman.tasks.classify import pages
@@ -10,6 +10,7 @@ from elman.tasks.classify.learner import ClassifierLearner, NGramLearner
 from elman.tasks.classify.metrics import METRICS, Classification, Judgement
 from elman.tasks.classify.thresholds import EVEN
 from elman.text.tokenizer import NAMES
+from elman.training.markdown import cell, table
 from elman.training.report import Report, headline
 
 _CARD = """\
@@ -65,8 +66,8 @@ def model_card(name: str, learner: ClassifierLearner | NGramLearner, report: Rep
         limit=_LIMITS[learner.prepared.labels.several],
         data=report.data,
         train=report.parts["train"],
-        warnings="".join(f"\n**{_cell(said)}.**\n" for said in _warnings(report)),
-        verdict="".join(f"{_cell(line)}.\n\n" for line in pages.verdict(report)),
+        warnings="".join(f"\n**{cell(said)}.**\n" for said in _warnings(report)),
+        verdict="".join(f"{cell(line)}.\n\n" for line in pages.verdict(report)),
         test=scores.count,
         scores=_score_table(report),
         pictures=_pictures(report, scores),
@@ -79,9 +80,9 @@ def model_card(name: str, learner: ClassifierLearner | NGramLearner, report: Rep
 def _score_table(report: Report[Any]) -> str:
     shown = headline(report.test.metrics, METRICS)
     rows = [("this model", report.test), *((one.name, one.test) for one in report.baselines)]
-    return _table(
-        ["", *(_cell(metric.title) for metric in shown.values())],
-        [[_cell(name), *(f"{one.metrics[key]:.4f}" for key in shown)] for name, one in rows],
+    return table(
+        ["", *(cell(metric.title) for metric in shown.values())],
+        [[cell(name), *(f"{one.metrics[key]:.4f}" for key in shown)] for name, one in rows],
     )
 
 
@@ -104,15 +105,15 @@ def _class_table(report: Report[Any], scores: Judgement) -> str:
         own = [*thresholds[i : i + 1], *(f"{n:.3f}" for n in numbers), f"{row.support:,}"]
         if thresholds and i >= len(thresholds):  # a label that the model does not know
             own.insert(0, "never")
-        rows.append([_cell(row.label), f"{report.sizes[row.label]['train']:,}", *own])
-    return _table(["class", "training texts", *heads, "average precision", "test texts"], rows)
+        rows.append([cell(row.label), f"{report.sizes[row.label]['train']:,}", *own])
+    return table(["class", "training texts", *heads, "average precision", "test texts"], rows)
 
 
 def _threshold_table(scores: Judgement) -> str:
     """Return what other thresholds would give, where two classes leave that choice."""
     if not isinstance(scores, Classification) or scores.positive is None or not scores.curves:
         return ""
-    label, used = _cell(scores.positive), EVEN if scores.threshold is None else scores.threshold
+    label, used = cell(scores.positive), EVEN if scores.threshold is None else scores.threshold
     rows = [
         [f"{n:.3f}" for n in (one.threshold, one.precision, one.recall, one.f1)]
         for one in scores.curves[0].table()
@@ -120,7 +121,7 @@ def _threshold_table(scores: Judgement) -> str:
     return (
         f"\n## Thresholds\n\n{label} is answered from a probability of {used:.3f} on. Other "
         "thresholds (`elman predict --threshold`) give on the test texts:\n\n"
-        + _table(["threshold", "precision", "recall", "F1"], rows)
+        + table(["threshold", "precision", "recall", "F1"], rows)
         + "\n"
     )
 
@@ -142,12 +143,7 @@ def _calibration_table(scores: Judgement) -> str:
         "many texts"
     )
     rows = [[f"{b.confidence:.3f}", f"{b.accuracy:.3f}", f"{b.count:,}"] for b in after.bins]
-    return f"{said}.\n\n" + _table(["said to be right", "is right", "answers"], rows)
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{said}.\n\n" + table(["said to be right", "is right", "answers"], rows)
 
 
 _LIMITS = {
@@ -181,7 +177,3 @@ def _warnings(report: Report[Any]) -> Iterator[str]:
     if report.stopped:
         yield f"Training was cut short: {report.stopped}"
     yield from report.test_notes
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

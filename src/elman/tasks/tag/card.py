@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from elman.tasks.tag import pages
 from elman.tasks.tag.learner import TagLearner
 from elman.tasks.tag.metrics import METRICS, Tagging
+from elman.training.markdown import cell, table
 from elman.training.report import Report, headline
 
 _CARD = """\
@@ -54,23 +54,22 @@ def model_card(name: str, learner: TagLearner, report: Report[Any]) -> str:
     assert isinstance(scores, Tagging)
     options = learner.options
     decoder = "with a conditional random field" if options.decoder == "crf" else "with softmax"
-    cell = learner.model.recurrent.cell.name
     answers = f"one of {len(prepared.tags)} tags"
     if prepared.types:
         answers = f"a place in spans of {len(prepared.types)} types"
     column = prepared.split.train.column
     return _CARD.format(
         name=name,
-        what=f"A {cell} tagger {decoder}",
+        what=f"A {learner.model.recurrent.cell.name} tagger {decoder}",
         parameters=report.parameters,
         answers=answers,
         train=report.parts["train"],
         data=report.data,
         column=f", column {column}" if column else "",
-        warnings="".join(f"\n**{_cell(said)}.**\n" for said in report.warnings),
+        warnings="".join(f"\n**{cell(said)}.**\n" for said in report.warnings),
         test=scores.count,
         scores=_scores(report),
-        verdict="".join(f"{_cell(line)}.\n\n" for line in pages.verdict(report)),
+        verdict="".join(f"{cell(line)}.\n\n" for line in pages.verdict(report)),
         kinds=_kinds(report, scores),
         calibration=calibration(scores),
     )
@@ -79,16 +78,16 @@ def model_card(name: str, learner: TagLearner, report: Report[Any]) -> str:
 def _scores(report: Report[Any]) -> str:
     shown = headline(report.test.metrics, METRICS)
     rows = [("this model", report.test), *((one.name, one.test) for one in report.baselines)]
-    return _table(
+    return table(
         ["", *(metric.title for metric in shown.values())],
-        [[_cell(name), *(f"{one.metrics[key]:.4f}" for key in shown)] for name, one in rows],
+        [[cell(name), *(f"{one.metrics[key]:.4f}" for key in shown)] for name, one in rows],
     )
 
 
 def _kinds(report: Report[Any], scores: Tagging) -> str:
     rows = [
         [
-            _cell(name),
+            cell(name),
             f"{report.sizes.get(name, {}).get('train', 0):,}",
             *(f"{n:.3f}" for n in (kind.precision, kind.recall, kind.f1)),
             f"{kind.support:,}",
@@ -96,7 +95,7 @@ def _kinds(report: Report[Any], scores: Tagging) -> str:
         for name, kind in scores.kinds.items()
     ]
     noun = "type" if scores.f1 is not None else "tag"
-    return _table([noun, "in training", "precision", "recall", "F1", "in the test part"], rows)
+    return table([noun, "in training", "precision", "recall", "F1", "in the test part"], rows)
 
 
 def calibration(scores: Tagging) -> str:
@@ -112,16 +111,7 @@ def calibration(scores: Tagging) -> str:
         [f"{b.confidence:.3f}", f"{b.accuracy:.3f}", f"{b.count:,}"]
         for b in scores.calibration.bins
     ]
-    return f"{said}.\n\n" + _table(["said to be right", "is right", of], rows)
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return f"{said}.\n\n" + table(["said to be right", "is right", of], rows)
 
 
 def pictures(scores: Tagging) -> dict[str, bytes]:
