@@ -10,9 +10,9 @@ import torchcrf
 from torch.nn.utils.rnn import pad_sequence
 
 from elman.errors import ConfigError, DataError
-from elman.nn import crf as module
 from elman.nn import ragged
 from elman.nn.crf import CRF
+from elman.nn.crf import lattice as module
 
 # Lengths of rows, how many tags, and whether some are forbidden.
 CASES = [
@@ -34,14 +34,14 @@ STARTS = torch.tensor([tag[0] != "I" for tag in IOB2])
 @pytest.fixture(params=["scaled", "scaled at each step", "logarithmic"])
 def way(request, monkeypatch):
     """How sums are worked out: on logarithms where numbers are too far apart, here everywhere."""
-    kind = module._Scaled
+    kind = module.Scaled
     if request.param == "logarithmic":
-        monkeypatch.setattr(module, "_LARGEST_EXPONENT", 0.0)
-        monkeypatch.setattr(module, "_Scaled", None)
+        monkeypatch.setattr(module, "LARGEST_EXPONENT", 0.0)
+        monkeypatch.setattr(module, "Scaled", None)
     elif request.param == "scaled at each step":
         monkeypatch.setattr(
             module,
-            "_Scaled",
+            "Scaled",
             lambda potentials, directions, every, *, logs: kind(
                 potentials, directions, 1, logs=logs
             ),
@@ -322,7 +322,7 @@ def test_scores_of_any_size(size, monkeypatch):
     tags = crf.decode(scores)
     ours = crf.log_likelihood(scores, tags)
     gradient = torch.autograd.grad(ours.sum(), scores.data)[0]
-    monkeypatch.setattr(module, "_LARGEST_EXPONENT", 0.0)
+    monkeypatch.setattr(module, "LARGEST_EXPONENT", 0.0)
     theirs = crf.log_likelihood(scores, tags)
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(gradient, torch.autograd.grad(theirs.sum(), scores.data)[0])
@@ -367,7 +367,7 @@ def test_probabilities_as_far_apart_as_they_may_be(scheme, unknown, share, monke
     if scheme == "BIOES":
         ends = torch.tensor([tag[0] in "OES" for tag in BIOES])
     crf = CRF(num_tags, allowed=allowed, starts=allowed[0], ends=ends).double()
-    most = module._LARGEST_EXPONENT / (crf._mix + 1) - math.log(num_tags) - 1e-6
+    most = module.LARGEST_EXPONENT / (crf._mix + 1) - math.log(num_tags) - 1e-6
     torch.manual_seed(0)
     lengths = [60, 41, 2, 1]  # several scalings long
     choice = torch.randint(3, (sum(lengths), num_tags)).double()
@@ -382,10 +382,10 @@ def test_probabilities_as_far_apart_as_they_may_be(scheme, unknown, share, monke
         return [loss, *gradients, crf.posterior(scores).marginals()]
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_Logarithmic", None)
+        patch.setattr(module, "Logarithmic", None)
         ours = everything()
-    monkeypatch.setattr(module, "_Scaled", None)
-    monkeypatch.setattr(module, "_LARGEST_EXPONENT", 0.0)
+    monkeypatch.setattr(module, "Scaled", None)
+    monkeypatch.setattr(module, "LARGEST_EXPONENT", 0.0)
     for mine, theirs in zip(ours, everything(), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
 
@@ -514,8 +514,8 @@ def test_n_best(case, way):
 def test_many_rows_are_worked_out_in_parts(monkeypatch):
     crf, scores = make(((4, 3, 4, 0, 2, 2, 1), 4, True))
     whole = [crf.decode(scores), *crf.nbest(scores, 3)]
-    monkeypatch.setattr(module, "_CHUNK", 40)
-    monkeypatch.setattr(module, "_LARGEST_EXPONENT", 0.0)
+    monkeypatch.setattr(module, "CHUNK", 40)
+    monkeypatch.setattr(module, "LARGEST_EXPONENT", 0.0)
     for one, other in zip(whole, [crf.decode(scores), *crf.nbest(scores, 3)], strict=True):
         torch.testing.assert_close(one, other)
 
