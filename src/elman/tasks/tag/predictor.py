@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import torch
 
 from elman.cell import Cell
 from elman.data.tagged import Tagged
 from elman.errors import BundleError, ConfigError, DataError, InputError
 from elman.ir import text as ir_text
-from elman.tasks.tag import decoding
-from elman.tasks.tag.decoding import Beliefs, Types
+from elman.tasks.tag.answering import Answering, Sentence
+from elman.tasks.tag.cutting import cut, token_lists
+from elman.tasks.tag.decoding import Types
 from elman.tasks.tag.forms import FormEncoder, SavedEncoder
 from elman.tasks.tag.metrics import Answers, Tagging, judge
 from elman.tasks.tag.model import Tagger, TaggerConfig
 from elman.tasks.tag.options import TagAnswers, TagScoring
-from elman.text.segmentation import Word, segment
+from elman.text.segmentation import Word
 from elman.text.summary import Table
-from elman.text.tag_schemes import BIOES, SCHEMES, Scheme, allowed, from_spans, spans
+from elman.text.tag_schemes import BIOES, SCHEMES, Scheme, allowed
 from elman.training import bundle
 
 FORMS = "forms.json"
@@ -73,7 +72,9 @@ class TaggerModel:
         self.encoder = encoder
         self.config = config
         self._types = Types.of(config.tags) if config.scheme is not None else None
-        self._numbers_of_tags = {tag: i for i, tag in enumerate(config.tags)}
+        self._answering = Answering(
+            self.module, encoder, config.tags, self._types, self.scheme, config.longest
+        )
 
     def __repr__(self) -> str:
         cell = self.module.recurrent.cell.name
@@ -128,7 +129,7 @@ class TaggerModel:
         Raises:
             InputError: these are no lists of strings.
         """
-        return [list(tags) for tags in self._answers(_token_lists(sentences), {}).tags]
+        return [one.tags for one in self._answers(token_lists(sentences), {})]
 
     def answer(
         self,
@@ -167,31 +168,22 @@ class TaggerModel:
         )
         if isinstance(inputs, str) or not isinstance(inputs, Iterable):
             raise InputError(f"give a list of texts; this is {inputs!r:.60}")
-        texts, cut = [], []
-        for given in inputs:
-            text, sentences = _cut(given, pretokenized=pretokenized)
-            texts.append(text)
-            cut.append(sentences)
-        tokens = [[word.text for word in words] for sentences in cut for words in sentences]
-        found = self._answers(tokens, self._asked(asked.threshold, asked.recall))
-        best = self._nbest(tokens, nbest) if nbest > 1 else None
-        rows, at = [], 0
-        for text, sentences in zip(texts, cut, strict=True):
-            rows.append(self._row(text, sentences, found, at, best))
-            at += len(sentences)
+        texts = [cut(given, pretokenized=pretokenized) for given in inputs]
+        tokens = [[word.text for word in words] for _, cut_up in texts for words in cut_up]
+        answers = iter(self._answers(tokens, self._asked(asked.threshold, asked.recall)))
+        rows = [self._row(text, cut_up, [*islice(answers, len(cut_up))]) for text, cut_up in texts]
+        if nbest > 1:
+            temperature = self.config.temperature
+            best = iter(self._answering.nbest(tokens, nbest, temperature=temperature))
+            for row, (_, cut_up) in zip(rows, texts, strict=True):
+                row["nbest"] = [*islice(best, len(cut_up))]
         return rows
 
     def _row(
-        self,
-        text: str,
-        sentences: Sequence[Sequence[Word]],
-        found: _Found,
-        at: int,
-        best: Sequence[Sequence[Mapping[str, Any]]] | None,
+        self, text: str, sentences: Sequence[Sequence[Word]], answers: Sequence[Sentence]
     ) -> dict[str, Any]:
         tokens, entities = [], []
-        for number, words in enumerate(sentences):
-            said = zip(words, found.tags[at + number], found.chances[at + number], strict=True)
+        for number, (words, answer) in enumerate(zip(sentences, answers, strict=True)):
             tokens += [
                 {
                     "text": word.text,
@@ -201,13 +193,10 @@ class TaggerModel:
                     "probability": chance,
                     "sentence": number,
                 }
-                for word, tag, chance in said
+                for word, tag, chance in zip(words, answer.tags, answer.tag_chances, strict=True)
             ]
-            for (start, end, label), chance, alone in zip(
-                found.spans[at + number],
-                found.confidence[at + number],
-                found.written[at + number],
-                strict=True,
+            for (start, end, label), chance, in_tags in zip(
+                answer.spans, answer.span_chances, answer.in_tags, strict=True
             ):
                 first, last = words[start].start, words[end - 1].end
                 entities.append(
@@ -217,14 +206,12 @@ class TaggerModel:
                         "end": last,
                         "label": label,
                         "probability": chance,
-                        **({} if alone else {"overlaps": True}),
+                        **({} if in_tags else {"overlaps": True}),
                     }
                 )
         row: dict[str, Any] = {"text": text, "tokens": tokens}
         if self._types is not None:
             row["entities"] = entities
-        if best is not None:
-            row["nbest"] = list(best[at : at + len(sentences)])
         return row
 
     def _asked(self, threshold: float | None, recall: float | None) -> dict[str, float]:
@@ -247,11 +234,11 @@ class TaggerModel:
         return {name: self._threshold_for(name, recall) for name in self.types}
 
     def _threshold_for(self, name: str, recall: float) -> float:
-        found = self.config.found.get(name, [])
-        if not found:
+        reached = self.config.found.get(name, [])
+        if not reached:
             return 0.5
         # The largest threshold that so many of the true spans reach.
-        return found[min(int((1 - recall) * len(found) + 1e-9), len(found) - 1)]
+        return reached[min(int((1 - recall) * len(reached) + 1e-9), len(reached) - 1)]
 
     def _answers(
         self,
@@ -259,89 +246,10 @@ class TaggerModel:
         least: Mapping[str, float],
         *,
         temperature: float | None = None,
-    ) -> _Found:
-        """Return what is answered on sentences of words, each span with its probability."""
+    ) -> list[Sentence]:
+        """Return what is answered on sentences of words."""
         temperature = self.config.temperature if temperature is None else temperature
-        found = _Found.empty(len(tokens))
-        if not any(map(len, tokens)):
-            return found
-        sentences = self.encoder.encode(tokens)
-        for some in decoding.beliefs(self.module, sentences, temperature=temperature):
-            self._take(found, some, least)
-        return found
-
-    def _take(self, found: _Found, some: Beliefs, least: Mapping[str, float]) -> None:
-        """Fill in what is thought of a batch."""
-        starts = [*some.starts.tolist(), len(some.tags)]
-        chances = some.marginals[np.arange(len(some.tags)), some.tags]
-        if self._types is None:
-            for i, row in enumerate(some.rows.tolist()):
-                here = slice(starts[i], starts[i + 1])
-                sure = chances[here].tolist()
-                tags = [self.tags[k] for k in some.tags[here].tolist()]
-                if least:
-                    tags = [
-                        tag if chance >= least[tag] else "_"
-                        for tag, chance in zip(tags, sure, strict=True)
-                    ]
-                found.tags[row], found.chances[row] = tags, sure
-            return
-        written: list[list[tuple[int, int, str]]] = [[] for _ in some.rows]
-        for i, start, size, kind, chance, alone in self._spans(some, self._types, least):
-            row, span = int(some.rows[i]), (start, start + size, self.types[kind])
-            found.spans[row].append(span)
-            found.confidence[row].append(chance)
-            found.written[row].append(alone)
-            if alone:
-                written[i].append(span)
-        scheme, numbers = self.scheme, self._numbers_of_tags
-        assert scheme is not None
-        for i, row in enumerate(some.rows.tolist()):
-            length = starts[i + 1] - starts[i]
-            best = [numbers[tag] for tag in from_spans(written[i], length, BIOES)]
-            words = np.arange(starts[i], starts[i + 1])
-            found.chances[row] = some.marginals[words, best].tolist()
-            found.tags[row] = from_spans(written[i], length, scheme)
-
-    def _spans(
-        self, some: Beliefs, types: Types, least: Mapping[str, float]
-    ) -> Iterator[tuple[int, int, int, int, float, bool]]:
-        """Yield what is answered: sentence, first word, words, type, probability, if it is written.
-
-        Of spans that overlap the most probable ones are written as tags.
-        """
-        alone = None
-        if least:
-            bounds = np.array([least[name] for name in types.names], dtype=np.float32)
-            spans, sure = decoding.candidates(some, types, bounds, self.config.longest)
-            alone = np.zeros(len(spans), dtype=bool)
-            alone[decoding.without_overlap(spans, sure)] = True
-        else:
-            spans = decoding.best_spans(some, self.tags, types)
-            sure = decoding.span_probabilities(some, spans, types)
-        alone = np.ones(len(spans), dtype=bool) if alone is None else alone
-        for i in np.lexsort((-sure, spans[:, 1], spans[:, 0])).tolist():
-            row, start, size, kind = spans[i].tolist()
-            yield row, start, size, kind, min(float(sure[i]), 1.0), bool(alone[i])
-
-    def _nbest(self, tokens: Sequence[Sequence[str]], count: int) -> list[list[dict[str, Any]]]:
-        """Return the best sequences of each sentence."""
-        best: list[list[dict[str, Any]]] = [[] for _ in tokens]
-        sentences = self.encoder.encode(tokens)
-        temperature = self.config.temperature
-        for row, sequences in decoding.nbest(
-            self.module, sentences, count, temperature=temperature
-        ):
-            best[row] = [
-                {"tags": self._written([self.tags[k] for k in tags]), "probability": chance}
-                for tags, chance in sequences
-            ]
-        return best
-
-    def _written(self, tags: Sequence[str]) -> list[str]:
-        if self.scheme is None:
-            return list(tags)
-        return from_spans(spans(tags, BIOES), len(tags), self.scheme)
+        return self._answering.answers(tokens, least, temperature=temperature)
 
     # -----------------------------------------------------------------------------------------
     # Scores
@@ -366,19 +274,29 @@ class TaggerModel:
         rows = [i for i, tags in enumerate(examples.tags) if any(tag is not None for tag in tags)]
         if not rows:
             raise DataError(f"{examples.source}: there is no tag to judge")
-        kept, of_spans = examples.take(rows), self._types is not None
+        kept = examples.take(rows)
         least = self._asked(asked.threshold, asked.recall)
-        found = self._answers(kept.tokens, least)
+        answers = self._answers(kept.tokens, least)
+
+        def chances(answers: Sequence[Sentence]) -> list[float]:
+            return [
+                chance
+                for one in answers
+                for chance in (one.tag_chances if self._types is None else one.span_chances)
+            ]
+
         plain = None
         if self.config.temperature != 1.0 and not least:  # other temperatures, other spans
             plain = self._answers(kept.tokens, least, temperature=1.0)
         return judge(
             kept.tokens,
             kept.in_scheme(self.scheme).tags,
-            Answers(found.tags, found.spans, found.flat(of_spans)),
+            Answers(
+                [one.tags for one in answers], [one.spans for one in answers], chances(answers)
+            ),
             self.scheme,
             known=self.encoder.knows,
-            uncalibrated=None if plain is None else plain.flat(of_spans),
+            uncalibrated=None if plain is None else chances(plain),
             skipped=len(examples) - len(kept),
         )
 
@@ -391,14 +309,15 @@ class TaggerModel:
         """
         asked = TagScoring(threshold=threshold, recall=recall)
         examples = self._checked(examples)
-        found = self._answers(examples.tokens, self._asked(asked.threshold, asked.recall))
+        answers = self._answers(examples.tokens, self._asked(asked.threshold, asked.recall))
         truth = examples.in_scheme(self.scheme).tags
-        for words, true, said in zip(examples.tokens, truth, found.tags, strict=True):
-            judged = [(t, s) for t, s in zip(true, said, strict=True) if t is not None]
+        for words, true, answer in zip(examples.tokens, truth, answers, strict=True):
+            pairs = zip(true, answer.tags, strict=True)
+            judged = [(t, s) for t, s in pairs if t is not None]
             yield {
                 "tokens": list(words),
                 "tags": list(true),
-                "predicted": list(said),
+                "predicted": answer.tags,
                 "right": sum(t == s for t, s in judged),
                 "judged": len(judged),
                 "correct": all(t == s for t, s in judged) if judged else None,
@@ -456,69 +375,10 @@ class TaggerModel:
         bundle.save(Path(path), self, training={}, files={}, force=force)
 
 
-@dataclass
-class _Found:
-    """What is answered, a list a sentence."""
-
-    tags: list[list[str]]
-    chances: list[list[float]]
-    """Of the tags."""
-    spans: list[list[tuple[int, int, str]]]
-    confidence: list[list[float]]
-    """Of the spans."""
-    written: list[list[bool]]
-    """Whether the spans are those of the tags: no other, more probable one overlaps."""
-
-    @classmethod
-    def empty(cls, count: int) -> _Found:
-        return cls(*([[] for _ in range(count)] for _ in range(5)))  # type: ignore[arg-type]
-
-    def flat(self, of_spans: bool) -> list[float]:
-        """Return the probabilities of all spans, or of all tags, one after the other."""
-        return [one for row in (self.confidence if of_spans else self.chances) for one in row]
-
-
-def _cut(given: str | Sequence[str], *, pretokenized: bool) -> tuple[str, list[list[Word]]]:
-    """Return a text, and its sentences with the places of their words in it."""
-    if not isinstance(given, str):
-        [tokens] = _token_lists([given])
-        text = " ".join(tokens)
-        starts = accumulate((len(token) + 1 for token in tokens[:-1]), initial=0)
-        words = [Word(t, s, s + len(t)) for t, s in zip(tokens, starts, strict=False)]
-        return text, [words] if words else []
-    if pretokenized:
-        words, start = [], 0
-        for token in given.split():
-            start = given.index(token, start)
-            words.append(Word(token, start, start + len(token)))
-            start += len(token)
-        return given, [words] if words else []
-    return given, segment(given)
-
-
 def _first(names: Iterable[str]) -> str:
     """Return the first few names in alphabetical order."""
     shown = sorted(names)
     return ", ".join(shown[:5]) + (" …" if len(shown) > 5 else "")
-
-
-def _token_lists(sentences: Iterable[Sequence[str]]) -> list[list[str]]:
-    if isinstance(sentences, str) or not isinstance(sentences, Iterable):
-        raise InputError(
-            f"give a list of sentences, each a list of words; this is {sentences!r:.60}"
-        )
-    rows = []
-    for i, sentence in enumerate(sentences):
-        if isinstance(sentence, str) or not isinstance(sentence, Iterable):
-            raise InputError(
-                f"sentence {i} is {sentence!r:.60}; give a list of words, or a text to answer()"
-            )
-        row = list(sentence)
-        for word in row:
-            if not isinstance(word, str):
-                raise InputError(f"sentence {i} holds {word!r:.60}, which is no string")
-        rows.append(row)
-    return rows
 
 
 def load(stored: bundle.Stored, *, backend: str) -> TaggerModel:
