@@ -403,6 +403,24 @@ class NetworkOptions(RunOptions, frozen=True, kw_only=True):
             )
 
 
+MinCount = Annotated[
+    int | None, Option("Tokens seen less often share the unknown entry.", panel="text", ge=1)
+]
+TokenDropout = Annotated[
+    float | None, Option("Share of training tokens read as unknown.", panel="text", ge=0, lt=1)
+]
+Subwords = Annotated[
+    int | None,
+    Option("Vectors for the character n-grams of words; 0 for none.", panel="network", ge=0),
+]
+VectorsFile = Annotated[
+    str | None,
+    Option(
+        "Word vectors to start from: a file, or a folder of elman embed.", panel="text", path=True
+    ),
+]
+
+
 class TextOptions(NetworkOptions, frozen=True, kw_only=True):
     """What every task that reads texts can be asked for."""
 
@@ -417,16 +435,11 @@ class TextOptions(NetworkOptions, frozen=True, kw_only=True):
     vocab_size: Annotated[
         int | None, Option("How many pieces of words there are at most.", panel="text", ge=3)
     ] = None
-    min_count: Annotated[
-        int | None, Option("Tokens seen less often share the unknown entry.", panel="text", ge=1)
-    ] = None
+    min_count: MinCount = None
     max_length: Annotated[
         int | None, Option("Longer texts are truncated.", panel="text", ge=1, le=2**31)
     ] = None
-    token_dropout: Annotated[
-        float | None,
-        Option("Share of training tokens read as unknown.", panel="text", ge=0, lt=1),
-    ] = None
+    token_dropout: TokenDropout = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -16,7 +16,7 @@ from elman.tasks.classify.objective import parse
 from elman.text.cleaning import Steps
 from elman.text.ngrams import Weighting
 from elman.text.tokenizer import MAX_LENGTH, MAX_SUBWORDS, NAMES, SUBWORDS, Level
-from elman.training.options import Option, Options, TextOptions
+from elman.training.options import Option, Options, Subwords, TextOptions, VectorsFile
 
 VectorsMode = Literal["tuned", "frozen", "warm"]
 Pooling = Literal["last", "max", "mean", "max+mean", "attention"]
@@ -76,14 +76,7 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         Literal["both", "words", "characters"],
         Option("Which n-grams: words 1-2, characters 1-5 within words.", panel="network"),
     ] = "both"
-    vectors: Annotated[
-        str | None,
-        Option(
-            "Word vectors to start from: a file, or a folder of elman embed.",
-            panel="text",
-            path=True,
-        ),
-    ] = None
+    vectors: VectorsFile = None
     vectors_mode: Annotated[
         VectorsMode,
         Option(
@@ -107,10 +100,7 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         int | None,
         Option("Vectors for pairs of neighbouring tokens; 0 for none.", panel="network", ge=0),
     ] = None
-    subwords: Annotated[
-        int | None,
-        Option("Vectors for the character n-grams of words; 0 for none.", panel="network", ge=0),
-    ] = None
+    subwords: Subwords = None
     embedding_dropout: Annotated[
         float | None,
         Option("Share of the embedding's values left out.", panel="network", ge=0, lt=1),

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from elman.errors import ConfigError
-from elman.training.options import NetworkOptions, Option, Options
+from elman.training.options import (
+    MinCount,
+    NetworkOptions,
+    Option,
+    Options,
+    Subwords,
+    TokenDropout,
+    VectorsFile,
+)
 
 Encoder = Literal["characters", "convolution", "words"]
 ENCODERS: tuple[str, ...] = get_args(Encoder)
@@ -64,25 +72,10 @@ class TagOptions(NetworkOptions, frozen=True, kw_only=True):
         int | None,
         Option("Units of each direction over the characters of a word.", panel="network", ge=0),
     ] = None
-    subwords: Annotated[
-        int | None,
-        Option("Vectors for the character n-grams of words; 0 for none.", panel="network", ge=0),
-    ] = None
-    min_count: Annotated[
-        int | None, Option("Words seen less often share the unknown entry.", panel="text", ge=1)
-    ] = None
-    token_dropout: Annotated[
-        float | None,
-        Option("Share of training words read as unknown.", panel="text", ge=0, lt=1),
-    ] = None
-    vectors: Annotated[
-        str | None,
-        Option(
-            "Word vectors to start from: a file, or a folder of elman embed.",
-            panel="text",
-            path=True,
-        ),
-    ] = None
+    subwords: Subwords = None
+    min_count: MinCount = None
+    token_dropout: TokenDropout = None
+    vectors: VectorsFile = None
     label_smoothing: Annotated[
         float | None, Option("Share of each target spread over all tags (softmax).", ge=0, lt=1)
     ] = None
