@@ -270,9 +270,9 @@ def n_best(potentials: Potentials, n: int, tags: Tensor) -> Tensor:
     for t, emissions in enumerate(torch.split(p.emissions, sizes)):
         if t:
             parts = torch.split(best[: sizes[t]], _rows_a_chunk(p.transitions, n))
-            found = [(part[:, None] + transposed).flatten(2).topk(n) for part in parts]
-            best = torch.cat([values for values, _ in found])
-            origins.append(torch.cat([indices for _, indices in found]))
+            ranked = [(part[:, None] + transposed).flatten(2).topk(n) for part in parts]
+            best = torch.cat([values for values, _ in ranked])
+            origins.append(torch.cat([indices for _, indices in ranked]))
         best = best + emissions[:, :, None]
         staying = sizes[t + 1] if t + 1 < len(sizes) else 0
         ended = (best[staying:] + p.end[:, None]).flatten(1).topk(n)

@@ -164,9 +164,9 @@ class CRF(nn.Module):
         if not len(data):
             return tags, ranked.to(self._result_type(scores))
         potentials = self._potentials(scores, temperature)
-        found = n_best(potentials, n, tags)
-        found -= lattice(potentials, directions=1).log_sum[:, None]
-        ranked[potentials.layout.order] = found
+        logs = n_best(potentials, n, tags)
+        logs -= lattice(potentials, directions=1).log_sum[:, None]
+        ranked[potentials.layout.order] = logs
         missing = ranked.isneginf()[potentials.layout.row]
         return tags.masked_fill_(missing, UNKNOWN), ranked.to(self._result_type(scores))
 

@@ -121,15 +121,15 @@ class Answering:
         """
         if least:
             bounds = np.array([least[name] for name in types.names], dtype=np.float32)
-            found, chances = decoding.candidates(batch, types, bounds, self.longest)
-            in_tags = np.zeros(len(found), dtype=bool)
-            in_tags[decoding.without_overlap(found, chances)] = True
+            answered, chances = decoding.candidates(batch, types, bounds, self.longest)
+            in_tags = np.zeros(len(answered), dtype=bool)
+            in_tags[decoding.without_overlap(answered, chances)] = True
         else:
-            found = decoding.best_spans(batch, self.tags, types)
-            chances = decoding.span_probabilities(batch, found, types)
-            in_tags = np.ones(len(found), dtype=bool)
-        for i in np.lexsort((-chances, found[:, 1], found[:, 0])).tolist():
-            row, start, size, kind = found[i].tolist()
+            answered = decoding.best_spans(batch, self.tags, types)
+            chances = decoding.span_probabilities(batch, answered, types)
+            in_tags = np.ones(len(answered), dtype=bool)
+        for i in np.lexsort((-chances, answered[:, 1], answered[:, 0])).tolist():
+            row, start, size, kind = answered[i].tolist()
             yield row, start, size, kind, min(float(chances[i]), 1.0), bool(in_tags[i])
 
     def nbest(

@@ -91,9 +91,9 @@ def linear_chain(split: Split[Tagged]) -> Baseline | None:
         tagged: list[list[str]] = []
         chances: list[float] = []
         for words in split.test.tokens:
-            found: list[str] = tagger.tag(list(_features(words))) if words else []
-            tagged.append(found)
-            chances += [tagger.marginal(tag, i) for i, tag in enumerate(found)]
+            best: list[str] = tagger.tag(list(_features(words))) if words else []
+            tagged.append(best)
+            chances += [tagger.marginal(tag, i) for i, tag in enumerate(best)]
         tagger.close()
     scores = _judged(split, tagged, chances, seen)
     return Baseline(LINEAR_CHAIN, scores, time.perf_counter() - start, count)
@@ -107,14 +107,14 @@ def _judged(
 ) -> Tagging:
     """Judge tags; of a span that is as probable as its least probable word."""
     scheme, words = split.train.scheme, set(known)
-    found = [spans(tags, scheme) if scheme is not None else [] for tags in tagged]
+    answered = [spans(tags, scheme) if scheme is not None else [] for tags in tagged]
     confidence = list(chances)
     if scheme is not None:
-        confidence = [*_least(tagged, found, chances)]
+        confidence = [*_least(tagged, answered, chances)]
     return judge(
         split.test.tokens,
         split.test.tags,
-        Answers(tagged, found, confidence),
+        Answers(tagged, answered, confidence),
         scheme,
         known=words.__contains__,
     )
@@ -122,12 +122,12 @@ def _judged(
 
 def _least(
     tagged: Sequence[Sequence[str]],
-    found: Sequence[Sequence[tuple[int, int, str]]],
+    answered: Sequence[Sequence[tuple[int, int, str]]],
     chances: Sequence[float],
 ) -> Iterator[float]:
     start = 0
-    for tags, some in zip(tagged, found, strict=True):
-        for begin, end, _ in some:
+    for tags, sentence in zip(tagged, answered, strict=True):
+        for begin, end, _ in sentence:
             yield min(chances[start + begin : start + end])
         start += len(tags)
 
@@ -136,12 +136,12 @@ def _features(words: Sentence) -> Iterator[list[str]]:
     lower = [word.lower() for word in words]
     shapes = [shape(word) for word in words]
     for i, word in enumerate(words):
-        found = ["bias", f"w={lower[i]}", f"W={word}", f"s={shapes[i]}"]
-        found += [f"-{size}={lower[i][-size:]}" for size in (1, 2, 3, 4)]
-        found += [f"{size}-={lower[i][:size]}" for size in (1, 2, 3)]
+        features = ["bias", f"w={lower[i]}", f"W={word}", f"s={shapes[i]}"]
+        features += [f"-{size}={lower[i][-size:]}" for size in (1, 2, 3, 4)]
+        features += [f"{size}-={lower[i][:size]}" for size in (1, 2, 3)]
         for step in (-2, -1, 1, 2):
             if 0 <= i + step < len(words):
-                found += [f"{step}w={lower[i + step]}", f"{step}s={shapes[i + step]}"]
+                features += [f"{step}w={lower[i + step]}", f"{step}s={shapes[i + step]}"]
             else:
-                found.append(f"{step}=end")
-        yield found
+                features.append(f"{step}=end")
+        yield features

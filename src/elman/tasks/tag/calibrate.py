@@ -31,14 +31,14 @@ def finished(learner: TagLearner, *, tuned: Sequence[TaggerModel] = ()) -> Tagge
     """
     prepared, model = learner.prepared, learner.model.eval()
     types = None if prepared.scheme is None else Types.of(prepared.tags)
-    temperature, found = 1.0, {}
+    temperature, reached = 1.0, {}
     if len(prepared.valid):
         temperature = best_temperature(model, prepared.valid, prepared.tags, types)
         if types is not None:
-            found = true_probabilities(model, prepared.valid, prepared.tags, types, temperature)
+            reached = true_probabilities(model, prepared.valid, prepared.tags, types, temperature)
     elif tuned:
         temperature = float(np.mean([one.config.temperature for one in tuned]))
-        found = {
+        reached = {
             name: _thinned(sorted(v for one in tuned for v in one.config.found.get(name, ())))
             for name in (() if types is None else types.names)
         }
@@ -49,7 +49,7 @@ def finished(learner: TagLearner, *, tuned: Sequence[TaggerModel] = ()) -> Tagge
         column=prepared.split.train.column,
         longest=longest_span(prepared.split.train),
         temperature=temperature,
-        found=found,
+        found=reached,
     )
     return TaggerModel(model, prepared.encoder, config)
 
@@ -82,8 +82,8 @@ def best_temperature(
         chance = np.where(right, confidence, 1 - confidence)
         return float(-np.log(np.clip(chance, 1e-7, None)).mean()) if len(chance) else 0.0
 
-    found = minimize_scalar(loss, bounds=BOUNDS, method="bounded", options={"xatol": 0.02})
-    return math.exp(float(found.x)) if found.fun < loss(0.0) else 1.0
+    fitted = minimize_scalar(loss, bounds=BOUNDS, method="bounded", options={"xatol": 0.02})
+    return math.exp(float(fitted.x)) if fitted.fun < loss(0.0) else 1.0
 
 
 def _answered(
@@ -97,17 +97,17 @@ def _answered(
     unknown = np.concatenate([[0], np.cumsum(valid.tags == UNKNOWN_TAG)])
     of_spans: list[np.ndarray] = []
     hits: list[bool] = []
-    for some in decoding.beliefs(model, valid.sentences, temperature=temperature):
-        place = places_of(starts[some.rows], some.lengths)
+    for batch in decoding.beliefs(model, valid.sentences, temperature=temperature):
+        place = places_of(starts[batch.rows], batch.lengths)
         if types is None:
-            confidence[place] = some.marginals[np.arange(len(some.tags)), some.tags]
-            right[place] = some.tags == valid.tags[place]
+            confidence[place] = batch.marginals[np.arange(len(batch.tags)), batch.tags]
+            right[place] = batch.tags == valid.tags[place]
             continue
-        wanted = decoding.best_spans(some, tags, types)
-        first = starts[some.rows[wanted[:, 0]]] + wanted[:, 1]
+        wanted = decoding.best_spans(batch, tags, types)
+        first = starts[batch.rows[wanted[:, 0]]] + wanted[:, 1]
         wanted = wanted[unknown[first + wanted[:, 2]] == unknown[first]]
-        of_spans.append(decoding.span_probabilities(some, wanted, types))
-        truth = set(map(tuple, _true_spans(valid, some.rows, tags, types).tolist()))
+        of_spans.append(decoding.span_probabilities(batch, wanted, types))
+        truth = set(map(tuple, _true_spans(valid, batch.rows, tags, types).tolist()))
         hits += [tuple(span) in truth for span in wanted.tolist()]
     if types is None:
         return confidence, right
@@ -125,13 +125,15 @@ def true_probabilities(
     model: Tagger, valid: Corpus, tags: tuple[str, ...], types: Types, temperature: float
 ) -> dict[str, list[float]]:
     """Return for each type how probable its true spans are, rising: thresholds for any recall."""
-    found: list[list[float]] = [[] for _ in types.names]
-    for some in decoding.beliefs(model, valid.sentences, temperature=temperature):
-        wanted = _true_spans(valid, some.rows, tags, types)
-        chances = decoding.span_probabilities(some, wanted, types)
+    by_type: list[list[float]] = [[] for _ in types.names]
+    for batch in decoding.beliefs(model, valid.sentences, temperature=temperature):
+        wanted = _true_spans(valid, batch.rows, tags, types)
+        chances = decoding.span_probabilities(batch, wanted, types)
         for kind, chance in zip(wanted[:, 3].tolist(), chances.tolist(), strict=True):
-            found[kind].append(max(chance, _LEAST))
-    return {name: _thinned(sorted(values)) for name, values in zip(types.names, found, strict=True)}
+            by_type[kind].append(max(chance, _LEAST))
+    return {
+        name: _thinned(sorted(values)) for name, values in zip(types.names, by_type, strict=True)
+    }
 
 
 def _thinned(values: list[float]) -> list[float]:

@@ -122,7 +122,7 @@ def _read(model: Tagger, forms: Forms) -> Tensor:
     device = device_of(model)
     with torch.inference_mode():
         every = torch.arange(len(forms.words), device=device)
-        parts = [model.read(forms, some) for some in torch.split(every, FORMS_AT_ONCE)]
+        parts = [model.read(forms, rows) for rows in torch.split(every, FORMS_AT_ONCE)]
         return torch.cat(parts) if parts else torch.zeros(0, 1, device=device)
 
 
@@ -203,19 +203,19 @@ def as_rows(sentences: Sequence[Sequence[Span]], types: Types) -> Ints:
     return np.asarray(rows, dtype=np.int64).reshape(-1, 4)
 
 
-def best_spans(found: Beliefs, tags: Sequence[str], types: Types) -> Ints:
+def best_spans(batch: Beliefs, tags: Sequence[str], types: Types) -> Ints:
     """Return the spans (S, 4) of the best sequences."""
-    return as_rows(spans_of(found.tags, found.lengths, tags), types)
+    return as_rows(spans_of(batch.tags, batch.lengths, tags), types)
 
 
-def span_probabilities(found: Beliefs, wanted: Ints, types: Types) -> Floats:
+def span_probabilities(batch: Beliefs, wanted: Ints, types: Types) -> Floats:
     """Return the exact probability of each span (S,): that it stands there, with ends and type."""
-    assert found.posterior is not None
+    assert batch.posterior is not None
     parts = [np.zeros(0, dtype=np.float32)]
-    for some in np.split(wanted, range(SPANS_AT_ONCE, len(wanted), SPANS_AT_ONCE)):
-        if not len(some):
+    for part in np.split(wanted, range(SPANS_AT_ONCE, len(wanted), SPANS_AT_ONCE)):
+        if not len(part):
             continue
-        row, start, size, kind = some.T
+        row, start, size, kind = part.T
         step = steps_of(size)
         last = np.repeat(size, size) - 1
         of = np.repeat(kind, size)
@@ -223,30 +223,30 @@ def span_probabilities(found: Beliefs, wanted: Ints, types: Types) -> Floats:
         tags = np.where(step == last, types.end[of], tags)
         tags = np.where(last == 0, types.single[of], tags)
         with torch.inference_mode():
-            chances = found.posterior.span_probabilities(
+            chances = batch.posterior.span_probabilities(
                 *(torch.from_numpy(one.copy()) for one in (row, start, size, tags))
             )
         parts.append(chances.float().numpy(force=True))
     return np.concatenate(parts)
 
 
-def candidates(found: Beliefs, types: Types, least: Floats, longest: int) -> tuple[Ints, Floats]:
+def candidates(batch: Beliefs, types: Types, least: Floats, longest: int) -> tuple[Ints, Floats]:
     """Return all spans (S, 4) that are probable enough, and how probable each is.
 
     Args:
-        found: what the model thinks.
+        batch: what the model thinks.
         types: what the types are made of.
         least: (types,) from which probability on spans of each are wanted.
         longest: words of a span, at most.
     """
-    row = np.repeat(np.arange(len(found.lengths)), found.lengths)
-    place = steps_of(found.lengths)
-    left = found.lengths[row] - place
+    row = np.repeat(np.arange(len(batch.lengths)), batch.lengths)
+    place = steps_of(batch.lengths)
+    left = batch.lengths[row] - place
     rows = [np.zeros((0, 4), dtype=np.int64)]
     for kind, bound in enumerate(least.tolist()):
         # No span is more probable than its first or its last tag is.
-        likely = found.marginals >= max(bound, 1e-9)
-        for size in range(1, min(longest, int(found.lengths.max(initial=0))) + 1):
+        likely = batch.marginals >= max(bound, 1e-9)
+        for size in range(1, min(longest, int(batch.lengths.max(initial=0))) + 1):
             run = types.run(kind, size)
             begins = likely[:, run[0]] & (left >= size)
             begins[: len(row) - size + 1] &= likely[size - 1 :, run[-1]]
@@ -254,7 +254,7 @@ def candidates(found: Beliefs, types: Types, least: Floats, longest: int) -> tup
             columns = (row[at], place[at], np.full(len(at), size), np.full(len(at), kind))
             rows.append(np.stack(columns, axis=1))
     wanted = np.concatenate(rows)
-    chances = span_probabilities(found, wanted, types)
+    chances = span_probabilities(batch, wanted, types)
     kept = chances >= least[wanted[:, 3]]
     return wanted[kept], chances[kept]
 

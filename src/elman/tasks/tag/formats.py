@@ -63,8 +63,8 @@ def conllu(rows: Iterable[Row], model: TaggerModel, read: Sequence[Inputs]) -> I
         own = islice(rows, len(one.inputs))
         if isinstance(one.file, Conll) and one.file.kind == "CoNLL-U":
             place = _place(model, one.file.names, one.facts.source)
-            written = one.file.replaced(place, [_tags(row) for row in own]).text()
-            yield written if written.endswith("\n\n") or one is read[-1] else f"{written}\n\n"
+            text = one.file.replaced(place, [_tags(row) for row in own]).text()
+            yield text if text.endswith("\n\n") or one is read[-1] else f"{text}\n\n"
         else:
             yield from _new_conllu(own, model)
     yield from _new_conllu(rows, model)

@@ -227,5 +227,5 @@ def _both_ends(word: str) -> str:
 
 
 def _ids(entries: Iterable[str], ids: Mapping[str, int]) -> Ints:
-    found: list[Any] = [ids.get(entry, UNKNOWN_ID) for entry in entries]
-    return np.asarray(found, dtype=np.int64)
+    numbers: list[Any] = [ids.get(entry, UNKNOWN_ID) for entry in entries]
+    return np.asarray(numbers, dtype=np.int64)

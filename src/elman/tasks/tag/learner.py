@@ -279,10 +279,10 @@ def corpus_of(part: Tagged, encoder: FormEncoder, tags: Sequence[str]) -> Corpus
     rows = [i for i, words in enumerate(part.tokens) if words]
     kept = part.take(rows)
     number = {tag: i for i, tag in enumerate(tags)}
-    written = kept.in_scheme(BIOES).tags
+    in_bioes = kept.in_scheme(BIOES).tags
     ids = [
         UNKNOWN_TAG if tag is None else number.get(tag, UNKNOWN_TAG)
-        for row in written
+        for row in in_bioes
         for tag in row
     ]
     return Corpus(encoder.encode(kept.tokens), np.asarray(ids, dtype=np.int64))

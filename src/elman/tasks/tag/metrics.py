@@ -162,16 +162,16 @@ def judge(
     """
     pairs = [
         (word, true, said)
-        for words, tags, found in zip(sentences, truth, answers.tags, strict=True)
-        for word, true, said in zip(words, tags, found, strict=True)
+        for words, tags, answered in zip(sentences, truth, answers.tags, strict=True)
+        for word, true, said in zip(words, tags, answered, strict=True)
         if true is not None
     ]
     right = np.array([true == said for _, true, said in pairs], dtype=bool)
     fields: dict[str, Any] = {}
     if known is not None:
         seen = np.array([known(word) for word, _, _ in pairs], dtype=bool)
-        for name, some in (("known_accuracy", seen), ("unknown_accuracy", ~seen)):
-            fields[name] = float(right[some].mean()) if some.any() else None
+        for name, which in (("known_accuracy", seen), ("unknown_accuracy", ~seen)):
+            fields[name] = float(right[which].mean()) if which.any() else None
         fields["unknown"] = int((~seen).sum())
     if scheme is None:
         # None of the confidences is of a word that is not judged.
@@ -182,26 +182,28 @@ def judge(
         true_spans = [set(spans(_filled(tags), scheme)) for tags in truth]
         unknown = [{i for i, tag in enumerate(tags) if tag is None} for tags in truth]
         judged = np.array(
-            [is_judged(one, gaps) for gaps, found in zip(unknown, answers.spans, strict=True)
-             for one in found],
+            [is_judged(one, gaps) for gaps, answered in zip(unknown, answers.spans, strict=True)
+             for one in answered],
             dtype=bool,
         )  # fmt: skip
         counts = count_spans(
             true_spans,
-            [{one for one in found if is_judged(one, gaps)}
-             for gaps, found in zip(unknown, answers.spans, strict=True)],
+            [{one for one in answered if is_judged(one, gaps)}
+             for gaps, answered in zip(unknown, answers.spans, strict=True)],
         )  # fmt: skip
         total = counts.total
         fields |= {"precision": total.precision, "recall": total.recall, "f1": total.f1}
         fields["kinds"] = {name: _kind(one) for name, one in counts.types.items()}
         correct = np.array(
-            [one in there for there, found in zip(true_spans, answers.spans, strict=True)
-             for one in found],
+            [one in there for there, answered in zip(true_spans, answers.spans, strict=True)
+             for one in answered],
             dtype=bool,
         )[judged]  # fmt: skip
     honest = [
-        None if some is None else _honesty(np.asarray(some, dtype=np.float32)[judged], correct)
-        for some in (answers.confidence, uncalibrated)
+        None
+        if chances is None
+        else _honesty(np.asarray(chances, dtype=np.float32)[judged], correct)
+        for chances in (answers.confidence, uncalibrated)
     ]
     assert honest[0] is not None
     return Tagging(
@@ -253,10 +255,10 @@ def _mistakes(
     wrong: Counter[tuple[str, str, str]] = Counter()
     first: dict[tuple[str, str, str], tuple[int, int]] = {}
     for i, (words, true, said) in enumerate(zip(sentences, truth, tags, strict=True)):
-        for k, (word, wanted, found) in enumerate(zip(words, true, said, strict=True)):
-            if wanted is not None and wanted != found:
-                wrong[word, wanted, found] += 1
-                first.setdefault((word, wanted, found), (i, k))
+        for k, (word, wanted, answered) in enumerate(zip(words, true, said, strict=True)):
+            if wanted is not None and wanted != answered:
+                wrong[word, wanted, answered] += 1
+                first.setdefault((word, wanted, answered), (i, k))
     rows = []
     for key, count in wrong.most_common(MISTAKES):
         i, k = first[key]

@@ -204,19 +204,19 @@ def answer(row: Mapping[str, Any], model: TaggerModel, *, width: int) -> Iterato
             for s in spans
             if "overlaps" not in s
         ]
-    found, place = Text(), 0
+    line, place = Text(), 0
     for start, end, name, probability in marks:
         between = row["text"][place:start]
         if spans is None and place == start > 0:  # a full stop and its tag behind those of a word
             between = " "
-        found.append(visible(between))
+        line.append(visible(between))
         style = kinds.get(name, COLOURS[0])
-        found.append(visible(row["text"][start:end]), style=f"bold {style}" if spans else "")
+        line.append(visible(row["text"][start:end]), style=f"bold {style}" if spans else "")
         sure = f" {probability:.0%}" if spans else ""
-        found.append(f"/{name}{sure}", style=style)
+        line.append(f"/{name}{sure}", style=style)
         place = end
-    found.append(visible(row["text"][place:]))
-    yield from found.wrap(_console(), width) if columns(found.plain) > width else [found]
+    line.append(visible(row["text"][place:]))
+    yield from line.wrap(_console(), width) if columns(line.plain) > width else [line]
     for one in spans or ():
         if "overlaps" in one:
             yield f"  or {visible(one['text'])}/{one['label']} {one['probability']:.0%}"

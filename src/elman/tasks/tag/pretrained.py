@@ -46,8 +46,8 @@ class Pretrained:
         rows = {word: i for i, word in enumerate(self.words)}
         known = [(i, rows[word]) for i, word in enumerate(encoder.words.tokens) if word in rows]
         ids = torch.tensor([i for i, _ in known])
-        found = self.matrix[[row for _, row in known]]
-        start_from(embedding, ids, torch.from_numpy(np.array(found)), times=LARGER)
+        vectors = self.matrix[[row for _, row in known]]
+        start_from(embedding, ids, torch.from_numpy(np.array(vectors)), times=LARGER)
 
 
 def find(train: Tagged, options: TagOptions) -> Pretrained | None:

@@ -36,9 +36,9 @@ def pooled(parts: Sequence[Tagging]) -> Tagging:
         ("unknown_accuracy", [one.unknown for one in parts]),
     ):
         pairs = [(getattr(one, name), size) for one, size in zip(parts, sizes, strict=True)]
-        some = [(value, size) for value, size in pairs if value is not None]
-        total = sum(size for _, size in some)
-        fields[name] = sum(value * size for value, size in some) / total if total else None
+        known = [(value, size) for value, size in pairs if value is not None]
+        total = sum(size for _, size in known)
+        fields[name] = sum(value * size for value, size in known) / total if total else None
     if first.f1 is not None:
         whole = _added([kind for one in parts for kind in one.kinds.values()])
         fields |= {"precision": whole.precision, "recall": whole.recall, "f1": whole.f1}
@@ -78,7 +78,7 @@ def resampled(
         weights: (R, rows) how often each counts, in each of R drawings.
     """
     right, judged = (np.array([row[key] for row in rows], float) for key in ("right", "judged"))
-    found = {}
+    metrics = {}
     truth, said = ([row[key] for row in rows] for key in ("tags", "predicted"))
     scheme = recognise(truth)
     if scheme is not None:
@@ -96,9 +96,9 @@ def resampled(
                 [len(t) + len(s) for t, s in pairs],
             )
         )
-        found["f1"] = 2 * both / np.maximum(either, 1)
-    found["accuracy"] = (weights @ right) / np.maximum(weights @ judged, 1)
-    return found
+        metrics["f1"] = 2 * both / np.maximum(either, 1)
+    metrics["accuracy"] = (weights @ right) / np.maximum(weights @ judged, 1)
+    return metrics
 
 
 def _unknown(tags: Sequence[str | None]) -> set[int]:

@@ -76,11 +76,11 @@ def count_spans(true: Sequence[Iterable[Span]], answered: Sequence[Iterable[Span
     Raises:
         ValueError: these are not the same number of sentences.
     """
-    there, found, right = Counter[str](), Counter[str](), Counter[str]()
+    there, said, right = Counter[str](), Counter[str](), Counter[str]()
     for truth, answer in zip(true, answered, strict=True):
         truth, answer = set(truth), set(answer)
         there.update(kind for _, _, kind in truth)
-        found.update(kind for _, _, kind in answer)
+        said.update(kind for _, _, kind in answer)
         right.update(kind for _, _, kind in truth & answer)
-    kinds = sorted({*there, *found}, key=lambda kind: (-there[kind], kind))
-    return SpanCounts({kind: Counts(there[kind], found[kind], right[kind]) for kind in kinds})
+    kinds = sorted({*there, *said}, key=lambda kind: (-there[kind], kind))
+    return SpanCounts({kind: Counts(there[kind], said[kind], right[kind]) for kind in kinds})

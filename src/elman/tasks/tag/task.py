@@ -203,11 +203,11 @@ def baselines(
     """Judge the usual tag of each word, and where CRFsuite is there a linear chain of features."""
     from elman.tasks.tag.baselines import linear_chain, usual
 
-    found = [usual(split)]
+    judged = [usual(split)]
     if find_spec("pycrfsuite") is not None:
         chain = linear_chain(split)
-        found += [] if chain is None else [chain]
-    return found
+        judged += [] if chain is None else [chain]
+    return judged
 
 
 def pooled(parts: Sequence[Tagging]) -> Tagging:
