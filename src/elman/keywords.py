@@ -138,10 +138,7 @@ class CompareOptions(DataOptions, total=False):
     """Let the last layer have the weights of the embedding."""
     token_dropout: float | None
     """Share of training tokens read as unknown."""
-    tokens: (
-        Literal["auto", "characters", "words", "bpe", "unigram"]
-        | Literal["auto", "characters", "bytes", "words", "bpe"]
-    )
+    tokens: Literal["auto", "characters", "words", "bpe", "unigram"] | Literal["auto", "characters", "bytes", "words", "bpe"]
     """What one step reads; auto takes characters for short texts and words for others, bpe and
     unigram are pieces of words."""
     unlabelled: str | None
@@ -154,7 +151,7 @@ class CompareOptions(DataOptions, total=False):
     """Whether they are trained on, stand still, or stand still in a quarter of the epochs."""
     vocab_size: int | None
     """How many pieces of words there are at most."""
-    weight_decay: float
+    weight_decay: float | None
     """Of AdamW."""
     weight_dropout: float | None
     """Share of the recurrent weights that is left out."""

@@ -58,7 +58,9 @@ def command(argv: Sequence[str]) -> Callable[..., None]:
         inspect.Parameter("model", inspect.Parameter.POSITIONAL_ONLY, annotation=Path),
         inspect.Parameter("inputs", inspect.Parameter.VAR_POSITIONAL, annotation=kind),
         *options.input_options(task),
-        *options.read_options(task, without=("drop_unlabelled", "multilabel", "label_separator", "lines")),
+        *options.read_options(
+            task, without=("drop_unlabelled", "multilabel", "label_separator", "lines")
+        ),
         *options.options_of(task.answers),
         *options.options_of(MachineOptions),
         *options.file_options(

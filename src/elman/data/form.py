@@ -56,17 +56,6 @@ class Form:
         if self.bad_rows not in ("refuse", "skip"):
             raise ConfigError(f"bad_rows is {self.bad_rows!r}; it must be one of refuse, skip")
 
-    def refuse_lines(self, task: str) -> None:
-        """Refuse ``lines`` where no running text is read.
-
-        Raises:
-            ConfigError: it was said.
-        """
-        if self.lines:
-            raise ConfigError(
-                f"lines is for the text of a language model, not for --task {task}; leave it out"
-            )
-
     @property
     def skips(self) -> bool:
         """Whether rows that cannot be read are left out."""

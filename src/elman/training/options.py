@@ -289,7 +289,7 @@ class RunOptions(MachineOptions, frozen=True, kw_only=True):
     learning_rate: Annotated[
         float | None, Option("Highest of the schedule.", short="--lr", gt=0)
     ] = None
-    weight_decay: Annotated[float, Option("Of AdamW.", ge=0)] = 0.01
+    weight_decay: Annotated[float | None, Option("Of AdamW.", ge=0)] = None
     seed: Annotated[
         int,
         Option(
@@ -325,6 +325,7 @@ class RunOptions(MachineOptions, frozen=True, kw_only=True):
         assert self.epochs is not None
         assert self.patience is not None
         assert self.learning_rate is not None
+        assert self.weight_decay is not None
         return Schedule(
             seed=self.seed,
             epochs=self.epochs,

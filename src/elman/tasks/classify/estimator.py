@@ -88,7 +88,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         epochs: int | None = None,
         patience: int | None = None,
         learning_rate: float | None = None,
-        weight_decay: float = 0.01,
+        weight_decay: float | None = None,
         balance: bool = False,
         metric: str | None = None,
         threshold: float | Literal["auto"] | None = None,

@@ -48,6 +48,7 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "epochs": "as many as make 4,000 updates by character, 2,000 by word; 4 to 30, or to 60 "
         "for under 2,000 texts",
         "patience": "half of --epochs, at least 3",
+        "weight_decay": "0.01",
         "learning_rate": "0.008 by character, 0.004 by word, times the root of --batch-size / 128",
         "metric": "log loss to stop, accuracy (macro_f1 of several labels) to compare",
         "threshold": "auto with f1:CLASS, macro_f1 and the like, else 0.5",
@@ -275,6 +276,7 @@ def settle(options: ClassifyOptions, *, level: Level, count: int) -> ClassifyOpt
         "epochs": epochs,
         "patience": max(3, math.ceil(epochs / 2)),
         # With the square root of the batch, as the noise of a gradient falls with it.
+        "weight_decay": 0.01,
         "learning_rate": (8e-3 if characters else 4e-3) * math.sqrt(batch_size / 128),
     }
     return msgspec.structs.replace(options.filled(**defaults), tokens=level)

@@ -20,7 +20,7 @@ from elman.tasks.classify import inspection
 from elman.tasks.classify.inspection import ClassifyFindings
 from elman.tasks.classify.metrics import METRICS
 from elman.tasks.classify.options import ClassifyAnswers, ClassifyOptions, ClassifyScoring
-from elman.training.options import ReadOptions
+from elman.training.options import OF_ANY_FILE
 from elman.training.report import Baseline, Metric, Report
 from elman.training.task import Watch
 
@@ -43,7 +43,7 @@ formats = (
 options = ClassifyOptions
 answers = ClassifyAnswers
 scoring = ClassifyScoring
-reading: Sequence[str] = ReadOptions.__struct_fields__
+reading: Sequence[str] = (*OF_ANY_FILE, "drop_unlabelled", "multilabel", "label_separator")
 columns: Mapping[str, str] = {
     "text": "Column that holds the text, by name or by number from 1.",
     "label": "Column that holds the class, by name or by number from 1.",
@@ -75,7 +75,6 @@ def read(
         DataError: as ``elman.data.source.read_data``.
         ConfigError: what is said of the form is of running text.
     """
-    form.refuse_lines(name)
     return read_data(data, form=form, likely=likely, **columns)
 
 

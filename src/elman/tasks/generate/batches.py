@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.data.batching import offsets_of, pack_rows, shuffled_batches
+from elman.data.batching import pack_rows, shuffled_batches
+from elman.text.lengths import offsets_of
 
 Ids = NDArray[np.unsignedinteger[Any]]
 Ints = NDArray[np.int64]

@@ -23,7 +23,7 @@ SAMPLE_AT = (100, 300, 700, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 WORDS: tuple[str, ...] = ("words", "bpe")
 """Codings with thousands of tokens."""
 CHUNKS = {"characters": 100, "bytes": 100, "words": 35, "bpe": 50}
-TOKENS_SEEN = {"characters": 28e6, "bytes": 28e6, "words": 14e6, "bpe": 14e6}
+TOKENS_SEEN = {"characters": 18e6, "bytes": 18e6, "words": 12e6, "bpe": 12e6}
 MOST_EPOCHS = 60
 MAX_LENGTH = 1_000
 
@@ -40,6 +40,7 @@ AWD: dict[str, Any] = {
     "batch_size": 20,
     "chunk_length": 70,
     "patience": 30,
+    "weight_decay": 1.2e-6,
     "tied": True,
 }
 """Merity et al. 2018, "Regularizing and Optimizing LSTM Language Models", section 5, but for the
@@ -57,7 +58,7 @@ class GenerateOptions(NetworkOptions, frozen=True, kw_only=True):
         "embedding_size": "128; 256 of words and pieces",
         "hidden_size": "128 to 512 by the length of the text",
         "tied": "on for words and pieces with --softmax full",
-        "dropout": "0.1 to 0.4 by the length of the text; 0.25 with --recipe awd",
+        "dropout": "0.5 of words and pieces, else 0.4; 0.25 with --recipe awd",
         "input_dropout": "half of --dropout; 0.4 with --recipe awd",
         "output_dropout": "as --dropout; 0.4 with --recipe awd",
         "embedding_dropout": "0; 0.1 with --recipe awd",
@@ -66,9 +67,10 @@ class GenerateOptions(NetworkOptions, frozen=True, kw_only=True):
         "tar": "0; 1 with --recipe awd",
         "optimiser": "adamw; asgd with --recipe awd",
         "batch_size": "2 to 32 by the length of the text; 20 with --recipe awd",
-        "epochs": "as many as read 28 million characters, 14 million words, at most 60",
+        "epochs": "as many as read 18 million characters, 12 million words, at most 60",
+        "weight_decay": "0.1; 0.01 of words and pieces; 1.2e-6 with --recipe awd",
         "patience": "5; 30 with --recipe awd",
-        "learning_rate": "0.003 (adamw); 20 (sgd); 30 (asgd)",
+        "learning_rate": "0.003, of words and pieces 0.005 (adamw); 20 (sgd); 30 (asgd)",
     }
 
     tokens: Annotated[
@@ -201,15 +203,13 @@ def settle(options: GenerateOptions, *, tokens: int, running: bool) -> GenerateO
     words = options.tokens in WORDS
     if options.recipe == "awd":
         options = options.filled(**AWD)
-        if options.weight_decay == GenerateOptions().weight_decay:
-            options = replaced(options, weight_decay=1.2e-6)
     chunk = options.chunk_length or CHUNKS[options.tokens]
     large, middle = tokens >= 400_000, tokens >= 60_000
     dropout = options.dropout
     if dropout is None:
-        dropout = (0.4 if words else 0.25) if large or words else 0.2
+        dropout = 0.5 if words else 0.4
     optimiser = options.optimiser or "adamw"
-    rates = {"adamw": 3e-3, "sgd": 20.0, "asgd": 30.0}
+    rates = {"adamw": 5e-3 if words else 3e-3, "sgd": 20.0, "asgd": 30.0}
     batch_size = _power_of_two(tokens / chunk / 20, 2, 32) if running else 64
     return options.filled(
         vocab_size=(4_000 if options.tokens == "bpe" else 50_000) if words else None,
@@ -224,6 +224,7 @@ def settle(options: GenerateOptions, *, tokens: int, running: bool) -> GenerateO
         output_dropout=dropout,
         embedding_dropout=0.0,
         weight_dropout=0.0,
+        weight_decay=0.01 if words else 0.1,
         ar=0.0,
         tar=0.0,
         optimiser=optimiser,

@@ -163,7 +163,7 @@ class LanguageModel:
             raise ConfigError(f"stop is {stop!r}; give texts of at least one character")
         writing = self._writing(clamp)
         if beam is not None:
-            if stops or not sampling.is_plain or n > beam:
+            if stops or sampling != Sampling() or n > beam:
                 other = "stop" if stops else "n" if n > beam else "temperature and the like"
                 raise ConfigError(
                     f"beam finds the most probable texts and draws none; leave out {other}"

@@ -16,6 +16,7 @@ from elman.tasks.generate import inspection
 from elman.tasks.generate.inspection import StreamFindings
 from elman.tasks.generate.metrics import METRICS, Modelled
 from elman.tasks.generate.options import GenerateAnswers, GenerateOptions, GenerateScoring
+from elman.training.options import OF_ANY_FILE
 from elman.training.report import Baseline, Metric, Report
 from elman.training.task import Watch
 
@@ -37,6 +38,7 @@ formats = (
 options = GenerateOptions
 answers = GenerateAnswers
 scoring = GenerateScoring
+reading: Sequence[str] = (*OF_ANY_FILE, "drop_unlabelled", "lines")
 columns: Mapping[str, str] = {
     "text": "Column of the texts, by name or by number from 1.",
     "label_column": "Column of labels: the model then writes texts of a label.",

@@ -68,7 +68,7 @@ class SequenceTagger(BaseEstimator):
         epochs: int | None = None,
         patience: int | None = None,
         learning_rate: float | None = None,
-        weight_decay: float = 0.01,
+        weight_decay: float | None = None,
         validation_fraction: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
         backend: str = "auto",

@@ -45,6 +45,7 @@ class TagOptions(NetworkOptions, frozen=True, kw_only=True):
         "batch_size": "a four-hundredth of the sentences, a power of 2 from 8 to 32",
         "epochs": "as many as make 6,000 updates, 6 to 60",
         "patience": "half of --epochs, at least 3",
+        "weight_decay": "0.01",
         "learning_rate": "0.004 times the root of --batch-size / 32",
         "label_smoothing": "0",
         "vectors": "none",
@@ -176,6 +177,7 @@ def settle(options: TagOptions, *, count: int, spans: bool) -> TagOptions:
         "batch_size": batch_size,
         "epochs": epochs,
         "patience": max(3, math.ceil(epochs / 2)),
+        "weight_decay": 0.01,
         "learning_rate": 4e-3 * math.sqrt(batch_size / 32),
     }
     return options.filled(**defaults)
