@@ -138,7 +138,10 @@ class CompareOptions(DataOptions, total=False):
     """Let the last layer have the weights of the embedding."""
     token_dropout: float | None
     """Share of training tokens read as unknown."""
-    tokens: Literal["auto", "characters", "words", "bpe", "unigram"] | Literal["auto", "characters", "bytes", "words", "bpe"]
+    tokens: (
+        Literal["auto", "characters", "words", "bpe", "unigram"]
+        | Literal["auto", "characters", "bytes", "words", "bpe"]
+    )
     """What one step reads; auto takes characters for short texts and words for others, bpe and
     unigram are pieces of words."""
     unlabelled: str | None

@@ -153,7 +153,10 @@ class Adaptive(nn.AdaptiveLogSoftmaxWithLoss):
 
     def __init__(self, size: int, classes: int):
         bounds = sorted({max(classes // 16, 1), max(classes // 4, 2)})
-        super().__init__(size, classes, [one for one in bounds if one < classes])
+        # Each rarer part has a fourth of the dimensions of the one before, but one at least.
+        cutoffs = [one for one in bounds if one < classes]
+        shrink = 4.0 if size >= 4 ** len(cutoffs) else 1.0
+        super().__init__(size, classes, cutoffs, div_value=shrink)
 
     def loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss in nats."""

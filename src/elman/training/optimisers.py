@@ -64,7 +64,7 @@ def start_averaging(optimiser: torch.optim.Optimizer) -> bool:
         return False
     for group in optimiser.param_groups:
         steps = [float(optimiser.state[p]["step"]) for p in group["params"] if p in optimiser.state]
-        group["t0"] = max(steps, default=0.0)
+        group["t0"] = max(steps, default=0.0) - 1  # the next weights are the first of the mean
     return True
 
 
