@@ -23,6 +23,8 @@ formats = "Reads lines of text."
 reading = OF_ANY_FILE
 columns = {}
 input_columns = ()
+asked_columns = ()
+shares = "0.8,0.1,0.1"
 combine = None  # the mean of two guesses of the next character is no guess
 metrics = {"nats": Metric("nats", higher_is_better=False, headline=True)}
 

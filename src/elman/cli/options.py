@@ -189,9 +189,15 @@ def quiet_option() -> inspect.Parameter:
 
 def column_options(task: Task) -> list[inspect.Parameter]:
     """Return an option for each column that the task reads."""
-    rule = "found by its name"
     return [
-        option(name, str | None, None, text, panel="data", rule=rule)
+        option(
+            name,
+            str | None,
+            None,
+            text,
+            panel="data",
+            rule="found by its name" if name not in task.asked_columns else "none",
+        )
         for name, text in task.columns.items()
     ]
 
@@ -243,7 +249,7 @@ def data_options(task: Task) -> list[inspect.Parameter]:
             None,
             "Shares of training, validation and test.",
             panel="data",
-            rule="0.8,0.1,0.1; see docs/data.md for --test",
+            rule=f"{task.shares}; see docs/data.md for --test",
         ),
         *read_options(task),
     ]

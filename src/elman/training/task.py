@@ -165,6 +165,10 @@ class Task(Protocol):
     """Which of the ``ReadOptions`` its readers heed, by name; others are refused."""
     columns: Mapping[str, str]
     """The columns that ``read`` can be told, each with a sentence for ``--help``."""
+    asked_columns: Sequence[str]
+    """Those of them that are read where they are named alone; others are found."""
+    shares: str
+    """Of the training, validation and test parts where none are asked for, for ``--help``."""
     input_columns: Sequence[str]
     """Those of them that ``read_inputs`` takes, too."""
     metrics: Mapping[str, Metric]

@@ -49,6 +49,8 @@ columns: Mapping[str, str] = {
     "label": "Column that holds the class, by name or by number from 1.",
 }
 input_columns = ("text",)
+asked_columns: Sequence[str] = ()
+shares = "0.8,0.1,0.1"
 metrics: Mapping[str, Metric] = METRICS
 
 # From here on fewer than a tenth of a file is enough to validate on.

@@ -44,6 +44,8 @@ columns: Mapping[str, str] = {
     "label_column": "Column of labels: the model then writes texts of a label.",
 }
 input_columns: Sequence[str] = ("text",)
+asked_columns: Sequence[str] = ("label_column",)
+shares = "0.9,0.05,0.05"
 metrics: Mapping[str, Metric] = METRICS
 combine = None
 

@@ -49,6 +49,8 @@ columns: Mapping[str, str] = {
     "column": "Column of the tags: upos, xpos, feats, lemma, or its number from 1.",
 }
 input_columns: Sequence[str] = ()
+asked_columns: Sequence[str] = ()
+shares = "0.8,0.1,0.1"
 metrics: Mapping[str, Metric] = METRICS
 combine = None
 NOUN = "sentence"
