@@ -31,6 +31,8 @@ OF_TASKS = {
     "compare": "Train several cells on the same data and compare them.",
 }
 OTHERS = {
+    "generate": "Write with a language model, or look at how it goes on.",
+    "history": "Show how a training went, and what the model wrote on the way.",
     "embed": "Train word vectors on texts: word2vec or fastText.",
     "vectors": "Ask word vectors, judge, draw and convert them.",
     "datasets": "List the built-in data sets.",

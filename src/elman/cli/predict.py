@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from elman import api, tasks
-from elman.cli import answers, options
+from elman.cli import answers, options, process
 from elman.cli.answers import Answered
 from elman.cli.options import option
 from elman.data import output
@@ -104,7 +104,7 @@ def _predict(
     if out is not None and format != "text":
         raise ConfigError("--out has its format from its suffix; leave out --json and --format")
     files = [] if as_texts else _files_among(inputs)
-    inputs = [_as_utf8(text) for text in inputs]
+    inputs = [process.as_utf8(text) for text in inputs]
     out = None if out is None else Path(expanded(out))
     if out is not None:
         suffixes = [f".{name}" for name in tasks.pages(task).FORMATS]
@@ -175,14 +175,6 @@ def _meant(word: str) -> str:
     """Return the file that a word with ``~`` or a variable stands for, if there is one."""
     meant = expanded(word)
     return meant if os.path.isfile(meant) else word
-
-
-def _as_utf8(text: str) -> str:
-    """Return a text as it was typed where the locale (C, POSIX) made single bytes of it."""
-    try:
-        return os.fsencode(text).decode()
-    except UnicodeError:
-        return text
 
 
 def _exists(word: str) -> bool:

@@ -73,6 +73,14 @@ def machine_writer() -> Callable[[str], object]:
     return lambda text: buffer.write(text.encode("utf-8", "replace"))
 
 
+def as_utf8(text: str) -> str:
+    """Return an argument as it was typed where the locale (C, POSIX) made single bytes of it."""
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeError:
+        return text
+
+
 # ---------------------------------------------------------------------------------------------
 # Signals
 

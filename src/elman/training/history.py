@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from elman.text.summary import Summary, Table
-from elman.text.terminal import counted
+from elman.errors import BundleError
+from elman.text.summary import WIDTH, Summary, Table
+from elman.text.terminal import counted, shortened
 from elman.training.report import Metric, shown_as
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+FILE = "history.jsonl"
 
 
 class Epoch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,14 +102,44 @@ class History(Summary, list[Epoch]):
             rows.append([str(epoch.epoch), f"{epoch.loss:.3f}", *values, f"{epoch.seconds:.1f}"])
         titles = [metric.title for metric in metrics.values()]
         yield Table(["epoch", "loss", *titles, "seconds"], rows)
+        for updates, text in [*self.samples.items()][-1:]:
+            said = ".samples has what the model wrote on the way; "
+            yield f"{said}after {counted(updates, 'update')}: {shortened(text, 2 * WIDTH)}"
+
+    @property
+    def samples(self) -> dict[int, str]:
+        """What a model that writes has written on the way, by how many updates it had by then."""
+        return {updates: text for epoch in self for updates, text in epoch.samples.items()}
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield each epoch as a row of a table, but for the samples."""
         for epoch in self:
-            for updates, text in epoch.samples.items():
-                yield from sample_lines(updates, text)
+            row = msgspec.structs.asdict(epoch)
+            del row["samples"]
+            metrics = row.pop("metrics")
+            yield {**row, **metrics}
 
 
 def sample_lines(updates: int, text: str) -> list[str]:
     """Return what a model has written after so many updates, as lines to be shown."""
     return [f"after {counted(updates, 'update')}:", *(f"    {one}" for one in text.splitlines())]
+
+
+def read(folder: Path) -> list[Epoch]:
+    """Read the epochs of a saved model.
+
+    Raises:
+        BundleError: they are not there, or damaged.
+    """
+    file = folder / FILE
+    try:
+        return from_lines(file.read_bytes())
+    except OSError as error:
+        raise BundleError(
+            f"{folder} has no {FILE}: it was trained for no epoch, or not copied whole"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{file} is damaged ({error}); copy the folder whole") from error
 
 
 def to_lines(history: Sequence[Epoch]) -> bytes:

@@ -36,7 +36,7 @@ MACHINE = ("device", "threads")
 """Options that say how the machine is used, not what is trained: a stopped run may go on with
 others, on another machine."""
 
-PANELS = ("data", "text", "network", "training", "machine", "output")
+PANELS = ("data", "text", "sampling", "network", "training", "machine", "output")
 """The groups in which ``--help`` shows options, in this order."""
 
 
@@ -88,7 +88,7 @@ class Declared:
 
     name: str
     kind: type
-    """bool, int, float or str; for the name of a cell str."""
+    """bool, int, float or str; for the name of a cell str; list for texts that are repeated."""
     choices: tuple[str, ...]
     """The words to choose from; of a number those that may stand in its place."""
     optional: bool
@@ -103,6 +103,8 @@ class Declared:
     def annotation(self) -> Any:
         """The type as the command line takes it: a cell by its name."""
         kind: Any = Literal[self.choices] if self.choices else self.kind
+        if self.kind is list:
+            kind = list[str]
         if self.choices and self.kind is not str:
             kind = self.kind | kind
         return kind | None if self.optional else kind
@@ -116,7 +118,13 @@ class Declared:
         if (value is None and self.optional) or (isinstance(value, str) and value in self.choices):
             return
         if not self._has_type(value):
-            words = {int: "a whole number", float: "a number", bool: "True or False", str: "text"}
+            words = {
+                int: "a whole number",
+                float: "a number",
+                bool: "True or False",
+                str: "text",
+                list: "a list of texts",
+            }
             wanted = "the name of a cell, or a cell" if self.takes_cell else words[self.kind]
             others = "".join(f" or {word!r}" for word in self.choices if self.kind is not str)
             raise ConfigError(f"{self.name} is {value!r}; it must be {wanted}{others}")
@@ -133,6 +141,8 @@ class Declared:
             return isinstance(value, str | Cell)
         if isinstance(value, bool) or self.kind is bool:
             return isinstance(value, bool) and self.kind is bool
+        if self.kind is list:
+            return isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)
         return isinstance(value, {int: Integral, float: Real, str: str}[self.kind])
 
 
@@ -168,6 +178,8 @@ def _declared(name: str, hint: Any, default: Any, rule: str) -> Declared:
             choices = typing.get_args(one)
     if typing.get_origin(kind) is Literal:
         kind = str
+    if typing.get_origin(kind) is list:
+        kind = list
     return Declared(name, kind, choices, optional, takes_cell, default, rule, option)
 
 
@@ -508,7 +520,9 @@ def table(struct: type[msgspec.Struct]) -> str:
     """Return the options of a struct as a table in Markdown, in the order of ``--help``."""
     lines = ["| option | takes | default | |", "|---|---|---|---|"]
     for one in sorted(declared(struct), key=lambda one: PANELS.index(one.option.panel)):
-        kind = {int: "int", float: "float", str: "text"}.get(one.kind, "on or off")
+        kind = {int: "int", float: "float", str: "text", list: "texts, each given anew"}.get(
+            one.kind, "on or off"
+        )
         words = [*one.choices] if one.kind is str else [*one.choices, kind]
         takes = ", ".join(words) or kind
         bounds = f", {one.option.bounds}" if one.kind in (int, float) else ""

@@ -217,7 +217,7 @@ def _files(
     told["README.md"] += section.encode("utf-8", "replace")
     if epochs:
         curve = figures.learning_curve(epochs, task.metrics)
-        told["history.jsonl"] = history.to_lines(epochs)
+        told[history.FILE] = history.to_lines(epochs)
         told["learning-curve.png"] = figures.render(curve, "png")
     return {
         **told,

@@ -190,6 +190,115 @@ class GenerateScoring(Options, frozen=True, kw_only=True):
     ] = None
 
 
+NEW_TOKENS = {"characters": 200, "bytes": 200, "words": 50, "bpe": 80}
+"""Where a text ends in any case, if nothing is said."""
+
+
+SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+"""The options that say which tokens may be drawn, and how readily."""
+
+
+class Decoding(Options, frozen=True, kw_only=True):
+    """How a language model writes."""
+
+    rules: ClassVar[Mapping[str, str]] = {
+        "max_new_tokens": "200 characters or bytes, 50 words, 80 pieces",
+        "top_k": "all",
+        "top_p": "all",
+        "min_p": "all",
+        "beam": "none",
+        "label": "none",
+        "seed": "another each time",
+        "stop": "none",
+        "clamp": "none",
+    }
+
+    prompt: Annotated[
+        str, Option("What texts begin with; - reads it from stdin.", panel="text", short="-p")
+    ] = ""
+    label: Annotated[
+        str | None,
+        Option("What kind of text to write, of a model with --label-column.", panel="text"),
+    ] = None
+    n: Annotated[int, Option("How many texts.", panel="text", short="-n", ge=1, le=100_000)] = 1
+    max_new_tokens: Annotated[
+        int | None, Option("Where a text ends in any case.", panel="text", ge=1)
+    ] = None
+    stop: Annotated[
+        list[str] | None,
+        Option("Text to stop at, which is not written; several in turn.", panel="text"),
+    ] = None
+    temperature: Annotated[
+        float,
+        Option(
+            "Under 1 the probable gets more so; 0 takes the most probable each time.",
+            panel="sampling",
+            ge=0,
+        ),
+    ] = 1.0
+    top_k: Annotated[
+        int | None, Option("Only so many tokens, the most probable.", panel="sampling", ge=1)
+    ] = None
+    top_p: Annotated[
+        float | None,
+        Option(
+            "Only the most probable tokens that together have this probability.",
+            panel="sampling",
+            gt=0,
+            le=1,
+        ),
+    ] = None
+    min_p: Annotated[
+        float | None,
+        Option(
+            "Only tokens with this share of the most probable token's probability.",
+            panel="sampling",
+            ge=0,
+            le=1,
+        ),
+    ] = None
+    repetition_penalty: Annotated[
+        float, Option("Over 1 what stands there already gets less probable.", panel="sampling", gt=0)
+    ] = 1.0
+    beam: Annotated[
+        int | None,
+        Option(
+            "Search the most probable texts, so many at a time, in place of drawing.",
+            panel="sampling",
+            ge=1,
+        ),
+    ] = None
+    seed: Annotated[int | None, Option("Of the random numbers.", panel="sampling", ge=0)] = None
+    clamp: Annotated[
+        list[str] | None,
+        Option(
+            "Hold a unit: 12=3.0, or with layer and state as in 0.c.12=3.0; several in turn.",
+            panel="network",
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not all(self.stop or ()):
+            raise ConfigError("stop is an empty text, at which all would end; leave it out")
+
+    def check_beam(self) -> None:
+        """Refuse what a search for the most probable texts has no use for.
+
+        Raises:
+            ConfigError: with what to leave out.
+        """
+        if self.beam is None:
+            return
+        if self.n > self.beam:
+            raise ConfigError(f"beam {self.beam} finds so many texts at most, not n {self.n}")
+        for name in (*SAMPLING, "stop", "seed"):
+            if name in self.given():
+                raise ConfigError(
+                    f"beam finds the most probable texts and draws none; leave out {name}"
+                )
+
+
 def settle(options: GenerateOptions, *, tokens: int, running: bool) -> GenerateOptions:
     """Fill in every ``None`` from the length of the training part.
 

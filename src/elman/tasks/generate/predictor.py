@@ -13,13 +13,15 @@ from elman.cell import Cell
 from elman.data.stream import TextStream
 from elman.errors import BundleError, ConfigError, DataError, InputError
 from elman.ir import text as ir_text
-from elman.nn.decoding import Clamp, Sampling
 from elman.nn.language_model import LanguageModelConfig, RecurrentLanguageModel
+from elman.nn.decoding import Sampling
 from elman.tasks.generate import scoring
 from elman.tasks.generate.batches import Texts
+from elman.tasks.generate.clamping import Held, clamp_of
+from elman.tasks.generate.drafting import Draft
 from elman.tasks.generate.learner import GenerateLearner, first_id
 from elman.tasks.generate.metrics import UNITS, Modelled
-from elman.tasks.generate.options import GenerateAnswers, GenerateScoring
+from elman.tasks.generate.options import NEW_TOKENS, SAMPLING, Decoding, GenerateAnswers, GenerateScoring
 from elman.tasks.generate.writing import OnText, Writing, WrittenText
 from elman.text.summary import Table
 from elman.text.tokenizer.reversible import UNKNOWN_ID, TextCoder, load_coder
@@ -112,35 +114,39 @@ class LanguageModel:
         prompt: str = "",
         *,
         n: int = 1,
-        max_new_tokens: int = 200,
+        max_new_tokens: int | None = None,
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
         min_p: float | None = None,
         repetition_penalty: float = 1.0,
         beam: int | None = None,
-        stop: str | Sequence[str] = (),
+        stop: str | Sequence[str] | None = None,
         label: str | None = None,
         seed: int | None = None,
-        clamp: Clamp | None = None,
+        clamp: Held | None = None,
         on_text: OnText | None = None,
     ) -> list[dict[str, Any]]:
         """Write texts that begin with a prompt.
 
         Args:
             prompt: what they begin with.
-            n: how many; each has its own random numbers.
-            max_new_tokens: where they end in any case.
+            n: how many; each has its own random numbers, so that the first ones are the same
+                whatever their number.
+            max_new_tokens: where they end in any case; by default 200 characters or bytes, 50
+                words, 80 pieces.
             temperature: under 1 the probable gets more so; 0 takes the most probable each time.
             top_k: only so many tokens, the most probable.
             top_p: only the most probable tokens that together have this probability.
             min_p: only tokens with this share of the most probable token's probability.
-            repetition_penalty: over 1 what was written already gets less probable.
+            repetition_penalty: over 1 what stands there already gets less probable.
             beam: search the most probable texts, so many at a time, in place of drawing.
             stop: a text, or several, to stop at; it is not part of what was written.
             label: what kind of text to write, of a model that was trained with labels.
             seed: of the random numbers; None for others each time.
-            clamp: units that are held: (layer, state, unit) to a value, after every step.
+            clamp: units that are held, each at its value, after every step: by number
+                (``{12: 3.0}``), as text (``{"c.12": 3.0}``) or by (layer, state, unit); or texts
+                as the command line has them (``["12=3.0"]``).
             on_text: told of the number of a text and what was written of it, as it goes.
 
         Returns:
@@ -151,34 +157,38 @@ class LanguageModel:
         Raises:
             ConfigError: a number is out of range, there is no such label or unit, or two options
                 do not go together.
+            InputError: the prompt is no text.
         """
-        if not isinstance(prompt, str):
-            raise InputError(f"prompt is {prompt!r:.60}; give a text")
-        if not isinstance(n, int) or n < 1:
-            raise ConfigError(f"n is {n!r}; it must be a whole number of at least 1")
-        sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty)
+        asked = Decoding(
+            prompt=_text(prompt),
+            n=n,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            beam=beam,
+            stop=[stop] if isinstance(stop, str) else stop,
+            label=label,
+            seed=seed,
+        )
+        asked.check_beam()
         number = self.number_of(label)
-        stops = [stop] if isinstance(stop, str) else list(stop)
-        if not all(isinstance(one, str) and one for one in stops):
-            raise ConfigError(f"stop is {stop!r}; give texts of at least one character")
+        length = asked.max_new_tokens or NEW_TOKENS[self.coder.level]
         writing = self._writing(clamp)
-        if beam is not None:
-            if stops or sampling != Sampling() or n > beam:
-                other = "stop" if stops else "n" if n > beam else "temperature and the like"
-                raise ConfigError(
-                    f"beam finds the most probable texts and draws none; leave out {other}"
-                )
+        if asked.beam is not None:
             found = writing.search(
-                prompt, label=number, beam_size=beam, count=n, max_new_tokens=max_new_tokens
+                prompt, label=number, beam_size=asked.beam, count=n, max_new_tokens=length
             )
         else:
             found = writing.write(
                 prompt,
                 labels=None if number is None else [number] * n,
                 count=n,
-                max_new_tokens=max_new_tokens,
-                sampling=sampling,
-                stop=stops,
+                max_new_tokens=length,
+                sampling=_sampling(asked),
+                stop=asked.stop or (),
                 seed=seed,
                 on_text=on_text,
             )
@@ -201,18 +211,65 @@ class LanguageModel:
             row["unknown"] = list(unknown)
         return row
 
-    def next(self, prompt: str = "", *, top: int = 10, label: str | None = None) -> list[Any]:
-        """Return the most probable tokens after a prompt: ``token`` and ``probability`` of each."""
-        log_probs = self._writing(None).log_probs(prompt, label=self.number_of(label))
-        best = np.argsort(-log_probs, kind="stable")[:top].tolist()
-        return [
-            {"token": self.coder.token(i), "probability": float(np.exp(log_probs[i]))} for i in best
-        ]
+    def draft(
+        self,
+        prompt: str = "",
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        min_p: float | None = None,
+        repetition_penalty: float = 1.0,
+        label: str | None = None,
+        seed: int | None = None,
+        clamp: Held | None = None,
+    ) -> Draft:
+        """Begin a text to write together with the model, a step at a time.
+
+        Args:
+            prompt: what it begins with.
+            temperature: as for ``generate``, as are the others.
+
+        Raises:
+            ConfigError, InputError: as for ``generate``.
+        """
+        asked = Decoding(
+            prompt=_text(prompt),
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            label=label,
+            seed=seed,
+        )
+        return Draft(
+            self._writing(clamp),
+            prompt,
+            label=self.number_of(asked.label),
+            sampling=_sampling(asked),
+            seed=seed,
+        )
+
+    def next(self, prompt: str = "", *, top: int = 10, **options: Any) -> list[dict[str, Any]]:
+        """Return the most probable tokens after a prompt: ``token``, ``id`` and ``probability``.
+
+        They are as they would be drawn, without what is never written.
+
+        Args:
+            prompt: what stands before.
+            top: how many.
+            **options: those of ``draft``.
+
+        Raises:
+            ConfigError, InputError: as for ``draft``.
+        """
+        return self.draft(prompt, **options).next(top)
 
     def unknown_in(self, text: str) -> list[str]:
-        """Return the characters, or words, of a text that the vocabulary lacks."""
-        seen = dict.fromkeys(_pieces(self.coder, text))
-        return [one for one in seen if UNKNOWN_ID in self.coder.encode(one)]
+        """Return the characters, or words, of a text that the vocabulary lacks, each once."""
+        pairs = zip(self.coder.pieces(text), self.coder.encode(text).tolist(), strict=True)
+        return [*dict.fromkeys(piece.strip() or piece for piece, i in pairs if i == UNKNOWN_ID)]
 
     def number_of(self, label: str | None) -> int | None:
         """Return the number of a label.
@@ -231,7 +288,8 @@ class LanguageModel:
             raise ConfigError(f"the model knows no label {label!r}; there are {there}")
         return self.labels.index(label)
 
-    def _writing(self, clamp: Clamp | None) -> Writing:
+    def _writing(self, held: Held | None) -> Writing:
+        clamp = clamp_of(held or (), self.module.recurrent.cell, self.module.config.num_layers)
         return Writing(self.module, self.coder, before=self.before, clamp=clamp)
 
     # -----------------------------------------------------------------------------------------
@@ -421,10 +479,14 @@ class LanguageModel:
         bundle.save(Path(path), self, training={}, files={}, force=force)
 
 
-def _pieces(coder: TextCoder, text: str) -> list[str]:
-    if coder.level == "characters":
-        return list(text)
-    return text.split() if coder.level == "words" else []
+def _text(prompt: object) -> str:
+    if not isinstance(prompt, str):
+        raise InputError(f"prompt is {prompt!r:.60}; give a text")
+    return prompt
+
+
+def _sampling(asked: Decoding) -> Sampling:
+    return Sampling(**{name: getattr(asked, name) for name in SAMPLING})
 
 
 def _some(labels: Sequence[str]) -> str:

@@ -18,11 +18,10 @@ from elman.nn.decoding import (
     RecurrentStepper,
     Sampling,
     beam_search,
-    log_probabilities,
     sample,
 )
 from elman.nn.language_model import RecurrentLanguageModel
-from elman.text.tokenizer.reversible import END_ID, UNKNOWN_ID, TextCoder
+from elman.text.tokenizer.reversible import END_ID, UNKNOWN_ID, Flow, TextCoder
 
 OnText = Callable[[int, str], object]
 """Told of the number of a text and what was written of it, as it is written."""
@@ -67,12 +66,12 @@ class Writing:
             head = lambda hidden: model.head.log_probs(narrow(hidden))  # noqa: E731
         elif model.config.softmax != "adaptive":
             head = model.head
-        self._stepper = RecurrentStepper(
+        self.stepper = RecurrentStepper(
             model.recurrent, model.embedding.weight, head, clamp=clamp or None
         )
         alone = before == END_ID
-        self._ends = (END_ID,) if alone else ()
-        self._banned = (UNKNOWN_ID,) if alone else (END_ID, UNKNOWN_ID)
+        self.ends = (END_ID,) if alone else ()
+        self.banned = (UNKNOWN_ID,) if alone else (END_ID, UNKNOWN_ID)
 
     def write(
         self,
@@ -98,36 +97,34 @@ class Writing:
             seed: of the random numbers; None for others each time.
             on_text: told of what is written, as it is written.
         """
-        first, state = self._read(prompt, labels, count)
-        flows = [Flow(self.coder) for _ in range(count)]
+        first, state = self.read(prompt, labels, count)
+        spoken = [Spoken(self.coder, stop) for _ in range(count)]
+        texts: list[list[str]] = [[] for _ in range(count)]
 
-        def on_token(row: int, token: int) -> None:
-            assert on_text is not None
-            text = flows[row].add(token)
+        def say(row: int, text: str) -> None:
             if text:
-                on_text(row, text)
+                texts[row].append(text)
+                if on_text is not None:
+                    on_text(row, text)
 
         written = sample(
-            self._stepper,
+            self.stepper,
             state,
             first,
             max_new_tokens=max_new_tokens,
             sampling=sampling,
             rng=np.random.default_rng(seed),
-            end=self._ends,
-            banned=self._banned,
+            end=self.ends,
+            banned=self.banned,
             stop=self._stopping(stop),
-            seen=self._seen(prompt, count),
-            on_token=None if on_text is None else on_token,
+            seen=None if sampling is None else self.seen(prompt, count, sampling),
+            on_token=lambda row, token: say(row, spoken[row].add(token)),
         )
+        for row, one in enumerate(spoken):
+            say(row, one.rest())
         return [
-            WrittenText(
-                _without(self.coder.decode(one.ids), stop if one.finished == "stop" else ()),
-                len(one.ids),
-                one.log_prob,
-                one.finished,
-            )
-            for one in written
+            WrittenText("".join(text), len(one.ids), one.log_prob, one.finished)
+            for text, one in zip(texts, written, strict=True)
         ]
 
     def search(
@@ -140,15 +137,15 @@ class Writing:
         max_new_tokens: int,
     ) -> list[WrittenText]:
         """Return the most probable texts that begin with the prompt, the best first."""
-        first, state = self._read(prompt, None if label is None else [label], 1)
+        first, state = self.read(prompt, None if label is None else [label], 1)
         [found] = beam_search(
-            self._stepper,
+            self.stepper,
             state,
             first,
             beam_size=beam_size,
             max_new_tokens=max_new_tokens,
-            end=self._ends,
-            banned=self._banned,
+            end=self.ends,
+            banned=self.banned,
             n_best=count,
         )
         return [
@@ -156,15 +153,20 @@ class Writing:
             for one in found
         ]
 
-    def log_probs(self, prompt: str, *, label: int | None = None) -> np.ndarray:
-        """Return the logarithms of the probabilities of the token after the prompt, (V,)."""
-        first, state = self._read(prompt, None if label is None else [label], 1)
-        logits, _ = self._stepper.step(first, state)
-        found: np.ndarray = log_probabilities(logits)[0]
-        return found
-
-    def _read(self, prompt: str, labels: Sequence[int] | None, rows: int) -> tuple[np.ndarray, Any]:
+    def read(
+        self, prompt: str, labels: Sequence[int] | None = None, rows: int = 1
+    ) -> tuple[np.ndarray, Any]:
         """Return the last token of the prompt, for each row, and the state before it."""
+        if labels is None or len(set(labels)) == 1:  # what is the same for all is read once
+            first, state = self._read_rows(prompt, labels and labels[:1], 1)
+            if rows == 1:
+                return first, state
+            return first.repeat(rows), self.stepper.select(state, np.zeros(rows, dtype=np.int64))
+        return self._read_rows(prompt, labels, rows)
+
+    def _read_rows(
+        self, prompt: str, labels: Sequence[int] | None, rows: int
+    ) -> tuple[np.ndarray, Any]:
         device = device_of(self.model)
         ids = [self.before, *self.coder.encode(prompt).tolist()]
         with torch.no_grad():
@@ -176,10 +178,10 @@ class Writing:
             if len(ids) > 1 and not self._clamped:
                 states = self._after(ids[:-1], rows, states, numbers)
         first = np.full(rows, ids[-1], dtype=np.int64)
-        state = self._stepper.start(rows, states, added=added)
+        state = self.stepper.start(rows, states, added=added)
         if self._clamped:  # units are held from the first token on, which takes step after step
             for token in ids[:-1]:
-                _, state = self._stepper.step(np.full(rows, token, dtype=np.int64), state)
+                _, state = self.stepper.step(np.full(rows, token, dtype=np.int64), state)
         return first, state
 
     def _after(
@@ -201,31 +203,42 @@ class Writing:
         tail = self.coder.decode(ids[-reach:])
         return any(one in tail for one in stop)
 
-    def _seen(self, prompt: str, rows: int) -> Any:
+    def seen(self, prompt: str, rows: int, sampling: Sampling) -> Any:
+        """Return which tokens stand in a prompt, (rows, V), where that makes a difference."""
+        if sampling.repetition_penalty == 1:
+            return None
         seen = np.zeros((rows, self.coder.vocab_size), dtype=bool)
         seen[:, self.coder.encode(prompt)] = True
         return seen
 
 
-class Flow:
-    """Text as it is written: a character of several bytes comes out when it is whole."""
+class Spoken:
+    """What one row writes, as text: held back where it may be the beginning of what to stop at."""
 
-    def __init__(self, coder: TextCoder):
-        self._coder = coder
-        self._waiting: list[int] = []
+    def __init__(self, coder: TextCoder, stop: Sequence[str]):
+        self._flow, self._stop = Flow(coder), stop
+        self._held = ""
+        self._stopped = False
 
     def add(self, token: int) -> str:
-        """Return what can be read with one more token."""
-        self._waiting.append(token)
-        text = self._coder.decode(self._waiting)
-        is_part = self._coder.level in ("bytes", "bpe") and text.endswith("\ufffd")
-        if is_part and len(self._waiting) < 4:
+        """Return what is sure to stay with one more token."""
+        if self._stopped:
             return ""
-        self._waiting.clear()
-        return text
+        text = self._held + self._flow.add(token)
+        places = [place for one in self._stop if (place := text.find(one)) >= 0]
+        if places:
+            self._stopped, self._held = True, ""
+            return text[: min(places)]
+        kept = len(text) - max((_overlap(text, one) for one in self._stop), default=0)
+        self._held = text[kept:]
+        return text[:kept]
+
+    def rest(self) -> str:
+        """Return what was held back, once nothing more comes."""
+        return "" if self._stopped else self._held
 
 
-def _without(text: str, stop: Sequence[str]) -> str:
-    """Return the text up to the first of ``stop``."""
-    places = [place for one in stop if (place := text.find(one)) >= 0]
-    return text[: min(places)] if places else text
+def _overlap(text: str, stop: str) -> int:
+    """Return how much of the end of a text is the beginning of ``stop``."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)

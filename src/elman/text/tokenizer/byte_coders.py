@@ -19,6 +19,7 @@ from elman.text.tokenizer.coding import (
     UNKNOWN,
     UNKNOWN_ID,
     Coding,
+    Flow,
     Ids,
     Numbers,
     SavedCoder,
@@ -46,6 +47,16 @@ class ByteCoder:
             (part[part >= NUM_SPECIAL] - NUM_SPECIAL).astype(np.uint8).tobytes() for part in parts
         )
         return data.decode("utf-8", "replace")
+
+    def to_bytes(self, id: int) -> bytes:
+        """Return the byte; the sign of the unknown token, nothing for an end."""
+        if id < NUM_SPECIAL:
+            return REPLACEMENT.encode() if id == UNKNOWN_ID else b""
+        return bytes((id - NUM_SPECIAL,))
+
+    def pieces(self, text: str) -> list[str]:
+        """Return each character where its last byte stands, and nothing where the others do."""
+        return _pieces(self, text)
 
     def token(self, id: int) -> str:
         r"""Return one byte as a character of ASCII or as ``\xNN``."""
@@ -128,6 +139,14 @@ class BpeCoder:
         numbers = np.asarray(ids, dtype=np.int64).tolist()
         return b"".join(map(self._bytes.__getitem__, numbers)).decode("utf-8", "replace")
 
+    def to_bytes(self, id: int) -> bytes:
+        """Return the bytes; the sign of the unknown token, nothing for an end."""
+        return self._bytes[id]
+
+    def pieces(self, text: str) -> list[str]:
+        """Return what each token adds to the text, a character where its last byte stands."""
+        return _pieces(self, text)
+
     def token(self, id: int) -> str:
         r"""Return one token, what of it is no character as ``\xNN``."""
         return {END_ID: END, UNKNOWN_ID: UNKNOWN}.get(int(id)) or _shown(self._bytes[id])
@@ -142,6 +161,10 @@ class BpeCoder:
         from tokenizers import Tokenizer
 
         return cls(Tokenizer.from_str(msgspec.json.encode(saved.pieces).decode()))
+
+
+def _pieces(coder: ByteCoder | BpeCoder, text: str) -> list[str]:
+    return [*map(Flow(coder).add, coder.encode(text).tolist())]
 
 
 def _utf8(text: str) -> bytes:

@@ -68,6 +68,14 @@ class CharacterCoder:
         numbers = np.asarray(ids, dtype=np.int64)
         return self._codes[numbers[numbers != END_ID]].tobytes().decode("utf-32-le")
 
+    def to_bytes(self, id: int) -> bytes:
+        """Return one character in UTF-8; the sign of the unknown token, nothing for an end."""
+        return b"" if id == END_ID else chr(self._codes[id]).encode()
+
+    def pieces(self, text: str) -> list[str]:
+        """Return the characters, known or not."""
+        return list(_normal(text))
+
     def token(self, id: int) -> str:
         """Return one character, or the name of a special token."""
         return {END_ID: END, UNKNOWN_ID: UNKNOWN}.get(int(id)) or chr(self._codes[id])

@@ -5,6 +5,7 @@ They are for text that a model writes: ids turn into the very text that they wer
 
 from __future__ import annotations
 
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
@@ -41,11 +42,33 @@ class TextCoder(Protocol):
     def decode(self, ids: Numbers) -> str:
         """Return the text: U+FFFD for the unknown token, nothing for an end."""
 
+    def to_bytes(self, id: int) -> bytes:
+        """Return one token in UTF-8: the parts of a text that ``decode`` returns."""
+
+    def pieces(self, text: str) -> list[str]:
+        """Return what stands in a text for each of the ids that ``encode`` gives, known or not.
+
+        Together they are the text, in the normalisation form that the coder reads. Of tokens that
+        end within a character the last one has it, and the others have nothing of it.
+        """
+
     def token(self, id: int) -> str:
         r"""Return one token as a person is shown it; of a byte that is no character ``\xNN``."""
 
     def to_json(self) -> bytes:
         """Return the coder as JSON, from which ``load_coder`` restores it."""
+
+
+class Flow:
+    """Text as its tokens come: a character of several bytes comes out when it is whole."""
+
+    def __init__(self, coder: TextCoder):
+        self._bytes = coder.to_bytes
+        self._decode = getincrementaldecoder("utf-8")("replace").decode
+
+    def add(self, token: int) -> str:
+        """Return what can be read with one more token."""
+        return self._decode(self._bytes(token))
 
 
 class SavedCoder(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):

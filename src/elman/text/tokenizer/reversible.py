@@ -21,6 +21,7 @@ from elman.text.tokenizer.coding import END_ID as END_ID
 from elman.text.tokenizer.coding import UNKNOWN as UNKNOWN
 from elman.text.tokenizer.coding import UNKNOWN_ID as UNKNOWN_ID
 from elman.text.tokenizer.coding import Coding as Coding
+from elman.text.tokenizer.coding import Flow as Flow
 from elman.text.tokenizer.coding import SavedCoder
 from elman.text.tokenizer.coding import TextCoder as TextCoder
 from elman.text.tokenizer.word_coder import WordCoder

@@ -98,6 +98,14 @@ class WordCoder:
         """Return the text: U+FFFD for an unknown word, nothing for an end."""
         return "".join(map(self._written.__getitem__, np.asarray(ids, dtype=np.int64).tolist()))
 
+    def to_bytes(self, id: int) -> bytes:
+        """Return one word in UTF-8; the sign of the unknown token, nothing for an end."""
+        return self._written[id].encode()
+
+    def pieces(self, text: str) -> list[str]:
+        """Return the words, each with the blank before it, known or not."""
+        return self._find(_normal(text))
+
     def token(self, id: int) -> str:
         """Return one word with its blank, or the name of a special token."""
         return {END_ID: END, UNKNOWN_ID: UNKNOWN}.get(int(id)) or self._written[id]

@@ -1,0 +1,114 @@
+"""A text that a person and a model write together, token by token, and can go back on."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from elman.nn.decoding import Sampling, probabilities
+from elman.tasks.generate.writing import Writing
+from elman.text.tokenizer.reversible import END_ID
+
+Numbers = NDArray[np.float64]
+
+
+class _Place(NamedTuple):
+    """Where the text is after some of its tokens."""
+
+    ids: tuple[int, ...]
+    logits: NDArray[Any]
+    state: Any
+
+
+class Draft:
+    """A text on its way. Each step that is taken can be undone.
+
+    Attributes:
+        prompt: what the text begins with.
+    """
+
+    def __init__(
+        self,
+        writing: Writing,
+        prompt: str,
+        *,
+        label: int | None = None,
+        sampling: Sampling | None = None,
+        seed: int | None = None,
+    ):
+        self.prompt = prompt
+        self._writing, self._sampling = writing, sampling or Sampling()
+        self._rng = np.random.default_rng(seed)
+        first, state = writing.read(prompt, None if label is None else [label])
+        self._seen = writing.seen(prompt, 1, self._sampling)
+        self._places = [self._read((), int(first[0]), state)]
+
+    @property
+    def added(self) -> str:
+        """What was written after the prompt."""
+        return self._writing.coder.decode(self._places[-1].ids)
+
+    @property
+    def text(self) -> str:
+        """The whole of it."""
+        return self.prompt + self.added
+
+    @property
+    def ended(self) -> bool:
+        """Whether the text has come to its end, after which there is nothing."""
+        return self._places[-1].ids[-1:] == (END_ID,)
+
+    def next(self, top: int = 10) -> list[dict[str, Any]]:
+        """Return the most probable tokens: the ``token``, its ``id`` and its ``probability``.
+
+        They are as they would be drawn. What cannot come is left out.
+        """
+        odds = self._odds()
+        best = np.argsort(-odds, kind="stable")[:top].tolist()
+        token = self._writing.coder.token
+        return [
+            {"token": token(i), "id": i, "probability": float(odds[i])} for i in best if odds[i] > 0
+        ]
+
+    def draw(self) -> None:
+        """Add a token as the model would: drawn, or with temperature 0 the most probable."""
+        odds = self._odds()
+        self.take(int(self._rng.choice(len(odds), p=odds)))
+
+    def take(self, token: int) -> None:
+        """Add a token by its id."""
+        self._add([token])
+
+    def add(self, text: str) -> None:
+        """Add text of one's own, as one step."""
+        self._add(self._writing.coder.encode(text).tolist())
+
+    def undo(self) -> bool:
+        """Take the last step back; return whether there was one."""
+        if len(self._places) == 1:
+            return False
+        self._places.pop()
+        return True
+
+    def _add(self, tokens: list[int]) -> None:
+        place = self._places[-1]
+        for token in tokens:
+            place = self._read((*place.ids, token), token, place.state)
+        if tokens:
+            self._places.append(place)
+
+    def _read(self, ids: tuple[int, ...], token: int, state: Any) -> _Place:
+        logits, state = self._writing.stepper.step(np.array([token], dtype=np.int64), state)
+        return _Place(ids, logits, state)
+
+    def _odds(self) -> Numbers:
+        place, seen = self._places[-1], self._seen
+        if seen is not None and place.ids:
+            seen = seen.copy()
+            seen[0, list(place.ids)] = True
+        odds: Numbers = probabilities(
+            place.logits, self._sampling, seen=seen, banned=self._writing.banned
+        )[0]
+        return odds
