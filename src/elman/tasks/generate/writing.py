@@ -101,11 +101,13 @@ class Writing:
         spoken = [Spoken(self.coder, stop) for _ in range(count)]
         texts: list[list[str]] = [[] for _ in range(count)]
 
+        def on_token(row: int, token: int) -> None:
+            say(row, spoken[row].add(token))
+
         def say(row: int, text: str) -> None:
-            if text:
-                texts[row].append(text)
-                if on_text is not None:
-                    on_text(row, text)
+            texts[row].append(text)
+            if text and on_text is not None:
+                on_text(row, text)
 
         written = sample(
             self.stepper,
@@ -118,10 +120,12 @@ class Writing:
             banned=self.banned,
             stop=self._stopping(stop),
             seen=None if sampling is None else self.seen(prompt, count, sampling),
-            on_token=lambda row, token: say(row, spoken[row].add(token)),
+            on_token=None if on_text is None else on_token,
         )
-        for row, one in enumerate(spoken):
-            say(row, one.rest())
+        for row, one in enumerate(written):
+            if on_text is None:
+                texts[row] += map(spoken[row].add, one.ids)
+            say(row, spoken[row].rest())
         return [
             WrittenText("".join(text), len(one.ids), one.log_prob, one.finished)
             for text, one in zip(texts, written, strict=True)
@@ -222,6 +226,8 @@ class Spoken:
 
     def add(self, token: int) -> str:
         """Return what is sure to stay with one more token."""
+        if not self._stop:
+            return self._flow.add(token)
         if self._stopped:
             return ""
         text = self._held + self._flow.add(token)
@@ -229,7 +235,7 @@ class Spoken:
         if places:
             self._stopped, self._held = True, ""
             return text[: min(places)]
-        kept = len(text) - max((_overlap(text, one) for one in self._stop), default=0)
+        kept = len(text) - max(_overlap(text, one) for one in self._stop)
         self._held = text[kept:]
         return text[:kept]
 
