@@ -2,9 +2,10 @@
 
     python benchmarks/generate.py [--rounds 5] [--hidden 128] [--layers 1] [--tokens 2000]
 
-The model is one layer of LSTM with 128 units and an embedding of 128 over 65 characters, untrained,
-since its weights do not change how long it takes. The plain loop is that of the tutorials: a step of
-``nn.LSTM``, the linear layer, a softmax and `torch.multinomial`, all of it without gradients.
+The model is one layer of LSTM with 128 units and an embedding of 128 over 65 characters,
+untrained, since its weights do not change how long it takes. The plain loop is that of the
+tutorials: a step of ``nn.LSTM``, the linear layer, a softmax and `torch.multinomial`, all of it
+without gradients.
 
 Prints characters a second in one thread, of wall-clock time and, as machines are shared, of this
 process's own time; both loops in turn, the median of all rounds, and their ratio.

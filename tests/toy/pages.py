@@ -1,6 +1,6 @@
 """What people see."""
 
-NOUN = "character"
+NOUN = JUDGED = "character"
 FORMATS = {
     "lines": lambda rows, model, read: (f"{row['text']}|{row['continued']}\n" for row in rows)
 }
@@ -22,8 +22,8 @@ def verdict(report):
     return ()
 
 
-def suggestion(report):
-    return "ka"
+def suggestion(report, model):
+    return f"elman predict {model} ka"
 
 
 def evaluation(scores, *, width, sizes=None, model=None):

@@ -18,8 +18,8 @@ from elman.data.encoding import to_utf8, unpack
 from elman.data.files import expanded, read_bytes
 from elman.errors import BundleError, ConfigError
 from elman.tasks.generate.options import SAMPLING, Decoding
-from elman.training import machine
 from elman.text.terminal import plain, visible, visible_token
+from elman.training import machine
 from elman.training.options import Device, MachineOptions
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 _TEXT = """Write texts with a language model, or look at how it would go on.
 
-A single text is written as it comes, and Ctrl-C ends it. In place of writing, --next shows what may
-come next, --interactive lets you choose it step by step, and --surprise marks how unlikely the model
-finds a given text.
+A single text is written as it comes, and Ctrl-C ends it. In place of writing, --next shows what
+may come next, --interactive lets you choose it step by step, and --surprise marks how unlikely the
+model finds a given text.
 
 Parameters
 ----------
@@ -60,9 +60,7 @@ def _command() -> Callable[..., None]:
             panel="output",
             flag=True,
         ),
-        option(
-            "top", int | None, None, "How many of them.", panel="output", rule="10"
-        ),
+        option("top", int | None, None, "How many of them.", panel="output", rule="10"),
         option(
             "interactive",
             bool,
@@ -211,7 +209,7 @@ def _write(model: LanguageModel, asked: dict[str, Any], *, out: Path | None, jso
                 page.add(0, row["text"])
         return
     texts = [""] * asked["n"]
-    
+
     def collect(row: int, text: str) -> None:
         texts[row] += text
 

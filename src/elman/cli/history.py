@@ -71,9 +71,10 @@ def _print(epochs: History) -> None:
     terminal.print(table)
     terminal.print(kept_line(epochs), soft_wrap=True)
     for updates, text in epochs.samples.items():
-        terminal.print()
-        for line in sample_lines(updates, text):
-            terminal.print(plain(line), soft_wrap=True)
+        title, *lines = sample_lines(updates, text)
+        terminal.print(f"\n[dim]{plain(title)}[/]", soft_wrap=True)
+        for line in lines:
+            terminal.print(f"[cyan]{plain(line)}[/]", soft_wrap=True)
 
 
 history = _command()

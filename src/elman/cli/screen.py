@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -188,8 +189,10 @@ class TrainingScreen:
     def on_batch(self, progress: Progress) -> None:
         """Move the bar, and show what the model has written where it is time for that."""
         if progress.sample is not None and not self.quiet:
-            for line in sample_lines(progress.updates, progress.sample):
-                self.console.print(plain(line), soft_wrap=True)
+            title, *lines = sample_lines(progress.updates, progress.sample)
+            self.console.print(f"[dim]{plain(title)}[/]", soft_wrap=True)
+            for line in lines:
+                self.console.print(f"[cyan]{plain(line)}[/]", soft_wrap=True)
         now = time.monotonic()
         if self._bar is None or now < self._next:
             return
@@ -264,7 +267,7 @@ def print_report(report: Report[Any], *, out: Path | None) -> None:
         wins = row.values[next(iter(shown))] == best
         style = "dim" if row.single else "bold" if wins else ""
         table.add_row(plain(row.name), *row.cells, row.shown_seconds, style=style)
-    screen.print(f"\n[bold]Test: {counted(report.test.count, pages.NOUN)}[/]")
+    screen.print(f"\n[bold]Test: {counted(report.test.count, pages.JUDGED)}[/]")
     screen.print(table)
     if report.spread:
         screen.print(f"  [dim]± standard deviation over {len(report.trainings)} trainings[/]")
@@ -280,7 +283,7 @@ def print_report(report: Report[Any], *, out: Path | None) -> None:
         return
     name = str(out)
     screen.print(f"\nSaved to [bold]{plain(name)}[/] ({report.parameters:,} parameters)")
-    screen.print(f"Try: elman predict {plain(name)} {plain(pages.suggestion(report))}")
+    screen.print(f"Try: {plain(pages.suggestion(report, shlex.quote(name)))}", soft_wrap=True)
 
 
 def print_written(path: Path, what: str = "Answers") -> None:
@@ -331,7 +334,7 @@ def print_comparison(comparison: Comparison) -> None:
     from rich.table import Table
 
     task = tasks.find(comparison.task)
-    noun, rows = tasks.pages(task).NOUN, comparison.rows
+    noun, rows = tasks.pages(task).JUDGED, comparison.rows
     shown = headline(rows[0].mean, task.metrics)
     count = counted(comparison.test_count, f"test {noun}")
     table = Table(title=f"{plain(comparison.data)}: {count}", box=None)

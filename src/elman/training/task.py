@@ -327,6 +327,8 @@ class Pages(Protocol):
 
     NOUN: str
     """What an example is called, in the singular."""
+    JUDGED: str
+    """What the count of an evaluation is of, in the singular."""
     FORMATS: Mapping[
         str, Callable[[Iterable[Mapping[str, Any]], Any, Sequence[Inputs]], Iterable[str]]
     ]
@@ -346,8 +348,8 @@ class Pages(Protocol):
     def verdict(self, report: Report[Any]) -> Iterable[str]:
         """Say in plain sentences whether the network was worth it."""
 
-    def suggestion(self, report: Report[Any]) -> str:
-        """Return what to give `elman predict MODEL` first."""
+    def suggestion(self, report: Report[Any], model: str) -> str:
+        """Return the command to try first with a model, which is named as on the command line."""
 
     def evaluation(
         self,

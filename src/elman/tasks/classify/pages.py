@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 MOST_CLASSES = 40
 NOUN = "text"
+JUDGED = "text"
 """What an example is called."""
 FORMATS: Mapping[str, Any] = {}
 """Tables say it all."""
@@ -115,12 +116,12 @@ def verdict(report: Report[Any]) -> Iterator[str]:
             yield f"{one.name} learned from {one.trained_on:,} of {total:,} texts"
 
 
-def suggestion(report: Report[Any]) -> str:
-    """Return what to try next with the model, as the rest of a command."""
+def suggestion(report: Report[Any], model: str) -> str:
+    """Return the command to try first with the model."""
     mistakes: Sequence[Any] = getattr(report.test, "mistakes", ())
     text = mistakes[0].text if mistakes else "some text"
     fits = len(text) <= 40 and text.isprintable() and not {*'"-$`!\\'} & {*text}
-    return f'--steps "{text if fits else "some text"}"'
+    return f'elman predict {model} --steps "{text if fits else "some text"}"'
 
 
 # ---------------------------------------------------------------------------------------------

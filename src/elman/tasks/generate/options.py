@@ -258,7 +258,8 @@ class Decoding(Options, frozen=True, kw_only=True):
         ),
     ] = None
     repetition_penalty: Annotated[
-        float, Option("Over 1 what stands there already gets less probable.", panel="sampling", gt=0)
+        float,
+        Option("Over 1 what stands there already gets less probable.", panel="sampling", gt=0),
     ] = 1.0
     beam: Annotated[
         int | None,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from elman.tasks.generate.formats import html
 from elman.tasks.generate.metrics import METRICS, UNITS, Modelled
+from elman.tasks.generate.surprise import Surprise
 from elman.text.terminal import bar, columns, counted, padded, plain, shortened, visible
 from elman.training.report import Report, outdone
 
@@ -19,10 +22,11 @@ if TYPE_CHECKING:
     from elman.tasks.generate.predictor import LanguageModel
 
 NOUN = "line"
-FORMATS: Mapping[str, Any] = {}
+JUDGED = "token"
+FORMATS = {"html": html}
 MOST_LABELS = 40
-SHADES = ((2.0, "default"), (4.0, "green"), (6.0, "yellow"), (8.0, "dark_orange"), (99.0, "red"))
-"""Bits of surprise up to which a token has a colour."""
+WIDEST = 100
+"""Columns of a text that is marked, where lines have no bound."""
 
 
 def data_line(split: Split[TextStream], learner: GenerateLearner) -> str:
@@ -67,9 +71,10 @@ def verdict(report: Report[Any]) -> Iterator[str]:
     yield from outdone(report, METRICS)
 
 
-def suggestion(report: Report[Any]) -> str:
-    """Return what to try next with the model, as the rest of a command."""
-    return '"some text"'
+def suggestion(report: Report[Any], model: str) -> str:
+    """Return the command to try first with the model."""
+    label = next(iter(report.sizes), None)
+    return f"elman generate {model}" + (f" --label {shlex.quote(label)} -n 10" if label else "")
 
 
 def evaluation(
@@ -94,28 +99,22 @@ def evaluation(
 
 def answer(row: Mapping[str, Any], model: LanguageModel, *, width: int) -> Iterator[RenderableType]:
     """Show one row of ``LanguageModel.answer``: how likely a text is, in colours where asked."""
-    from rich.text import Text
-
     said = f"{row['nats']:.3f} nats, {row['bits']:.3f} bits a {row['unit']}, perplexity "
     said += f"{row['perplexity']:.2f}"
     if "surprise" not in row:
         yield f"{said}  {shortened(visible(row['text']), max(width - len(said) - 2, 20))}".rstrip()
         return
     yield said
-    text = Text()
-    for one in row["surprise"]:
-        shown = one["token"]
-        text.append("↵\n" if shown == "\n" else visible(shown), style=shade(one["nats"] / 0.6931))
-    yield text
-    worst = sorted(row["surprise"], key=lambda one: -one["nats"])[:5]
-    yield "most surprising: " + ", ".join(
-        f"{visible(one['token'])!r} {one['nats'] / 0.6931:.1f} bits" for one in worst
+    if row["surprise"]:
+        yield Surprise(row["surprise"], row["unit"], min(width, WIDEST))
+
+
+def truncated(count: int, model: LanguageModel) -> str:
+    """Say that so many texts were longer than the model reads."""
+    return (
+        f"{counted(count, 'text')} longer than {model.config.max_length:,} tokens: what is said is "
+        "of the beginning"
     )
-
-
-def shade(bits: float) -> str:
-    """Return the colour of a token that was so surprising."""
-    return next(colour for bound, colour in SHADES if bits < bound or bound == SHADES[-1][0])
 
 
 def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
@@ -126,14 +125,6 @@ def fields(row: Mapping[str, Any], *, inputs: bool) -> dict[str, Any]:
     if "surprise" in row:
         found["surprise"] = row["surprise"]
     return found
-
-
-def truncated(count: int, model: LanguageModel) -> str:
-    """Say that so many texts were longer than the model reads."""
-    return (
-        f"{counted(count, 'text')} longer than {model.config.max_length:,} tokens: what is said is "
-        "of the beginning"
-    )
 
 
 def _name(name: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -21,8 +22,14 @@ from elman.tasks.generate.clamping import Held, clamp_of
 from elman.tasks.generate.drafting import Draft
 from elman.tasks.generate.learner import GenerateLearner, first_id
 from elman.tasks.generate.metrics import UNITS, Modelled
-from elman.tasks.generate.options import NEW_TOKENS, SAMPLING, Decoding, GenerateAnswers, GenerateScoring
-from elman.tasks.generate.writing import OnText, Writing, WrittenText
+from elman.tasks.generate.options import (
+    NEW_TOKENS,
+    SAMPLING,
+    Decoding,
+    GenerateAnswers,
+    GenerateScoring,
+)
+from elman.tasks.generate.writing import OnText, Writing, WrittenText, blank_after
 from elman.text.summary import Table
 from elman.text.tokenizer.reversible import UNKNOWN_ID, TextCoder, load_coder
 from elman.training import bundle
@@ -169,7 +176,7 @@ class LanguageModel:
             min_p=min_p,
             repetition_penalty=repetition_penalty,
             beam=beam,
-            stop=[stop] if isinstance(stop, str) else stop,
+            stop=cast("list[str] | None", [stop] if isinstance(stop, str) else stop),
             label=label,
             seed=seed,
         )
@@ -228,7 +235,14 @@ class LanguageModel:
 
         Args:
             prompt: what it begins with.
-            temperature: as for ``generate``, as are the others.
+            temperature: as for ``generate``, as are all others.
+            top_k: likewise.
+            top_p: likewise.
+            min_p: likewise.
+            repetition_penalty: likewise.
+            label: likewise.
+            seed: likewise.
+            clamp: likewise.
 
         Raises:
             ConfigError, InputError: as for ``generate``.
@@ -268,6 +282,7 @@ class LanguageModel:
 
     def unknown_in(self, text: str) -> list[str]:
         """Return the characters, or words, of a text that the vocabulary lacks, each once."""
+        text = text.removesuffix(blank_after(self.coder, text))
         pairs = zip(self.coder.pieces(text), self.coder.encode(text).tolist(), strict=True)
         return [*dict.fromkeys(piece.strip() or piece for piece, i in pairs if i == UNKNOWN_ID)]
 
@@ -280,17 +295,25 @@ class LanguageModel:
         if label is None:
             if self.labels:
                 raise ConfigError(
-                    f"the model writes for a label; give one with label: {_some(self.labels)}"
+                    f"the model writes texts of a label; give one as label: {_some(self.labels)}"
                 )
             return None
+        if not self.labels:
+            raise ConfigError(
+                f"label is {label!r}, but the model was trained without labels; leave it out"
+            )
         if label not in self.labels:
-            there = _some(self.labels) or "none: it was trained without --label-column"
-            raise ConfigError(f"the model knows no label {label!r}; there are {there}")
+            near = difflib.get_close_matches(label, self.labels, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {_some(self.labels)}"
+            raise ConfigError(f"the model knows no label {label!r}; {hint}")
         return self.labels.index(label)
 
     def _writing(self, held: Held | None) -> Writing:
         clamp = clamp_of(held or (), self.module.recurrent.cell, self.module.config.num_layers)
-        return Writing(self.module, self.coder, before=self.before, clamp=clamp)
+        try:
+            return Writing(self.module, self.coder, before=self.before, clamp=clamp)
+        except ConfigError as error:
+            raise ConfigError(f"clamp: {error}" if clamp else str(error)) from error
 
     # -----------------------------------------------------------------------------------------
     # Reading
@@ -303,7 +326,7 @@ class LanguageModel:
         A row has the ``text``, its number of ``tokens``, the mean ``nats`` and ``bits`` of these,
         the ``perplexity``, the ``unit`` and the ``log_probability`` of the whole, of a text that
         stands alone with its end. With ``surprise`` it has the ``surprise``: each ``token`` with
-        its ``nats``.
+        its ``nats``, a character of several bytes as one.
 
         Args:
             inputs: texts, each read from its beginning.
@@ -352,11 +375,7 @@ class LanguageModel:
         if not self.running and len(ids) > self.config.max_length:
             row["truncated"] = True
         if surprise:
-            tokens = [self.coder.token(int(i)) for i in ids]
-            row["surprise"] = [
-                {"token": token, "nats": float(one)}
-                for token, one in zip(tokens, nats, strict=False)
-            ]
+            row["surprise"] = list(_surprises(self.coder.pieces(text), nats.tolist()))
         return row
 
     def _nats(self, ids: Sequence[np.ndarray], labels: Sequence[int] | None) -> list[np.ndarray]:
@@ -477,6 +496,16 @@ class LanguageModel:
         """
         bundle.check_destination(Path(path), force=force)
         bundle.save(Path(path), self, training={}, files={}, force=force)
+
+
+def _surprises(pieces: Sequence[str], nats: Sequence[float]) -> Iterator[dict[str, Any]]:
+    """Yield each token that can be read, a character of several bytes as one."""
+    waiting = 0.0
+    for piece, one in zip(pieces, nats, strict=False):
+        waiting += one
+        if piece:
+            yield {"token": piece, "nats": waiting}
+            waiting = 0.0
 
 
 def _text(prompt: object) -> str:

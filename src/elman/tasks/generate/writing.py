@@ -98,7 +98,8 @@ class Writing:
             on_text: told of what is written, as it is written.
         """
         first, state = self.read(prompt, labels, count)
-        spoken = [Spoken(self.coder, stop) for _ in range(count)]
+        skip = blank_after(self.coder, prompt)
+        spoken = [Spoken(self.coder, stop, skip) for _ in range(count)]
         texts: list[list[str]] = [[] for _ in range(count)]
 
         def on_token(row: int, token: int) -> None:
@@ -152,8 +153,14 @@ class Writing:
             banned=self.banned,
             n_best=count,
         )
+        skip = blank_after(self.coder, prompt)
         return [
-            WrittenText(self.coder.decode(one.ids), len(one.ids), one.log_prob, one.finished)
+            WrittenText(
+                self.coder.decode(one.ids).removeprefix(skip),
+                len(one.ids),
+                one.log_prob,
+                one.finished,
+            )
             for one in found
         ]
 
@@ -172,7 +179,8 @@ class Writing:
         self, prompt: str, labels: Sequence[int] | None, rows: int
     ) -> tuple[np.ndarray, Any]:
         device = device_of(self.model)
-        ids = [self.before, *self.coder.encode(prompt).tolist()]
+        text = prompt.removesuffix(blank_after(self.coder, prompt))
+        ids = [self.before, *self.coder.encode(text).tolist()]
         with torch.no_grad():
             states = self.model.begin(rows)
             numbers = added = None
@@ -216,21 +224,40 @@ class Writing:
         return seen
 
 
-class Spoken:
-    """What one row writes, as text: held back where it may be the beginning of what to stop at."""
+def blank_after(coder: TextCoder, prompt: str) -> str:
+    """Return the blank at the end of a prompt that belongs to the word to come, if any.
 
-    def __init__(self, coder: TextCoder, stop: Sequence[str]):
-        self._flow, self._stop = Flow(coder), stop
+    Words and their pieces have the blank before them: a blank alone is nearly never followed by
+    one. So it is left out of what is read, and of what is written.
+    """
+    alone = prompt[-1:] == " " and not prompt[-2:-1].isspace()
+    return " " if alone and coder.level in ("words", "bpe") else ""
+
+
+class Spoken:
+    """What one row writes, as text: held back where it may be the beginning of what to stop at.
+
+    Args:
+        coder: the tokenizer.
+        stop: texts to stop at.
+        skip: what the text may begin with and does not say.
+    """
+
+    def __init__(self, coder: TextCoder, stop: Sequence[str] = (), skip: str = ""):
+        self._flow, self._stop, self._skip = Flow(coder), stop, skip
         self._held = ""
         self._stopped = False
 
     def add(self, token: int) -> str:
         """Return what is sure to stay with one more token."""
+        text = self._flow.add(token)
+        if self._skip:
+            text, self._skip = text.removeprefix(self._skip), ""
         if not self._stop:
-            return self._flow.add(token)
+            return text
         if self._stopped:
             return ""
-        text = self._held + self._flow.add(token)
+        text = self._held + text
         places = [place for one in self._stop if (place := text.find(one)) >= 0]
         if places:
             self._stopped, self._held = True, ""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from elman.tasks.tag.predictor import TaggerModel
 
 NOUN = "sentence"
+JUDGED = "sentence"
 FORMATS = {"conll": conll, "conllu": conllu, "html": html}
 COLOURS = ("cyan", "magenta", "yellow", "green", "blue", "red")
 MOST_KINDS = 40
@@ -92,9 +93,9 @@ def verdict(report: Report[Any]) -> Iterator[str]:
             yield f"{one.name} learned from {one.trained_on:,} of {total:,} sentences"
 
 
-def suggestion(report: Report[Any]) -> str:
-    """Return what to try next with the model, as the rest of a command."""
-    return '"some text"'
+def suggestion(report: Report[Any], model: str) -> str:
+    """Return the command to try first with the model."""
+    return f'elman predict {model} "some text"'
 
 
 # ---------------------------------------------------------------------------------------------
