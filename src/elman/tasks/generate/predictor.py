@@ -14,8 +14,8 @@ from elman.cell import Cell
 from elman.data.stream import TextStream
 from elman.errors import BundleError, ConfigError, DataError, InputError
 from elman.ir import text as ir_text
-from elman.nn.language_model import LanguageModelConfig, RecurrentLanguageModel
 from elman.nn.decoding import Sampling
+from elman.nn.language_model import LanguageModelConfig, RecurrentLanguageModel
 from elman.tasks.generate import scoring
 from elman.tasks.generate.batches import Texts
 from elman.tasks.generate.clamping import Held, clamp_of
