@@ -114,6 +114,8 @@ def _mode(decoding: Decoding, given: Mapping[str, Any]) -> str:
         decoding.check_beam()
         return ""
     [mode] = modes
+    if given["top"] is not None and given["top"] < 1:
+        raise ConfigError(f"--top is {given['top']}; it must be 1 or more")
     unused = [name for name in decoding.given() if name not in _OF_MODES[mode]]
     unused += [
         name
@@ -170,7 +172,10 @@ def _stdin() -> str:
     """Return all of stdin, without the line end that `echo` and editors put at the end."""
     if sys.stdin is not None and sys.stdin.isatty():
         _say("reading the text; Ctrl-D ends it")
-    text = to_utf8(unpack(read_bytes("-"), "stdin"), "stdin").data.decode()
+    data = read_bytes("-")
+    if not data.strip():
+        return ""
+    text = to_utf8(unpack(data, "stdin"), "stdin").data.decode()
     return text.replace("\r\n", "\n").removesuffix("\n")
 
 

@@ -107,6 +107,7 @@ def option(
     rule: str = "",
     flag: bool = False,
     short: str = "",
+    dashes: bool = False,
 ) -> inspect.Parameter:
     """Return one option of a command.
 
@@ -119,12 +120,15 @@ def option(
         rule: what a default of None becomes.
         flag: whether there is no ``--no-NAME``.
         short: a second name, as it is written.
+        dashes: whether its value may begin with a dash.
     """
     # Cyclopts itself shows a default that is not None.
     help_ = f"{text} [default: {rule}]" if rule and default is None else text
     details: dict[str, Any] = {"negative": (), "show_default": False} if flag else {}
     if short:
         details["alias"] = short
+    if dashes:
+        details["allow_leading_hyphen"] = True
     for number, converter in ((int, _whole_number), (float, _number)):
         if number in _kinds(kind):
             words = [word for one in _kinds(kind) for word in get_args(one)]
@@ -148,6 +152,7 @@ def options_of(
             panel=one.option.panel,
             rule=one.rule,
             short=one.option.short,
+            dashes=one.option.dashes,
         )
         for one in declared(struct)
         if one.name not in without

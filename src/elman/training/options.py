@@ -50,6 +50,8 @@ class Option:
     panel: str = "training"
     short: str = ""
     """A second name on the command line, as it is written there: -e."""
+    dashes: bool = False
+    """Whether what is given on the command line may begin with a dash."""
     path: bool = False
     """Whether it names a file or folder, of which what is given to others has the name alone."""
     ge: float | None = None
@@ -520,7 +522,7 @@ def table(struct: type[msgspec.Struct]) -> str:
     """Return the options of a struct as a table in Markdown, in the order of ``--help``."""
     lines = ["| option | takes | default | |", "|---|---|---|---|"]
     for one in sorted(declared(struct), key=lambda one: PANELS.index(one.option.panel)):
-        kind = {int: "int", float: "float", str: "text", list: "texts, each given anew"}.get(
+        kind = {int: "int", float: "float", str: "text", list: "text, repeated"}.get(
             one.kind, "on or off"
         )
         words = [*one.choices] if one.kind is str else [*one.choices, kind]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from elman.errors import ConfigError
 from elman.nn.decoding import Sampling, probabilities
 from elman.tasks.generate.writing import Writing, blank_after
 from elman.text.tokenizer.reversible import END_ID
@@ -77,7 +78,12 @@ class Draft:
         """Return the most probable tokens: the ``token``, its ``id`` and its ``probability``.
 
         They are as they would be drawn, with temperature 0 as with 1. What cannot come is left out.
+
+        Raises:
+            ConfigError: ``top`` is no whole number of at least 1.
         """
+        if not isinstance(top, int) or top < 1:
+            raise ConfigError(f"top is {top!r}; it must be a whole number of at least 1")
         odds = self._odds(self._shown)
         best = np.argsort(-odds, kind="stable")[:top].tolist()
         token = self._writing.coder.token

@@ -214,7 +214,10 @@ class Decoding(Options, frozen=True, kw_only=True):
     }
 
     prompt: Annotated[
-        str, Option("What texts begin with; - reads it from stdin.", panel="text", short="-p")
+        str,
+        Option(
+            "What texts begin with; - reads it from stdin.", panel="text", short="-p", dashes=True
+        ),
     ] = ""
     label: Annotated[
         str | None,
@@ -226,7 +229,7 @@ class Decoding(Options, frozen=True, kw_only=True):
     ] = None
     stop: Annotated[
         list[str] | None,
-        Option("Text to stop at, which is not written; several in turn.", panel="text"),
+        Option("Text to stop at, not written itself; may be repeated.", panel="text", dashes=True),
     ] = None
     temperature: Annotated[
         float,
@@ -273,7 +276,7 @@ class Decoding(Options, frozen=True, kw_only=True):
     clamp: Annotated[
         list[str] | None,
         Option(
-            "Hold a unit: 12=3.0, or with layer and state as in 0.c.12=3.0; several in turn.",
+            "Hold a unit: 12=3.0, or with layer and state, 0.c.12=3.0; may be repeated.",
             panel="network",
         ),
     ] = None
