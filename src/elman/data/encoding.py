@@ -6,6 +6,7 @@ import codecs
 import difflib
 import encodings
 import encodings.aliases
+import io
 import re
 import zlib
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ _FOREIGN = (
     (b"<?xml", "an XML document; save it as CSV first"),
 )
 _CHUNK = 1 << 20
+_PACKED = 1 << 16  # bytes unpacked at a time: to a thousand times as many at most
 _TRIED = 500  # lines that are not UTF-8, to tell whether such lines are UTF-8 cut short
 # Tab, newline, vertical tab, form feed, return and escape stand in real text.
 _TEXT_CONTROLS = bytes([9, 10, 11, 12, 13, 27])
@@ -89,23 +91,35 @@ def unpack(data: bytes, source: str) -> bytes:
     """
     if not data.startswith(GZIP_MAGIC):
         return data
-    whole = bytearray()
+    whole = io.BytesIO()  # which hands over its bytes without a copy
+    position = 0
     try:
-        while data:  # a gzip file may have several members
-            member = zlib.decompressobj(wbits=31)
-            whole += member.decompress(data, MOST_UNPACKED - len(whole))
-            if member.unconsumed_tail:
-                raise DataError(
-                    f"{source} unpacks to more than {MOST_UNPACKED >> 30} GB; cut it into parts"
-                )
-            if not member.eof:
-                raise broken_gzip(source)
-            data = member.unused_data.lstrip(b"\0")  # some tools pad with zeros
-            if not data.startswith(GZIP_MAGIC):
-                break
+        while data.startswith(GZIP_MAGIC, position):  # a gzip file may have several members
+            position = _unpack_member(data, position, whole, source)
+            zeros = _ZEROS.match(data, position)  # some tools pad with them
+            position = zeros.end() if zeros else position
     except zlib.error as error:
         raise broken_gzip(source) from error
-    return bytes(whole)
+    return whole.getvalue()
+
+
+_ZEROS = re.compile(rb"\0*")
+
+
+def _unpack_member(data: bytes, position: int, whole: io.BytesIO, source: str) -> int:
+    """Write what a member of a gzip file holds to ``whole``; return where it ends."""
+    member = zlib.decompressobj(wbits=31)
+    while not member.eof:
+        packed = data[position : position + _PACKED]
+        if not packed:
+            raise broken_gzip(source)
+        whole.write(member.decompress(packed))
+        if whole.tell() > MOST_UNPACKED:
+            raise DataError(
+                f"{source} unpacks to more than {MOST_UNPACKED >> 30} GB; cut it into parts"
+            )
+        position += len(packed) - len(member.unused_data)
+    return position
 
 
 def broken_gzip(source: str) -> DataError:

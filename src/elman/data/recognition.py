@@ -67,8 +67,7 @@ def looks_running(data: Any) -> bool:
     if not isinstance(data, str | Path) or name_of(data) == STDIN:
         return False
     if os.path.isdir(data):
-        names = [name for name in os.listdir(data) if not name.startswith(".")]
-        data = os.path.join(data, *names) if len(names) == 1 else data
+        data = _only_file_in(Path(data)) or data
     if suffix_of(data) != ".txt":
         return False
     head = _head_of(data)
@@ -83,6 +82,14 @@ def looks_running(data: Any) -> bool:
     return not (_begins_as_tagged(text) or looks_like_table(text, _LABELLED) or _is_labelled(text))
 
 
+def _only_file_in(folder: Path) -> Path | None:
+    try:
+        names = [name for name in os.listdir(folder) if not name.startswith(".")]
+    except OSError:  # said where it is read
+        return None
+    return folder / names[0] if len(names) == 1 else None
+
+
 _LABELLED = Wanted.of((TEXT, LABEL), {})
 
 
@@ -93,10 +100,10 @@ def _is_labelled(head: bytes) -> bool:
     or words before the first blank that come again and again.
     """
     lines = [line.strip() for line in head.split(b"\n") if line and not line.isspace()]
-    if len(lines) < 2:
-        return False
     if sum(b"\t" in line for line in lines) * 2 >= len(lines):
         return True
+    if len(lines) < 2:
+        return False
     for delimiter in (b",", b";", b"|"):
         count, most = Counter(line.count(delimiter) for line in lines).most_common(1)[0]
         if count and most * 10 >= len(lines) * 9:

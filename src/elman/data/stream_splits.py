@@ -131,6 +131,8 @@ def _bounds(stream: TextStream, shares: Sequence[float]) -> list[int]:
     left = np.maximum(right - 1, 0)
     nearer = places - stream.starts[left] <= stream.starts[right] - places
     bounds = [0, *np.where(nearer, left, right).tolist(), len(stream)]
+    last = max(i for i, has_share in enumerate(wanted) if has_share)
+    bounds[last + 1 :] = [len(stream)] * (len(wanted) - last)
     for i in range(1, len(bounds) - 1):
         bounds[i] = max(bounds[i], bounds[i - 1] + wanted[i - 1])
     for i in reversed(range(1, len(bounds) - 1)):

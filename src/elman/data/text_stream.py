@@ -25,6 +25,8 @@ Starts = NDArray[np.int64]
 
 SEGMENT = 1 << 16
 """Bytes of a line at most; a longer one is cut into several, as of a text without line ends."""
+_FEW = 100  # lines: they are cut finer, so that parts of a text can be had in wanted sizes
+_FINEST = 1 << 6
 BLOCK = 1 << 22
 _LINE_END, _BLANK = ord("\n"), ord(" ")
 
@@ -85,7 +87,8 @@ class TextStream:
             [(start, end)] = runs
             begin = self.starts[start]
             buffer = self.buffer[begin : self.starts[end]]
-            starts = self.starts[start : end + 1] - begin
+            starts = self.starts[start : end + 1]
+            starts = starts - begin if begin else starts
         else:
             parts = [self.buffer[self.starts[start] : self.starts[end]] for start, end in runs]
             lengths = [np.diff(self.starts[start : end + 1]) for start, end in runs]
@@ -181,7 +184,7 @@ def num_characters(block: Bytes) -> int:
 
 
 def _line_starts(buffer: Bytes) -> Starts:
-    """Return where each line begins, and the end; a line over ``SEGMENT`` bytes is several."""
+    """Return where each line begins, and the end; a very long line is several."""
     count = sum(int(np.count_nonzero(block == _LINE_END)) for block in blocks(buffer))
     starts = np.zeros(count + 2, dtype=np.int64)
     filled, offset = 1, 0
@@ -192,23 +195,25 @@ def _line_starts(buffer: Bytes) -> Starts:
     starts[-1] = len(buffer)
     if starts[-2] == len(buffer):  # the last line has its end
         starts = starts[:-1]
-    cuts = [*_cuts_in_long_lines(buffer, starts)]
+    size = SEGMENT if count >= _FEW else min(SEGMENT, max(len(buffer) // (2 * _FEW), _FINEST))
+    cuts = [*_cuts_in_long_lines(buffer, starts, size)]
     return np.sort(np.concatenate([starts, cuts])) if cuts else starts
 
 
-def _cuts_in_long_lines(buffer: Bytes, starts: Starts) -> Iterator[int]:
+def _cuts_in_long_lines(buffer: Bytes, starts: Starts, size: int) -> Iterator[int]:
+    """Yield where lines over ``size`` bytes are cut."""
     for first in range(0, len(starts) - 1, BLOCK):
         part = starts[first : first + BLOCK + 1]
-        for row in np.flatnonzero(np.diff(part) > SEGMENT).tolist():
+        for row in np.flatnonzero(np.diff(part) > size).tolist():
             position, end = int(part[row]), int(part[row + 1])
-            while end - position > SEGMENT:
-                position = _cut(buffer, position)
+            while end - position > size:
+                position = _cut(buffer, position, size)
                 yield position
 
 
-def _cut(buffer: Bytes, position: int) -> int:
+def _cut(buffer: Bytes, position: int, size: int) -> int:
     """Return where a segment that begins at ``position`` ends: before a blank if there is one."""
-    middle, limit = position + SEGMENT // 2, position + SEGMENT
+    middle, limit = position + size // 2, position + size
     blanks = np.flatnonzero(buffer[middle:limit] == _BLANK)
     if len(blanks):
         return middle + int(blanks[-1])

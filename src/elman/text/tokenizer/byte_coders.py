@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import cache
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -27,6 +29,7 @@ from elman.text.tokenizer.coding import (
 )
 
 NUM_BYTES = 256
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 class ByteCoder:
@@ -131,8 +134,10 @@ class BpeCoder:
     def encode(self, text: str) -> Ids:
         """Return the (N,) ids of the runs of bytes."""
         [text] = without_surrogates([text])
-        found = self._inner.encode(text, add_special_tokens=False).ids
-        return np.asarray(found, dtype=np.int32) + NUM_SPECIAL
+        lines = _LINE.findall(text)
+        found = self._inner.encode_batch_fast(lines, add_special_tokens=False)
+        ids = chain.from_iterable(one.ids for one in found)
+        return np.fromiter(ids, dtype=np.int32) + NUM_SPECIAL
 
     def decode(self, ids: Numbers) -> str:
         """Return the text: U+FFFD for the unknown token and for what is no UTF-8."""
