@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +25,6 @@ from elman.text.tokenizer.reversible import (
 )
 
 LEVELS = [*CODINGS]
-DATA = Path(os.environ.get("ELMAN_DATA", Path(__file__).parent.parent.parent / "shared" / "data"))
 PROSE = (
     "Он сказал: «Да-да, это д'Артаньян!» — и ушёл.\n"
     "\tI can't, won't  pay $1,000.50 (e.g. _this_ or snake_case)…\n"
@@ -314,10 +312,9 @@ def test_a_stream_has_the_smallest_type(size, dtype):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (DATA / "wordlm").is_dir(), reason="needs the Penn Treebank")
-def test_the_penn_treebank_has_its_words():
-    train = read_stream(DATA / "wordlm" / "ptb.train.txt.gz")
-    valid = read_stream(DATA / "wordlm" / "ptb.valid.txt")
+def test_the_penn_treebank_has_its_words(shared_data):
+    train = read_stream(shared_data / "wordlm" / "ptb.train.txt.gz")
+    valid = read_stream(shared_data / "wordlm" / "ptb.valid.txt")
     coder = fit_coder(train.pieces, level="words")
     assert coder.vocab_size == 10_000 + 2
     for part, count in ((train, 929_589), (valid, 73_760)):
@@ -325,5 +322,5 @@ def test_the_penn_treebank_has_its_words():
         assert len(ids) == count
         assert ids.min() > UNKNOWN_ID
         assert coder.decode(ids) == "".join(part.pieces())
-    with gzip.open(DATA / "wordlm" / "ptb.train.txt.gz", "rt") as file:
+    with gzip.open(shared_data / "wordlm" / "ptb.train.txt.gz", "rt") as file:
         assert "".join(train.pieces()) == file.read()

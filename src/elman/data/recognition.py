@@ -79,7 +79,11 @@ def looks_running(data: Any) -> bool:
         text = to_utf8(head, name_of(data)).data
     except DataError:  # said where it is read
         return False
+    text = _INDENT.sub(b"", text)
     return not (_begins_as_tagged(text) or looks_like_table(text, _LABELLED) or _is_labelled(text))
+
+
+_INDENT = re.compile(rb"^[ \t]+", re.MULTILINE)
 
 
 def _only_file_in(folder: Path) -> Path | None:
@@ -108,7 +112,8 @@ def _is_labelled(head: bytes) -> bool:
         count, most = Counter(line.count(delimiter) for line in lines).most_common(1)[0]
         if count and most * 10 >= len(lines) * 9:
             return True
-    return has_label_first(head, _LABELLED, AS_TOLD)
+    different = b"\n".join(dict.fromkeys(lines))
+    return has_label_first(different, _LABELLED, AS_TOLD)
 
 
 def _head_of(path: str | Path) -> bytes | None:
