@@ -462,6 +462,7 @@ def test_very_long_and_empty_sentences(call):
         ({"column": "upos"}, "column"),
         ({"drop_unlabelled": True}, "drop_unlabelled is not for the task tag; leave it out"),
         ({"multilabel": True}, "multilabel is not for the task tag; leave it out"),
+        ({"lines": True}, "lines is not for the task tag; leave it out"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(options, said):
