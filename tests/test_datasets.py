@@ -2,11 +2,12 @@ import subprocess
 import sys
 import unicodedata
 from collections import Counter
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import pytest
 
 from elman.data import datasets
+from elman.data.corpus import read_texts
 from elman.data.datasets import DATASETS, load_dataset, romanise, surnames, tweets
 from elman.errors import DataError
 
@@ -63,6 +64,11 @@ def test_shakespeare_is_plain_text_of_speakers_and_lines():
     assert " \n" not in text
     assert text.startswith("A Midsummer Night's Dream\n\nACT I\n")
     assert text.count("\nACT I\n") == 38
+
+
+def test_texts_to_write_are_a_corpus_for_word_vectors_too(romanised):
+    assert [*islice(read_texts("shakespeare"), 3)] == ["A Midsummer Night's Dream", "", "ACT I"]
+    assert [*read_texts("names-generate")] == romanised.texts
 
 
 def test_names_to_write_are_the_surnames_with_their_languages(romanised):

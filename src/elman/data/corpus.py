@@ -47,7 +47,7 @@ def _texts_of(item: Any, form: Form, text: str | None) -> Iterator[str]:
         if dataset.task == "tag":
             yield from map(" ".join, examples.tokens)
         elif dataset.task == "generate":
-            yield from examples.texts()
+            yield from (text.removesuffix("\n") for text in examples.texts())
         else:
             yield from examples.texts
     elif is_table(item) or name_of(item) == STDIN:

@@ -2,6 +2,7 @@
 
 A tokenizer is made from the training part alone (``fit``) and is saved as JSON with the model.
 All kinds return an ``Encoded``: all ids in one flat array, row after row, and each row's length.
+Those for text that a model writes, whose ids turn back into the text, are in ``reversible``.
 """
 
 from elman.text.tokenizer.character import CharacterTokenizer as CharacterTokenizer
