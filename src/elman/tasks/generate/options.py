@@ -52,7 +52,7 @@ class GenerateOptions(NetworkOptions, frozen=True, kw_only=True):
 
     rules: ClassVar[Mapping[str, str]] = {
         "vocab_size": "50,000 words, 4,000 pieces",
-        "min_count": "2 for words, 1 otherwise",
+        "min_count": "2; 1 for characters, and where a text has an <unk> of its own",
         "chunk_length": "100 characters or bytes, 35 words, 50 pieces",
         "max_length": "1,000",
         "embedding_size": "128; 256 of words and pieces",
@@ -326,7 +326,6 @@ def settle(options: GenerateOptions, *, tokens: int, running: bool) -> GenerateO
     batch_size = _power_of_two(tokens / chunk / 20, 2, 32) if running else 64
     return options.filled(
         vocab_size=(4_000 if options.tokens == "bpe" else 50_000) if words else None,
-        min_count=2 if options.tokens == "words" else 1,
         chunk_length=chunk,
         max_length=MAX_LENGTH,
         embedding_size=256 if words else 128,
