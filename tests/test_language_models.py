@@ -402,7 +402,7 @@ def test_a_conditional_model_writes_what_its_label_says():
         assert all(row["label"] == label for row in rows)
     with pytest.raises(ConfigError, match=r"knows no label 'mm'; there are aa, zz"):
         model.generate(label="mm")
-    with pytest.raises(ConfigError, match="writes for a label"):
+    with pytest.raises(ConfigError, match="writes texts of a label"):
         model.generate()
     own = model.answer(["abab"], label="aa")[0]["nats"]
     assert own < model.answer(["abab"], label="zz")[0]["nats"]

@@ -52,7 +52,7 @@ class GenerateOptions(NetworkOptions, frozen=True, kw_only=True):
 
     rules: ClassVar[Mapping[str, str]] = {
         "vocab_size": "50,000 words, 4,000 pieces",
-        "min_count": "2; 1 for characters, and where a text has an <unk> of its own",
+        "min_count": "2; 1 of characters, and of text that marks unknown words itself",
         "chunk_length": "100 characters or bytes, 35 words, 50 pieces",
         "max_length": "1,000",
         "embedding_size": "128; 256 of words and pieces",
