@@ -464,7 +464,7 @@ def test_texts_of_another_kind_are_refused():
         model.evaluate("verse.txt")
     with pytest.raises(InputError, match="give a list of texts"):
         model.answer("text")
-    with pytest.raises(ConfigError, match="knows no label 'x'"):
+    with pytest.raises(ConfigError, match="label is 'x', but the model was trained without labels"):
         model.answer(["text"], label="x")
     conditional = train(labelled(), label_column="kind", epochs=1).model
     from elman.data.stream import read_stream
