@@ -473,6 +473,8 @@ def test_every_option_reaches_the_model(call, verse, model):
     assert (code, err) == (0, "")
     clamp = {"3": 1.5, "h.2": -1}
     assert json.loads(out) == model.generate("Ka", **words, stop=["x", "q"], clamp=clamp)
+    code, out, _ = call("generate", verse, "-p", "Ka", "--seed", 4, "--stop", "\\n", "--json")
+    assert json.loads(out) == model.generate("Ka", seed=4, stop="\n")
     code, out, _ = call("generate", verse, "-p", "Ka", "--beam", 3, "-n", 2, "--json")
     assert json.loads(out) == model.generate("Ka", beam=3, n=2)
 

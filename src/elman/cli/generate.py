@@ -148,7 +148,8 @@ def _run(
     prompt = process.as_utf8(decoding.prompt)
     if prompt == "-" or (mode == "surprise" and not prompt):
         prompt = _stdin()
-    asked = {**decoding.to_dict(), "prompt": prompt}
+    stop = [one.replace("\\n", "\n") for one in decoding.stop or ()]
+    asked = {**decoding.to_dict(), "prompt": prompt, "stop": stop or None}
     model: Any = api.load(place, device=device)
     _say_unknown(model, prompt)
     if mode == "surprise":

@@ -229,7 +229,11 @@ class Decoding(Options, frozen=True, kw_only=True):
     ] = None
     stop: Annotated[
         list[str] | None,
-        Option("Text to stop at, not written itself; may be repeated.", panel="text", dashes=True),
+        Option(
+            "Text to stop at (\\n: a line end), not written itself; may be repeated.",
+            panel="text",
+            dashes=True,
+        ),
     ] = None
     temperature: Annotated[
         float,
