@@ -23,7 +23,7 @@ SAMPLE_AT = (100, 300, 700, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 WORDS: tuple[str, ...] = ("words", "bpe")
 """Codings with thousands of tokens."""
 CHUNKS = {"characters": 100, "bytes": 100, "words": 35, "bpe": 50}
-TOKENS_SEEN = {"characters": 18e6, "bytes": 18e6, "words": 12e6, "bpe": 12e6}
+TOKENS_SEEN = {"characters": 18e6, "bytes": 18e6, "words": 10e6, "bpe": 10e6}
 MOST_EPOCHS = 60
 MAX_LENGTH = 1_000
 
@@ -67,7 +67,7 @@ class GenerateOptions(NetworkOptions, frozen=True, kw_only=True):
         "tar": "0; 1 with --recipe awd",
         "optimiser": "adamw; asgd with --recipe awd",
         "batch_size": "2 to 32 by the length of the text; 20 with --recipe awd",
-        "epochs": "as many as read 18 million characters, 12 million words, at most 60",
+        "epochs": "as many as read 18 million characters, 10 million words, at most 60",
         "weight_decay": "0.1; 0.01 of words and pieces; 1.2e-6 with --recipe awd",
         "patience": "5; 30 with --recipe awd",
         "learning_rate": "0.003, of words and pieces 0.005 (adamw); 20 (sgd); 30 (asgd)",
