@@ -21,9 +21,9 @@ from functools import partial
 from typing import Any
 
 import torch
-from elman.tasks.generate.model import LanguageModelConfig, RecurrentLanguageModel
 from torch import nn
 
+from elman.nn.language_model import LanguageModelConfig, RecurrentLanguageModel
 from elman.tasks.generate.predictor import LanguageModel, ModelConfig
 from elman.text.tokenizer.reversible import fit_coder
 from elman.training import machine

@@ -382,6 +382,7 @@ def test_without_a_limit_a_text_has_a_usual_length(level, tmp_path):
         ({"clamp": ["3=x"]}, "clamp holds 3 at 'x', which is no number"),
         ({"clamp": ["x=3"]}, "clamp has 'x', which is no unit; write unit=value"),
         ({"clamp": {3: math.inf}}, "clamp holds 3 at inf, which is no number"),
+        ({"clamp": {3: 1e300}}, "clamp holds 3 at 1e+300, which is no number"),
         ({"clamp": ["3=1", "c.3=2"]}, "clamp has the unit 'c.3' twice; give it once"),
         ({"clamp": "3=1"}, "clamp is '3=1'; write unit=value"),
     ],

@@ -14,6 +14,8 @@ Held = Mapping[int | str | tuple[int, str, int], float] | Sequence[str]
 """Units by number, by text as in ``c.12`` or by (layer, state, unit), each with its value; or texts
 as in ``c.12=3.0``."""
 
+LARGEST = 3e38
+"""Of numbers of 32 bits."""
 _FORM = "write unit=value, as in 12=3.0, or with layer and state, as in 0.c.12=3.0"
 _PLACE = re.compile(r"(?:(\d+)\.)?(?:([^\W\d]\w*)\.)?(\d+)")
 
@@ -58,6 +60,6 @@ def _number(key: object, value: object) -> float:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         number = math.nan
-    if not math.isfinite(number):
+    if not abs(number) <= LARGEST:  # nor is nan
         raise ConfigError(f"clamp holds {key} at {value!r:.60}, which is no number; {_FORM}")
     return number
