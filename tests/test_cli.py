@@ -22,7 +22,7 @@ from elman.cli import screen as screens
 from elman.cli.app import OF_TASKS, OTHERS, run
 from elman.errors import ConfigError
 from elman.training import bundle
-from elman.training.options import declared
+from elman.training.options import declared, flag_of
 
 ELMAN = [sys.executable, "-m", "elman"]
 COMMANDS = [*OF_TASKS, *OTHERS]
@@ -189,7 +189,7 @@ def test_completion_knows_every_command_and_option(call, shell):
     for command in COMMANDS:
         assert command in out
     for one in declared(tasks.find("classify").options):
-        assert one.name.replace("_", "-") in out
+        assert flag_of(one.name).removeprefix("--") in out
         assert one.option.short.lstrip("-") in out
 
 

@@ -55,7 +55,7 @@ def test_numbers_of_numpy_and_cells_can_be_written():
 def test_everything_is_settled(level, count):
     settled = settle(ClassifyOptions(tokens=level), level=level, count=count)
     left = {k for k, v in settled.to_dict().items() if v is None and k not in MACHINE}
-    asked_for_alone = {"clean", "vectors", "unlabelled", "metric", "threshold"}
+    asked_for_alone = {"clean", "vectors", "unlabelled", "from_", "metric", "threshold"}
     assert left == asked_for_alone | (set() if level == "bpe" else {"vocab_size"})
     assert 4 <= settled.epochs <= 60
 

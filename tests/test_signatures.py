@@ -69,7 +69,11 @@ def fields(head, text, rows):
     yield f'\nclass {head}:\n    """{text}"""\n'
     for name, (kind, said) in sorted(rows.items()):
         doc = textwrap.fill(f'"""{said}"""', 96)
-        yield f"    {name}: {kind}\n{textwrap.indent(doc, '    ')}"
+        line = f"    {name}: {kind}"
+        if len(line) > 100:  # as ruff writes it
+            kinds = "\n        | ".join(kind.split(" | "))
+            line = f"    {name}: (\n        {kinds}\n    )"
+        yield f"{line}\n{textwrap.indent(doc, '    ')}"
     yield ""
 
 

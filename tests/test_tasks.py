@@ -21,7 +21,7 @@ from elman.data import output
 from elman.errors import BundleError, ConfigError, DataError
 from elman.training import bundle, fitting
 from elman.training.checkpoint import training_folder
-from elman.training.options import PANELS, ReadOptions, Repeats, declared, table
+from elman.training.options import PANELS, ReadOptions, Repeats, declared, flag_of, table
 from elman.training.task import Pages, Task
 
 ROOT = Path(__file__).parent.parent
@@ -137,7 +137,7 @@ def test_every_option_is_said_with_its_default_or_the_rule_that_gives_it(task, c
     assert code == 0
     said = " ".join(out.replace("│", " ").split())
     for one in declared(task.options):
-        assert f"--{one.name.replace('_', '-')} " in said
+        assert f"{flag_of(one.name)} " in said
         assert one.option.text.rstrip(".") in said
         assert one.option.panel in PANELS
         assert one.rule if one.default is None else not one.rule, one.name

@@ -34,6 +34,7 @@ from elman.training.options import (
     Repeats,
     RunOptions,
     declared,
+    disagreement,
     meant,
     shorts,
 )
@@ -151,9 +152,13 @@ def train(
     columns, reading, settings = sorted_out(chosen, options)
     asked = make_options(chosen, settings, beside=train.__kwdefaults__ or ())
     machine.check_device(asked.device)
-    before = None
+    before, source = None, getattr(asked, "from_", None)
     if first is not None:
+        if source is not None:
+            raise ConfigError("--init and --from both name a model to start from; leave out one")
         before, asked = _to_go_on_from(first, chosen, asked, settings)
+    elif source is not None:
+        asked = _settled_by(asked.decided(), asked, settings, source="--from")
     shown = [TrainingProgress()] if asked_for(progress) else []
     watcher = Callbacks(callbacks, first=shown)
     request = {
@@ -220,35 +225,37 @@ def _to_go_on_from(
 ) -> tuple[Predictor, RunOptions]:
     """Return the model to go on from, and the options with what it has decided.
 
-    Only what is ``given`` can ask for something else, also where it is an option's default.
-
     Raises:
-        ConfigError: the options ask for something else than the model is.
+        ConfigError: it is of another task, or the options ask for something else than it is.
     """
     if first.task.name != task.name:
         raise ConfigError(
             f"--init is a model of the task {first.task.name}, not of {task.name}; choose another"
         )
     model = first.load("cpu")
-    own = msgspec.structs.replace(options, **model.settings)
+    return model, _settled_by(model.settings, options, given, source="--init")
+
+
+def _settled_by(
+    decided: Mapping[str, Any], options: RunOptions, given: Mapping[str, Any], *, source: str
+) -> RunOptions:
+    """Return the options with what a model has decided, which ``source`` names.
+
+    Only what is ``given`` can ask for something else, also where it is an option's default.
+
+    Raises:
+        ConfigError: the options ask for something else than the model is.
+    """
+    own = msgspec.structs.replace(options, **decided)
     cells = [
         {name: ir_text.write(cell.graph) for name, cell in one.cells().items()}
         for one in (options, own)
     ]
-    asked, decided = (
-        {**one.to_dict(), **cell} for one, cell in zip((options, own), cells, strict=True)
-    )
+    then, now = ({**one.to_dict(), **cell} for one, cell in zip((options, own), cells, strict=True))
     for name, value in given.items():
-        if value is None or asked[name] == decided[name]:
-            continue
-        flag = f"--{name.replace('_', '-')}"
-        if getattr(own, name) is None:
-            raise ConfigError(f"{flag} is decided by the model that --init names; leave it out")
-        raise ConfigError(
-            f"--init is a model with {name} {own.to_dict()[name]}, not "
-            f"{options.to_dict()[name]}; leave out {flag}, or train anew without --init"
-        )
-    return model, own
+        if value is not None and then[name] != now[name]:
+            raise ConfigError(disagreement(source, name, options, own))
+    return own
 
 
 @contextmanager

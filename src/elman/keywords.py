@@ -82,6 +82,8 @@ class CompareOptions(DataOptions, total=False):
     itself alone."""
     epochs: int | None
     """Passes over the training part, at most."""
+    from_: str | None
+    """A language model to start from: its tokenizer, embedding and layers."""
     hidden_size: int | None
     """Units of each direction."""
     input_dropout: float | None
@@ -117,7 +119,7 @@ class CompareOptions(DataOptions, total=False):
     """Vectors for pairs of neighbouring tokens; 0 for none."""
     patience: int | None
     """Epochs without a better validation score before training stops."""
-    pooling: Literal["last", "max", "mean", "max+mean", "attention"] | None
+    pooling: Literal["last", "max", "mean", "max+mean", "last+max+mean", "attention"] | None
     """How the steps become one vector."""
     r_drop: float | None
     """How much two dropouts of one text are to agree; 0 trains with one."""

@@ -10,6 +10,7 @@ import inspect
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from keyword import iskeyword
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -29,6 +30,7 @@ from elman.training.options import (
     ReadOptions,
     Repeats,
     declared,
+    flag_of,
     meant,
 )
 from elman.training.task import Task
@@ -399,10 +401,16 @@ def read_config(argv: Sequence[str]) -> dict[str, Any]:
         raise ConfigError(f"--config {path} cannot be read ({reason})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config {path} is not TOML: {error}") from error
-    plain = {name.replace("-", "_"): value for name, value in values.items()}
+    plain = {_of_python(name): value for name, value in values.items()}
     if len(plain) < len(values):
         raise ConfigError(f"--config {path} names an option twice, with a dash and an underscore")
     return plain
+
+
+def _of_python(name: str) -> str:
+    """Return how an option of a file is called in Python."""
+    name = name.replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
 
 
 def task_for(argv: Sequence[str], config: Mapping[str, Any]) -> Task:
@@ -434,7 +442,7 @@ def _positional(argv: Sequence[str]) -> list[str]:
     flags = {"--force", "-f", "--resume", "--final", "--models", "--json", "--quiet"}
     for struct in (ReadOptions, *(tasks.find(name).options for name in tasks.TASKS)):
         known = declared(struct)
-        flags |= {f"--{one.name.replace('_', '-')}" for one in known if one.kind is bool}
+        flags |= {flag_of(one.name) for one in known if one.kind is bool}
 
     def takes_next(word: str) -> bool:
         attached = "=" in word or (word[1:2] != "-" and len(word) > 2)  # -e3

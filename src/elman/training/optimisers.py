@@ -16,14 +16,16 @@ Groups = list[dict[str, object]]
 def make(model: nn.Module, schedule: Schedule) -> torch.optim.Optimizer:
     """Return the optimiser that the schedule names; vectors and biases do not decay.
 
-    Nor does a parameter with an attribute ``decays`` that says so.
+    Nor does a parameter with an attribute ``decays`` that says so; one with ``rate`` learns at that
+    factor of the learning rate. All that is in one group decays and learns alike.
     """
-    matrices = [p for p in model.parameters() if p.dim() > 1 and getattr(p, "decays", True)]
-    chosen = {id(p) for p in matrices}
-    vectors = [p for p in model.parameters() if id(p) not in chosen]
+    parts: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
+    for p in model.parameters():
+        decays = p.dim() > 1 and getattr(p, "decays", True)
+        parts.setdefault((getattr(p, "rate", 1.0), decays), []).append(p)
     groups: Groups = [
-        {"params": matrices, "weight_decay": schedule.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": some, "weight_decay": schedule.weight_decay if decays else 0.0, "rate": rate}
+        for (rate, decays), some in parts.items()
     ]
     return OPTIMISERS[schedule.optimiser](groups, schedule.learning_rate)
 

@@ -329,6 +329,14 @@ class RunOptions(MachineOptions, frozen=True, kw_only=True):
         missing = {name: v for name, v in defaults.items() if getattr(self, name) is None}
         return msgspec.structs.replace(self, **missing)
 
+    def decided(self) -> Mapping[str, Any]:
+        """Return the options that follow from the model that the network starts from, if any.
+
+        Raises:
+            BundleError, ConfigError: there is no such model.
+        """
+        return {}
+
     def schedule(self, *, unit: str, batch_work: float = math.inf) -> Schedule:
         """Return what the trainer is told, from settled options.
 
@@ -349,6 +357,24 @@ class RunOptions(MachineOptions, frozen=True, kw_only=True):
             unit=unit,
             batch_work=batch_work,
         )
+
+
+def disagreement(source: str, name: str, options: RunOptions, own: RunOptions) -> str:
+    """Say that an option asks for something else than a model that is gone on from.
+
+    Args:
+        source: the option that names the model.
+        name: of the option.
+        options: as asked for.
+        own: what the model has decided.
+    """
+    flag = flag_of(name)
+    if getattr(own, name) is None:
+        return f"{flag} is decided by the model that {source} names; leave it out"
+    return (
+        f"{source} is a model with {name} {own.to_dict()[name]}, not {options.to_dict()[name]}; "
+        f"leave out {flag}, or train anew without {source}"
+    )
 
 
 Keep = Literal["mean", "best"]
@@ -435,6 +461,15 @@ VectorsFile = Annotated[
     ),
 ]
 
+LanguageModel = Annotated[
+    str | None,
+    Option(
+        "A language model to start from: its tokenizer, embedding and layers.",
+        panel="network",
+        path=True,
+    ),
+]
+
 
 class TextOptions(NetworkOptions, frozen=True, kw_only=True):
     """What every task that reads texts can be asked for."""
@@ -492,7 +527,9 @@ class Schedule:
 def toml(values: dict[str, Any], *, comments: Sequence[str] = ()) -> bytes:
     """Return a flat TOML document; what is None is left out."""
     lines = [f"# {line}" for line in comments]
-    lines += [f"{name} = {_toml(value)}" for name, value in values.items() if value is not None]
+    lines += [
+        f"{spelt(name)} = {_toml(value)}" for name, value in values.items() if value is not None
+    ]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -513,6 +550,19 @@ def meant(name: str, known: Iterable[str], shorts: Mapping[str, str] | None = No
     return (shorts or {}).get(name) or (near[0] if near else None)
 
 
+def flag_of(name: str) -> str:
+    """Return how an option is written on the command line.
+
+    Where a name is a word of Python's own, such as ``from``, it ends with an underscore in Python.
+    """
+    return f"--{spelt(name).replace('_', '-')}"
+
+
+def spelt(name: str) -> str:
+    """Return how an option is called in a file."""
+    return name.rstrip("_")
+
+
 def shorts(struct: type[msgspec.Struct]) -> dict[str, str]:
     """Return the options that have a second name, by that name without its dashes."""
     return {one.option.short.lstrip("-"): one.name for one in declared(struct) if one.option.short}
@@ -529,7 +579,7 @@ def table(struct: type[msgspec.Struct]) -> str:
         takes = ", ".join(words) or kind
         bounds = f", {one.option.bounds}" if one.kind in (int, float) else ""
         default = one.rule if one.default is None else one.default
-        name = f"`--{one.name.replace('_', '-')}`"
+        name = f"`{flag_of(one.name)}`"
         name += f", `{one.option.short}`" if one.option.short else ""
         lines.append(f"| {name} | {takes}{bounds} | {default} | {one.option.text} |")
     return "\n".join(lines) + "\n"

@@ -11,6 +11,9 @@ import msgspec
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 
+SCRATCH = "the same network from scratch"
+"""The name of a baseline: of a network that started from a language model."""
+
 
 class Metric(msgspec.Struct, frozen=True):
     """How a number is shown and compared."""
@@ -249,3 +252,21 @@ def outdone(report: Report[Any], metrics: Mapping[str, Metric]) -> Iterator[str]
                 better.append(f"{metric.title} {' against '.join(values)}")
         if better:
             yield f"{one.name} does better here than this model: {', '.join(better)}"
+
+
+def helped(report: Report[Any], metrics: Mapping[str, Metric]) -> Iterator[str]:
+    """Say how much it helped that the network started from a language model, where it did."""
+    fresh = next((one.test for one in report.baselines if one.name == SCRATCH), None)
+    if fresh is None:
+        return
+    alone = next((one.test for one in report.baselines if one.network), None)
+    own, who = (report.test, "the network") if alone is None else (alone, "the network alone")
+    name, metric = next(iter(headline(own.metrics, metrics).items()))
+    with_, without = own.metrics[name], fresh.metrics[name]
+    gain = (with_ - without) * (1 if metric.higher_is_better else -1)
+    word = "better" if gain > 0 else "worse" if gain < 0 else "no different"
+    by = f"{abs(gain):.{metric.digits}f} {word}" if gain else word
+    yield (
+        f"started from the language model {who} has {metric.title} {with_:.{metric.digits}f}, from "
+        f"scratch {without:.{metric.digits}f}: {by}, on {counted(own.count, 'test example')}"
+    )

@@ -240,7 +240,7 @@ class Trainer:
     def _set_learning_rate(self, progress: float) -> None:
         factor = rate_factor(progress) if self.schedule.decay else 1.0
         for group in self.optimiser.param_groups:
-            group["lr"] = self.schedule.learning_rate * factor
+            group["lr"] = self.schedule.learning_rate * factor * group["rate"]
 
 
 def _copied(model: nn.Module) -> dict[str, Tensor]:

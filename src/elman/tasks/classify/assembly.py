@@ -53,6 +53,7 @@ def assemble(
     else:
         _decide(model, held_out)
     model.cleaner = prepared.cleaner  # the prepared texts are cleaned
+    model.asked = prepared.asked
     model.linear_seconds = time.perf_counter() - start
     return model
 
@@ -130,6 +131,7 @@ def combine(models: Sequence[TextClassifierModel]) -> TextClassifierModel:
         first.cleaner,
     )
     result.held_out = first.held_out
+    result.asked = first.asked
     if first.held_out is not None and len(first.held_out.truth):
         _decide(result, first.held_out)
     result.linear_seconds = sum(one.linear_seconds for one in models)

@@ -9,14 +9,15 @@ import numpy as np
 
 from elman.data.examples import Examples
 from elman.data.splits import Split
-from elman.tasks.classify.assembly import assemble
+from elman.tasks.classify.assembly import assemble, combine
 from elman.tasks.classify.labels import about, shares
 from elman.tasks.classify.learner import prepare
 from elman.tasks.classify.linear import affordable
 from elman.tasks.classify.metrics import judge
 from elman.tasks.classify.options import ClassifyOptions
 from elman.tasks.classify.predictor import TextClassifierModel
-from elman.training.report import Baseline
+from elman.training.fitting import fit
+from elman.training.report import SCRATCH, Baseline
 
 NGRAMS = "n-grams + logistic"
 
@@ -67,3 +68,25 @@ def parts(
         Baseline("the network alone", found["network"], seconds + half, count, network=True),
         Baseline(NGRAMS, found["ngrams"], model.linear_seconds + half, seen),
     ]
+
+
+def scratch(split: Split[Examples], model: TextClassifierModel) -> list[Baseline]:
+    """Train from scratch the network that started from a language model; nothing of others.
+
+    It has the same sizes and the same tokenizer, and is trained as classifiers usually are, from as
+    many seeds.
+    """
+    asked = model.asked
+    if asked is None or asked.from_ is None:
+        return []
+    start = time.perf_counter()
+    trained = []
+    for i in range(len(model.module.networks)):
+        alone = msgspec.structs.replace(asked, seed=asked.seed + i, linear="off")
+        learner = prepare(split, alone, fresh=True)
+        fitted = fit(learner)
+        if fitted.interrupt is not None:
+            raise fitted.interrupt
+        trained.append(assemble(learner))
+    scores = (trained[0] if len(trained) == 1 else combine(trained)).evaluate(split.test)
+    return [Baseline(SCRATCH, scores, time.perf_counter() - start, len(split.train))]

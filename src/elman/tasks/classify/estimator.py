@@ -40,6 +40,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         vectors: file or folder of word vectors to start from.
         vectors_mode: ``"tuned"``, ``"frozen"``, or ``"warm"``, frozen in the first epochs.
         unlabelled: file of texts without labels of which word vectors are learnt first.
+        from_: folder of a language model to start from.
         validation_fraction: share of the training texts that early stopping looks at.
         random_state: seed; None is 0, as everywhere in Elman.
         clean: steps of cleaning, as ``"lecture"``; None for none.
@@ -64,6 +65,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         vectors: str | None = None,
         vectors_mode: str = "tuned",
         unlabelled: str | None = None,
+        from_: str | None = None,
         vocab_size: int | None = None,
         min_count: int | None = None,
         max_length: int | None = None,
@@ -104,6 +106,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.vectors = vectors
         self.vectors_mode = vectors_mode
         self.unlabelled = unlabelled
+        self.from_ = from_
         self.vocab_size = vocab_size
         self.min_count = min_count
         self.max_length = max_length

@@ -17,7 +17,7 @@ from elman.data.splits import Split
 from elman.errors import DataError
 from elman.nn.batches import batches, device_of, packed_rows
 from elman.nn.embedding import Standing
-from elman.tasks.classify import continuing, pretrained
+from elman.tasks.classify import continuing, pretrained, transfer
 from elman.tasks.classify.cleaning import cleaned, fit_cleaner
 from elman.tasks.classify.encoding import encode, spelling_of
 from elman.tasks.classify.labels import (
@@ -37,8 +37,11 @@ from elman.text.cleaning import Cleaner
 from elman.text.lengths import offsets_of
 from elman.text.subwords import Spelling
 from elman.text.tokenizer import (
+    MAX_LENGTH,
     NAMES,
+    CodedTokenizer,
     Encoded,
+    Level,
     Tokenizer,
     WordTokenizer,
     choose_level,
@@ -46,6 +49,7 @@ from elman.text.tokenizer import (
 )
 from elman.training.options import Schedule
 from elman.training.task import Loss, Scores, Watch
+from elman.training.transfer import Layers, agreed, read_language_model
 
 Rows = NDArray[np.int64]
 
@@ -75,7 +79,8 @@ class Prepared:
     """What there is before any training.
 
     Attributes:
-        options: as asked for, settled.
+        asked: the options as asked for.
+        options: the same, settled.
         cleaner: what cleans the texts; None for nothing.
         tokenizer: text, cleaned, to token ids.
         classes: the C labels of the training part, sorted.
@@ -86,6 +91,7 @@ class Prepared:
         notes: what there is to say of the data, one sentence each.
     """
 
+    asked: ClassifyOptions
     options: ClassifyOptions
     cleaner: Cleaner | None
     tokenizer: Tokenizer
@@ -166,6 +172,7 @@ class ClassifierLearner:
     Args:
         standing: rows of its embedding that stand still in the first epochs.
         standing_epochs: in how many.
+        layers: those of a network that starts from a language model.
     """
 
     def __init__(
@@ -175,10 +182,12 @@ class ClassifierLearner:
         *,
         standing: Standing | None = None,
         standing_epochs: int = 0,
+        layers: Layers | None = None,
     ):
         self.model = model
         self.prepared = prepared
         self._standing, self._standing_epochs = standing, standing_epochs
+        self._layers = layers
         self.options = options = prepared.options
         self.notes = prepared.notes
         self.train, self.valid = prepared.train, prepared.valid
@@ -199,6 +208,8 @@ class ClassifierLearner:
         """Return the rows of each batch of an epoch."""
         if self._standing is not None:
             self._standing.held = epoch <= self._standing_epochs
+        if self._layers is not None:
+            self._layers.begin(epoch)
         assert self.options.batch_size is not None
         return shuffled_batches(self.train.encoded.lengths, self.options.batch_size, rng)
 
@@ -271,28 +282,40 @@ def prepare(
     *,
     init: TextClassifierModel | None = None,
     watch: Watch | None = None,
+    fresh: bool = False,
 ) -> ClassifierLearner | NGramLearner:
     """Make the vocabulary from the training part, encode what training needs, make the model.
 
-    With ``init`` the cleaning, the vocabulary and the first weights are that model's.
+    With ``init`` the cleaning, the vocabulary and the first weights are that model's; with the
+    option ``from_`` vocabulary, sizes and first weights are those of a language model. Where the
+    network is to be ``fresh`` that leaves the language model's weights out.
 
     Raises:
         DataError: nothing is left to train on.
-        ConfigError: an option does not suit the kind of the texts.
+        BundleError: there is no language model where one is named.
+        ConfigError: an option does not suit the kind of the texts, or the language model.
     """
     if init is not None:
         continuing.check(init)
         pretrained.check_alone(options)
+    asked = options
+    base = None if options.from_ is None else read_language_model(options.from_)
+    if base is not None:
+        options = agreed(options, transfer.decided(base))
     cleaner = fit_cleaner(split.train.texts, options) if init is None else init.cleaner
-    level = options.tokens
-    if level == "auto":  # what the texts are, not what cleaning leaves of them
+    level: Level
+    if base is not None:
+        level = base.coder.level
+    elif options.tokens == "auto":  # what the texts are, not what cleaning leaves of them
         level = choose_level(split.train.texts)
+    else:
+        level = options.tokens
     split = cleaned(split, cleaner)
     train, valid = split.train, split.valid
     labels = about(train, options.metric)
     classes = labels.classes(train.labels)
     refuse_threshold(options.threshold, labels, classes)
-    settled = settle(options, level=level, count=len(train))
+    settled = settle(options, level=level, count=len(train), fresh=fresh)
     start = pretrained.find(
         split,
         options,
@@ -303,10 +326,13 @@ def prepare(
     )
     if start is not None:
         settled = msgspec.structs.replace(settled, embedding_size=start.vectors.size)
-    tokenizer = (
-        init.tokenizer
-        if init is not None
-        else fit_tokenizer(
+    if init is not None:
+        tokenizer = init.tokenizer
+    elif base is not None:
+        longest = settled.max_length or MAX_LENGTH[level]
+        tokenizer = CodedTokenizer(base.coder, before=base.before, max_length=longest)
+    else:
+        tokenizer = fit_tokenizer(
             train.texts,
             level=level,
             min_count=settled.min_count,
@@ -314,7 +340,6 @@ def prepare(
             known=() if start is None else start.vectors.words,
             vocab_size=settled.vocab_size,
         )
-    )
     vectors = settled.subwords or 0
     encoded = encode(tokenizer, train.texts, vectors)
     encoded_valid = encode(tokenizer, valid.texts, vectors)
@@ -323,6 +348,7 @@ def prepare(
         raise DataError(f"{train.source}: no training text holds a single token; nothing to learn")
     truncated = encoded.truncated + encoded_valid.truncated
     prepared = Prepared(
+        asked=asked,
         options=settled,
         cleaner=cleaner,
         tokenizer=tokenizer,
@@ -336,14 +362,25 @@ def prepare(
         notes=(
             *_notes(split, settled, tokenizer, corpus, truncated),
             *(() if start is None else start.notes),
+            *(() if base is None else (f"starts from the language model {base}",)),
             *([] if init is None else continuing.notes_on_classes(classes, init)),
         ),
     )
     if settled.model == "ngrams":
         return NGramLearner(prepared)
-    model = make_model(settled, vocab_size=tokenizer.vocab_size, num_classes=len(classes))
+    earlier = None if init is None else init.network
+    model = make_model(
+        settled,
+        vocab_size=tokenizer.vocab_size,
+        num_classes=len(classes),
+        learn_state=base.config.learn_state
+        if base is not None
+        else earlier is not None and earlier.config.learn_state,
+    )
     if init is not None:
         continuing.take_weights(model, classes, init)
+    if base is not None and not fresh:
+        return ClassifierLearner(model, prepared, layers=transfer.start(model, base))
     if start is None:
         return ClassifierLearner(model, prepared)
     assert isinstance(tokenizer, WordTokenizer)
@@ -401,7 +438,9 @@ def _notes(
     return notes
 
 
-def make_model(options: ClassifyOptions, *, vocab_size: int, num_classes: int) -> Classifier:
+def make_model(
+    options: ClassifyOptions, *, vocab_size: int, num_classes: int, learn_state: bool = False
+) -> Classifier:
     """Return a fresh model; the seed decides its first weights."""
     assert options.embedding_size is not None
     assert options.hidden_size is not None
@@ -418,6 +457,7 @@ def make_model(options: ClassifyOptions, *, vocab_size: int, num_classes: int) -
         hidden_size=options.hidden_size,
         num_layers=options.num_layers,
         bidirectional=options.bidirectional,
+        learn_state=learn_state,
         pairs=min(options.pairs, vocab_size**2),
         subwords=options.subwords,
         pooling=options.pooling,

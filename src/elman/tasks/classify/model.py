@@ -44,6 +44,8 @@ class ClassifierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """Vectors for the character n-grams of words; 0 for none."""
     num_layers: int = 1
     bidirectional: bool = True
+    learn_state: bool = False
+    """Whether the states that a text begins with are learnt, and not zeros."""
     pooling: Pooling = "last"
     """How the outputs of all steps become one vector."""
     dropout: float = 0.0
@@ -96,9 +98,14 @@ class Classifier(nn.Module):
             dropout=config.dropout,
             backend=backend,
         )
+        self.first = nn.ParameterDict()
+        if config.learn_state:
+            rows = config.num_layers * self.recurrent.num_directions
+            for name in self.recurrent.cell.states:
+                self.first[name] = torch.zeros(rows, 1, config.hidden_size)
         width = self.recurrent.output_size
         self.attention = AttentionPooling(width) if config.pooling == "attention" else None
-        self.output = nn.Linear(width * (1 + (config.pooling == "max+mean")), config.num_classes)
+        self.output = nn.Linear(width * (1 + config.pooling.count("+")), config.num_classes)
 
     def forward(self, tokens: PackedSequence, spelling: Spelling | None = None) -> Tensor:
         """Return the logits (B, C) of a ragged batch of token ids, in the batch's own row order.
@@ -114,7 +121,7 @@ class Classifier(nn.Module):
     def pooled(self, tokens: PackedSequence, spelling: Spelling | None = None) -> Tensor:
         """Return one vector a text, (B, width): what ``embed`` gives.
 
-        The width is H times the directions, and twice that with the pooling ``max+mean``.
+        The width is H times the directions, times the ways that the pooling puts together.
         """
         outputs, finals = self._recur(tokens, spelling)
         match self.config.pooling:
@@ -126,6 +133,9 @@ class Classifier(nn.Module):
                 return ragged.mean(outputs)
             case "max+mean":
                 return torch.cat([ragged.max(outputs), ragged.mean(outputs)], dim=1)
+            case "last+max+mean":
+                last = self.recurrent.last(outputs, finals)
+                return torch.cat([last, ragged.max(outputs), ragged.mean(outputs)], dim=1)
         assert self.attention is not None
         return self.attention(outputs)
 
@@ -151,9 +161,15 @@ class Classifier(nn.Module):
         dropout = self.config.embedding_dropout if self.training else 0.0
         if not dropout and self.pairs is None and self.subwords is None:
             ids = self._known(tokens.data, self._hidden(tokens.data))
-            return self.recurrent(ragged.replace(tokens, ids), table=self.embedding.weight)
+            read = ragged.replace(tokens, ids)
+            return self.recurrent(read, self._begin(tokens), table=self.embedding.weight)
         vectors = functional.dropout(self.vectors(tokens, spelling), dropout)
-        return self.recurrent(ragged.replace(tokens, vectors))
+        return self.recurrent(ragged.replace(tokens, vectors), self._begin(tokens))
+
+    def _begin(self, tokens: PackedSequence) -> dict[str, Tensor] | None:
+        """Return the states that each row begins with; None for zeros."""
+        rows = int(tokens.batch_sizes[0])
+        return {name: state.expand(-1, rows, -1) for name, state in self.first.items()} or None
 
     def _hidden(self, ids: Tensor) -> Tensor | None:
         """Return which tokens are read as unknown in this update (N,), if any."""

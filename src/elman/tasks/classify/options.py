@@ -16,10 +16,17 @@ from elman.tasks.classify.objective import parse
 from elman.text.cleaning import Steps
 from elman.text.ngrams import Weighting
 from elman.text.tokenizer import MAX_LENGTH, MAX_SUBWORDS, NAMES, SUBWORDS, Level
-from elman.training.options import Option, Options, Subwords, TextOptions, VectorsFile
+from elman.training.options import (
+    LanguageModel,
+    Option,
+    Options,
+    Subwords,
+    TextOptions,
+    VectorsFile,
+)
 
 VectorsMode = Literal["tuned", "frozen", "warm"]
-Pooling = Literal["last", "max", "mean", "max+mean", "attention"]
+Pooling = Literal["last", "max", "mean", "max+mean", "last+max+mean", "attention"]
 POOLINGS: tuple[str, ...] = get_args(Pooling)
 Trains = Literal["network", "ngrams"]
 
@@ -31,13 +38,14 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "clean": "none",
         "vectors": "none",
         "unlabelled": "none",
+        "from_": "none",
         "min_count": "2",
         "max_length": "512 characters, 256 words or 384 pieces of words",
         "vocab_size": "4,000 with --tokens bpe and unigram",
         "token_dropout": "3,000 / number of texts, from 0.05 to 0.2",
         "embedding_size": "64 by character, 96 by word; with --vectors that of the file",
         "hidden_size": "112 by character, 96 by word",
-        "pooling": "last by character, max+mean by word",
+        "pooling": "last by character, max+mean by word; last+max+mean with --from",
         "pairs": "2,039 by character, 0 by word",
         "subwords": "8,192 by word, else 0",
         "dropout": "0.5",
@@ -91,6 +99,7 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
             "Texts without labels of which word vectors are learnt first.", panel="text", path=True
         ),
     ] = None
+    from_: LanguageModel = None
     bidirectional: Annotated[
         bool, Option("Read each text in both directions.", panel="network")
     ] = True
@@ -151,8 +160,14 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
                 "vectors and unlabelled both say which vectors to start from; leave one of the two "
                 "out (elman embed makes vectors of several files)"
             )
-        if self.model == "ngrams" and (self.vectors or self.unlabelled):
+        if self.from_ and (self.vectors or self.unlabelled):
             name = "vectors" if self.vectors else "unlabelled"
+            raise ConfigError(
+                f"{name} says which vectors to start from, and so does from; leave one of the two "
+                "out"
+            )
+        if self.model == "ngrams" and (self.vectors or self.unlabelled or self.from_):
+            name = "vectors" if self.vectors else "unlabelled" if self.unlabelled else "from"
             raise ConfigError(
                 f"{name} is for the network, which model ngrams has not; leave it out"
             )
@@ -171,6 +186,19 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
                 f"vectors_mode is {self.vectors_mode} and there are no vectors; add vectors or "
                 "unlabelled"
             )
+
+    def decided(self) -> Mapping[str, Any]:
+        """Return the options that follow from the language model of ``from_``.
+
+        Raises:
+            BundleError, ConfigError: it is none.
+        """
+        if self.from_ is None:
+            return {}
+        from elman.tasks.classify.transfer import decided
+        from elman.training.transfer import read_language_model
+
+        return decided(read_language_model(self.from_))
 
     @property
     def other_ngrams(self) -> str:
@@ -235,15 +263,18 @@ SPELLINGS = 8_192
 """32,768 are no better on the development collection."""
 
 
-def settle(options: ClassifyOptions, *, level: Level, count: int) -> ClassifyOptions:
+def settle(
+    options: ClassifyOptions, *, level: Level, count: int, fresh: bool = False
+) -> ClassifyOptions:
     """Fill in every ``None``, and the level, from the kind and size of the training part.
 
     Args:
         options: as given; what is given stays.
         level: what a step reads.
         count: number of training texts.
+        fresh: whether the network learns from scratch also where there is a language model.
     """
-    characters = level == "characters"
+    characters = level in ("characters", "bytes")
     if level != "words" and options.subwords:
         raise ConfigError(
             f"subwords is {options.subwords}, but it is for models by words, and this one reads "
@@ -279,6 +310,9 @@ def settle(options: ClassifyOptions, *, level: Level, count: int) -> ClassifyOpt
         "weight_decay": 0.01,
         "learning_rate": (8e-3 if characters else 4e-3) * math.sqrt(batch_size / 128),
     }
+    if options.from_ is not None:
+        defaults |= {"min_count": None, "vocab_size": None, "pooling": "last+max+mean"}
+        return options.filled(**defaults)
     return msgspec.structs.replace(options.filled(**defaults), tokens=level)
 
 

@@ -21,7 +21,7 @@ from elman.text.terminal import (
     visible_token,
 )
 from elman.text.tokenizer import NAMES
-from elman.training.report import Report, outdone, shown_as
+from elman.training.report import Report, helped, outdone, shown_as
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -109,6 +109,7 @@ def findings(found: ClassifyFindings, *, width: int) -> Iterator[RenderableType]
 
 def verdict(report: Report[Any]) -> Iterator[str]:
     """Say whether the network was worth it, and what the baselines did not see."""
+    yield from helped(report, METRICS)
     yield from outdone(report, METRICS)
     total = report.parts.get("train", 0)
     for one in report.baselines:

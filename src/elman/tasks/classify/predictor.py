@@ -22,12 +22,12 @@ from elman.tasks.classify.metrics import Classification, Labelling, judge
 from elman.tasks.classify.mixture import mixed, shares
 from elman.tasks.classify.model import Classifier, Ensemble
 from elman.tasks.classify.objective import Flags
-from elman.tasks.classify.options import ClassifyScoring
+from elman.tasks.classify.options import ClassifyOptions, ClassifyScoring
 from elman.tasks.classify.saved import ModelConfig
 from elman.text.cleaning import Cleaner, normalise, without_surrogates
 from elman.text.inputs import texts_of
 from elman.text.summary import Table
-from elman.text.tokenizer import NAMES, SUBWORDS, Encoded, Tokenizer
+from elman.text.tokenizer import NAMES, SUBWORDS, CodedTokenizer, Encoded, Tokenizer
 from elman.training import bundle
 
 _SETTINGS = (
@@ -75,6 +75,7 @@ class TextClassifierModel:
         cleaner: what cleans texts before they are read, as in training; None for nothing.
         linear_seconds: how long the linear models and the weights took; 0 of a loaded model.
         held_out: what the weights were chosen on; None of a loaded model.
+        asked: the options as they were asked for; None of a loaded model.
     """
 
     task = "classify"
@@ -98,6 +99,7 @@ class TextClassifierModel:
         self.cleaner = cleaner
         self.linear_seconds = 0.0
         self.held_out: HeldOut | None = None
+        self.asked: ClassifyOptions | None = None
 
     def __repr__(self) -> str:
         return f"<{self.kind}, {len(self.classes)} classes, {self.num_parameters:,} parameters>"
@@ -154,7 +156,8 @@ class TextClassifierModel:
     def settings(self) -> dict[str, Any]:
         """The options that the model has decided: sizes, and how it reads."""
         reads = {
-            "tokens": self.tokenizer.level,
+            # Bytes cannot be asked for: they are a language model's, which this one started from.
+            "tokens": "auto" if self.tokenizer.level == "bytes" else self.tokenizer.level,
             "max_length": self.tokenizer.max_length,
             "min_count": None,  # the vocabulary is there
             "vocab_size": self.tokenizer.vocab_size if self.tokenizer.level in SUBWORDS else None,
@@ -286,8 +289,8 @@ class TextClassifierModel:
         [text] = self.cleaned(texts_of([text]))
         pieces = self.tokenizer.split(text)
         [whole] = without_surrogates([text])
-        if self.tokenizer.level == "characters":
-            whole = normalise(text)
+        if self.tokenizer.level == "characters" or isinstance(self.tokenizer, CodedTokenizer):
+            whole = normalise(whole)
         ends, end = [], 0
         for piece in pieces:
             end = whole.index(piece, end) + len(piece)

@@ -222,6 +222,7 @@ def prepare(
 
     Raises:
         DataError: nothing is left to train on.
+        BundleError, ConfigError: it is not possible to start from the language model of ``from_``.
     """
     from elman.tasks.classify import learner
 
@@ -265,12 +266,16 @@ def sizes(split: Split[Examples]) -> dict[str, dict[str, int]]:
 def baselines(
     split: Split[Examples], options: ClassifyOptions, predictor: TextClassifierModel, seconds: float
 ) -> list[Baseline]:
-    """Judge the largest class, and the network and the n-grams each by itself."""
-    from elman.tasks.classify.baselines import majority, parts
+    """Judge the largest class, and the network and the n-grams each by itself.
+
+    Where the network started from a language model, the same one is trained from scratch, too.
+    """
+    from elman.tasks.classify.baselines import majority, parts, scratch
 
     return [
         majority(split.train, split.test, options.metric),
         *parts(split, options, predictor, seconds),
+        *scratch(split, predictor),
     ]
 
 

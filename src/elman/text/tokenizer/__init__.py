@@ -9,6 +9,7 @@ from elman.text.tokenizer.character import CharacterTokenizer as CharacterTokeni
 from elman.text.tokenizer.choice import choose_level as choose_level
 from elman.text.tokenizer.choice import fit_tokenizer as fit_tokenizer
 from elman.text.tokenizer.choice import load_tokenizer as load_tokenizer
+from elman.text.tokenizer.coded import CodedTokenizer as CodedTokenizer
 from elman.text.tokenizer.protocol import MAX_LENGTH as MAX_LENGTH
 from elman.text.tokenizer.protocol import NAMES as NAMES
 from elman.text.tokenizer.protocol import SUBWORDS as SUBWORDS

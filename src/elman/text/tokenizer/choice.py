@@ -10,6 +10,7 @@ import numpy as np
 
 from elman.errors import ConfigError, DataError
 from elman.text.tokenizer.character import CharacterTokenizer
+from elman.text.tokenizer.coded import CodedTokenizer
 from elman.text.tokenizer.protocol import MAX_LENGTH, Level, Saved, Tokenizer
 from elman.text.tokenizer.subword import MAX_SUBWORDS, BpeTokenizer, UnigramTokenizer
 from elman.text.tokenizer.word import WordTokenizer
@@ -76,7 +77,9 @@ def load_tokenizer(data: bytes, *, source: str = "tokenizer.json") -> Tokenizer:
     """
     try:
         saved = msgspec.json.decode(data, type=Saved)
-        return _KINDS[saved.level].from_saved(saved)
+        kind = CodedTokenizer if saved.coder else _KINDS[saved.level]
+        tokenizer: Tokenizer = kind.from_saved(saved)
+        return tokenizer
     except Exception as error:
         raise DataError(f"{source} is not a tokenizer that Elman wrote ({error})") from error
 

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-Level = Literal["characters", "words", "bpe", "unigram"]
+Level = Literal["characters", "words", "bpe", "unigram", "bytes"]
 NAMES: dict[Level, str] = {
     "characters": "characters",
     "words": "words",
     "bpe": "subwords (BPE)",
     "unigram": "subwords (unigram)",
+    "bytes": "bytes",
 }
 """What a model reads, as people are told."""
 SUBWORDS: tuple[Level, ...] = ("bpe", "unigram")
-MAX_LENGTH: dict[Level, int] = {"characters": 512, "words": 256, "bpe": 384, "unigram": 384}
+MAX_LENGTH: dict[Level, int] = {
+    "characters": 512,
+    "words": 256,
+    "bpe": 384,
+    "unigram": 384,
+    "bytes": 1024,
+}
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,11 @@ class Encoded:
 class Tokenizer(Protocol):
     """What models need of a tokenizer."""
 
-    level: ClassVar[Level]
     max_length: int
+
+    @property
+    def level(self) -> Level:
+        """What a token is."""
 
     @property
     def vocab_size(self) -> int:
@@ -75,6 +85,10 @@ class Saved(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     max_length: int
     tokens: tuple[str, ...] = ()
     words: dict[str, Any] = {}
+    coder: dict[str, Any] = {}
+    """Of a language model's tokenizer: what its coder writes."""
+    before: int = 0
+    """Likewise: the id that stands before a text."""
 
 
 def written(saved: Saved) -> bytes:

@@ -92,6 +92,19 @@ _KINDS: dict[Coding, Any] = {
 }
 
 
+def first_id(coder: TextCoder, *, running: bool) -> int:
+    """Return the id that stands before a text's first token: an end, or that of a line.
+
+    Args:
+        coder: the tokenizer.
+        running: whether the language model has learnt from one running text.
+    """
+    if not running:
+        return END_ID
+    line_end = coder.encode("\n")
+    return int(line_end[-1]) if len(line_end) else END_ID
+
+
 def encode_stream(coder: TextCoder, pieces: Iterable[str]) -> NDArray[np.unsignedinteger[Any]]:
     """Return the ids of a text in pieces as one array, with next to no memory beside it.
 

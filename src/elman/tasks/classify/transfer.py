@@ -1,0 +1,48 @@
+"""A classifier that starts from a language model: its tokenizer, embedding and recurrent layers.
+
+Then come pooling and a fresh last layer (Howard & Ruder 2018, section 3.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import torch
+
+from elman.tasks.classify.model import Classifier
+from elman.training.options import Tokens
+from elman.training.transfer import LanguageModelParts, Layers, layers_of, take_weights
+
+
+def decided(parts: LanguageModelParts) -> Mapping[str, Any]:
+    """Return the options of a classifier that follow from the language model it starts from."""
+    level = parts.coder.level
+    return {
+        "tokens": level if level in get_args(Tokens) else "auto",
+        "vocab_size": None,
+        "min_count": None,
+        "cell": parts.cell,
+        "embedding_size": parts.config.embedding_size,
+        "hidden_size": parts.config.hidden_size,
+        "num_layers": parts.config.num_layers,
+        "bidirectional": False,
+        "pairs": 0,
+        "subwords": 0,
+        "model": "network",
+    }
+
+
+def start(model: Classifier, parts: LanguageModelParts) -> Layers:
+    """Put the weights of the language model into a fresh classifier; return its layers.
+
+    The vectors are one layer, below all others, and what is fresh is one, above them.
+    """
+    take_weights(parts, model.embedding, model.recurrent)
+    with torch.no_grad():
+        model.first.load_state_dict(parts.network.first.state_dict())
+    lowest = [*model.embedding.parameters(), *model.first.parameters()]
+    above = layers_of(model.recurrent)
+    taken = {id(p) for layer in (lowest, *above) for p in layer}
+    fresh = [p for p in model.parameters() if id(p) not in taken]
+    return Layers([lowest, *above, fresh])
