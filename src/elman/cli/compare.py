@@ -64,7 +64,7 @@ _MODELS = option(
 )
 
 _OF_TRAIN = (
-    *("cell", "seed", "keep", "folds", "final", "init"),
+    *("cell", "seed", "keep", "folds", "final", "init", "from_"),
     *("out", "force", "resume", "predictions"),
 )
 

@@ -137,6 +137,11 @@ def compare(
     for name in (*own, "seed"):
         if name in settings:
             raise ConfigError(f"compare takes cells and seeds, not {name}")
+    if settings.get("from_") is not None:
+        raise ConfigError(
+            "compare trains every cell from scratch, and a language model has one cell; leave out "
+            "--from"
+        )
     given = [{**settings, **dict.fromkeys(own, cell)} for cell in names]
     beside = compare.__kwdefaults__ or ()
     asked = [api.make_options(chosen, one, beside=beside) for one in given]

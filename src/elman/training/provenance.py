@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from elman._version import __version__
+from elman.data.files import expanded
 from elman.data.splits import Split
-from elman.training import markdown
-from elman.training.options import RunOptions, declared, toml
+from elman.training import bundle, markdown
+from elman.training.options import RunOptions, declared, flag_of, toml
 from elman.training.report import Metric, Report, headline
 from elman.training.task import Predictor, Task
 
@@ -97,6 +98,17 @@ def digest_of(predictor: Predictor) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def digests(options: RunOptions) -> dict[str, str]:
+    """Return a short hash of each model that the options name, by what it is a hash of."""
+    found = {}
+    for one in declared(type(options)):
+        place = getattr(options, one.name)
+        if one.option.path and place is not None and bundle.is_bundle(Path(expanded(place))):
+            sums = (Path(expanded(place)) / bundle.SUMS).read_bytes()
+            found[f"a hash of {flag_of(one.name)}"] = hashlib.sha256(sums).hexdigest()[:12]
+    return found
 
 
 def name_of(place: str) -> str:

@@ -56,10 +56,10 @@ class Setup:
         named = (self.request or {}).get("init") is not None
         return tuple(self.init.settings) if self.init is not None and named else ()
 
-    def workshop(self, task: Task) -> Workshop:
+    def workshop(self, task: Task, options: RunOptions) -> Workshop:
         """Return where the trainings are done."""
         digest = None if self.init is None else provenance.digest_of(self.init)
-        plan = {**self.repeats.to_dict(), "init": digest}
+        plan = {**self.repeats.to_dict(), "init": digest, **provenance.digests(options)}
         return Workshop(task, self.out, self.resume, plan, self.init, self.watcher)
 
 
@@ -93,7 +93,7 @@ def run(
             f"networks of the task {task.name} have no mean; leave --keep out to keep the best"
         )
     keeps_mean = task.combine is not None and repeats.keep != "best"
-    workshop = setup.workshop(task)
+    workshop = setup.workshop(task, options)
     jobs = several(options, split, repeats.seeds)
     workshop.check(jobs)
     with machine.threads(options.threads):
@@ -133,7 +133,7 @@ def cross_validate(
         KeyboardInterrupt: stopped; what is done is left beside ``out``.
         ConfigError, BundleError, TrainingError: as ``run``.
     """
-    workshop = setup.workshop(task)
+    workshop = setup.workshop(task, options)
     jobs = [Job(f"fold {i}", split, options) for i, split in enumerate(splits, start=1)]
     workshop.check(jobs)
     whole = whole_of(task, splits)

@@ -57,7 +57,7 @@ def parts(
     seen = len(affordable(split.train.texts, options.seed))
     start = time.perf_counter()
     if not len(model.module.linear):
-        without = {"vectors": None, "unlabelled": None, "vectors_mode": "tuned"}
+        without = {"vectors": None, "unlabelled": None, "vectors_mode": "tuned", "from_": None}
         changed = msgspec.structs.replace(options, model="ngrams", linear="on", **without)
         alone = assemble(prepare(split, changed))
         scores = alone.evaluate(split.test)
