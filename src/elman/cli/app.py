@@ -35,6 +35,7 @@ OTHERS = {
     "history": "Show how a training went, and what the model wrote on the way.",
     "embed": "Train word vectors on texts: word2vec or fastText.",
     "vectors": "Ask word vectors, judge, draw and convert them.",
+    "units": "Find the units of a language model that carry a label, and see what they do.",
     "datasets": "List the built-in data sets.",
     "cells": "List the cells with their equations, parameters and cost, or show one in full.",
     "explain": "Show what the compiler makes of a cell, from its equations to machine code.",

@@ -1,0 +1,209 @@
+"""Writing with a unit held: how the label of what is written moves with its value.
+
+As Radford et al. 2017, section 4.3 and figure 7, but counted, and judged by a classifier that has
+never seen the language model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from elman import api, tasks
+from elman.data.examples import Examples
+from elman.data.splits import Split
+from elman.errors import ConfigError
+from elman.lab.units.finding import FoundUnits, check_number
+from elman.lab.units.states import Unit, Watch, check_unit
+from elman.text.summary import Summary, Table
+from elman.text.terminal import counted
+from elman.training.fitting import fit
+from elman.training.trained import Trained
+
+if TYPE_CHECKING:
+    from elman.tasks.classify.predictor import TextClassifierModel
+
+COUNT = 200
+LONGEST = {"characters": 200, "bytes": 200, "words": 50, "bpe": 80}
+EXAMPLES = 3
+_EDGE = 0.02
+"""How far from the ends of a label's own values the lowest and the highest one lie."""
+
+
+class Written(msgspec.Struct, frozen=True):
+    """What was written with the unit held at one value."""
+
+    value: float | None
+    """None: not held."""
+    shares: dict[str, float]
+    """For each label the share of the texts to which the judge gave it."""
+    mean_length: float
+    """Characters of a text."""
+    examples: list[str]
+
+
+class Steering(Summary, msgspec.Struct, frozen=True):
+    """How the label of what a language model writes moves with one of its units."""
+
+    unit: str
+    label: str
+    """What the unit was found to tell."""
+    high: bool
+    count: int
+    """Texts that were written for each value."""
+    judge: str
+    judge_accuracy: float | None
+    """Of the judge on the held-out texts, where it has the same labels."""
+    real: dict[str, float]
+    """What the judge says of the held-out texts, which people have written."""
+    rows: list[Written]
+    """The unit not held, then held from low to high."""
+
+    def margin(self, share: float) -> float:
+        """Return the standard error of a share of the written texts."""
+        return math.sqrt(share * (1 - share) / self.count)
+
+    def head(self) -> str:
+        """Say what was held, and who judged."""
+        side = "high" if self.high else "low"
+        told = "" if self.judge_accuracy is None else f", right on {self.judge_accuracy:.1%}"
+        return (
+            f"unit {self.unit}, {side} for {self.label}: {counted(self.count, 'text')} a row, "
+            f"judged by {self.judge}{told}"
+        )
+
+    def table(self) -> Table:
+        """Return the share of each label, in percent, for each value of the unit."""
+        labels = list(self.real)
+        rows = []
+        for one in self.rows:
+            name = "not held" if one.value is None else f"{one.value:+.3f}"
+            shares = (one.shares[label] for label in labels)
+            rows.append([name, *(f"{s:.1%} ± {self.margin(s):.1%}" for s in shares)])
+        rows.append(["real texts", *(f"{self.real[label]:.1%}" for label in labels)])
+        return Table(["held at", *labels], rows)
+
+    def summary(self) -> Iterator[str | Table]:
+        """Say how the shares of labels move."""
+        yield self.head()
+        yield self.table()
+        yield "± is a standard error; .rows has examples of what was written"
+
+
+def steer(
+    found: FoundUnits,
+    *,
+    unit: Unit | str | None = None,
+    label: str | None = None,
+    values: Sequence[float] | None = None,
+    n: int = COUNT,
+    judge: TextClassifierModel | Trained[Any, Any] | str | Path | None = None,
+    max_new_tokens: int | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+    watch: Watch | None = None,
+) -> Steering:
+    """Write with a unit held at several values, and let a classifier judge what was written.
+
+    Args:
+        found: what ``find_units`` returned.
+        unit: which is held; None is the best for ``label``.
+        label: what it is to move; None is the label that has the best unit.
+        values: what it is held at; None takes five from low to high: nearly the lowest value of the
+            texts that it is low for, their median, the middle, and likewise on the other side.
+        n: texts for each value.
+        judge: a classifier, what ``train`` returned, or a folder; None trains one of n-grams on the
+            training half.
+        max_new_tokens: where a text ends in any case; None is 200 characters, 50 words, 80 pieces.
+        temperature: of the writing.
+        seed: of the writing.
+        watch: is told of the progress.
+
+    Raises:
+        ConfigError: there is no such unit or label, or the judge is no classifier.
+    """
+    check_number("n", n, 1)
+    target = found.report.of(label)
+    unit = Unit.parse(target.best.unit if unit is None else str(unit))
+    check_unit(found.model, unit)
+    score = found.score(unit, target.label)
+    held = _values(found, unit, target.label) if values is None else sorted(map(float, values))
+    if not held or not all(map(math.isfinite, held)):
+        raise ConfigError("values are none, or not finite; give numbers, as in -1,0,1")
+    longest = max_new_tokens or LONGEST[found.model.coder.level]
+    say = watch or (lambda share, text: None)
+    say(0.0, "training the judge")
+    judging, name = _judge(found.split, judge, seed)
+    rows = []
+    steps: list[float | None] = [None, *held]
+    for i, value in enumerate(steps):
+        say((i + 1) / (len(steps) + 1), "writing")
+        written = found.model.generate(
+            n=n,
+            max_new_tokens=longest,
+            temperature=temperature,
+            seed=seed,
+            clamp=None if value is None else {(unit.layer, unit.state, unit.unit): value},
+        )
+        texts = [row["text"] for row in written]
+        length = sum(map(len, texts)) / len(texts)
+        rows.append(Written(value, _shares(judging, texts), length, texts[:EXAMPLES]))
+    say(1.0, "writing")
+    return Steering(
+        unit=str(unit),
+        label=target.label,
+        high=score.high,
+        count=n,
+        judge=name,
+        judge_accuracy=_accuracy(judging, found.split.test),
+        real=_shares(judging, found.split.test.texts),
+        rows=rows,
+    )
+
+
+def _values(found: FoundUnits, unit: Unit, label: str) -> list[float]:
+    """Return five values from low to high, by what the unit holds for the training half."""
+    values = found.train[:, found.units.index(unit)]
+    has = found.told(label).train
+    sides = sorted((values[has], values[~has]), key=lambda side: float(np.median(side)))
+    low, high = (float(np.median(side)) for side in sides)
+    ends = (np.quantile(sides[0], _EDGE), np.quantile(sides[1], 1 - _EDGE))
+    return sorted({float(ends[0]), low, (low + high) / 2, high, float(ends[1])})
+
+
+def _judge(split: Split[Examples], judge: Any, seed: int) -> tuple[TextClassifierModel, str]:
+    """Return a classifier: the one that is given, or n-grams of the training half."""
+    if judge is not None:
+        given = api.model_given(judge, name="judge")
+        if given.task.name != "classify":
+            raise ConfigError(
+                f"the judge is a model of the task {given.task.name}; give a classifier, or leave "
+                "it out to have one trained"
+            )
+        loaded: Any = given.load("cpu")
+        return loaded, str(judge) if isinstance(judge, str | Path) else f"the {loaded.kind}"
+    classify = tasks.find("classify")
+    learner = classify.prepare(split, api.make_options(classify, {"model": "ngrams", "seed": seed}))
+    fitted = fit(learner)
+    if fitted.interrupt is not None:
+        raise fitted.interrupt
+    made: Any = classify.predictor(learner)
+    return made, "n-grams of the training half"
+
+
+def _shares(judge: TextClassifierModel, texts: Sequence[str]) -> dict[str, float]:
+    """Return to which share of the texts the judge gives each label."""
+    answered = judge.labels.decide(judge.predict_proba(texts)).mean(axis=0)
+    return dict(zip(judge.classes, map(float, answered), strict=True))
+
+
+def _accuracy(judge: TextClassifierModel, test: Examples) -> float | None:
+    if judge.several != test.several or not {*test.sizes()} <= {*judge.classes}:
+        return None
+    scores = judge.evaluate(test)
+    return scores.metrics.get("accuracy")
