@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -372,7 +373,7 @@ def _print_trace(trace: UnitTrace) -> None:
     terminal.print(f"\n[bold]unit {plain(trace.unit)}[/]")
     if terminal.color_system is None or terminal.no_color:
         for one in trace.tokens:
-            terminal.print(f"{one.value:+.4f}\t{plain(visible_token(one.token))}", soft_wrap=True)
+            sys.stdout.write(f"{one.value:+.4f}\t{visible_token(one.token)}\n")  # tabs as they are
         return
     few = terminal.color_system == "standard"
     key = Text()

@@ -144,7 +144,7 @@ class FoundUnits(Summary):
             for one in self.report.labels:
                 yield head_of(one, self.report)
                 yield Table(TITLES, list(table(one)))
-        yield "scores are of the held-out texts but for the first AUC; .report, .rows(), .plot(), .best()"
+        yield "all but the first AUC is of the held-out texts; .report, .rows(), .plot(), .best()"
 
 
 # -------------------------------------------------------------------------------------------------
