@@ -333,6 +333,7 @@ def test_what_is_written_moves_with_the_unit(found):
     assert moved.rows[1].shares["yes"] < 0.1
     assert moved.rows[2].shares["yes"] > 0.9
     assert moved.judge_accuracy > 0.9
+    assert all(0 < row.nats < 10 and 0 < row.mean_length <= 20 for row in moved.rows)
     assert sum(moved.real.values()) == pytest.approx(1)
     assert all(sum(row.shares.values()) == pytest.approx(1) for row in moved.rows)
     assert "0.h.5, high for yes" in repr(moved)

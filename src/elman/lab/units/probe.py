@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from elman.lab.units import measures
 from elman.lab.units.measures import Flags, Floats
 
-STRENGTHS = 10
+STRENGTHS = 8
 """How many strengths of the penalty are tried at most: from one that leaves hardly a unit, each
 half of the last."""
+BETTER = 0.001
+"""By how much a weaker penalty, which lets in more units, must be better to be taken."""
 PATIENCE = 2
 """Strengths without a better score before no weaker ones are tried."""
 
@@ -54,12 +56,12 @@ def fit(values: NDArray[np.float32], flags: Flags, inner: Flags, *, seed: int = 
 
     outer = ~inner
     first = l1_min_c(values[outer], flags[outer], loss="log")
-    best, chosen, worse = -1.0, first, 0
+    best, chosen, worse = 0.0, first, 0
     for strength in range(1, STRENGTHS + 1):
         c = first * 2**strength
         weights = _weights(values[outer], flags[outer], c, seed)
         score = float(measures.aucs((values[inner] @ weights)[:, None], flags[inner][None])[0, 0])
-        if score > best:
+        if score > best + BETTER:
             best, chosen, worse = score, c, 0
         else:
             worse += 1

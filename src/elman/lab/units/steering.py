@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -44,6 +45,9 @@ class Written(msgspec.Struct, frozen=True):
     """For each label the share of the texts to which the judge gave it."""
     mean_length: float
     """Characters of a text."""
+    nats: float
+    """How unlikely the model finds a token of them when nothing is held: it rises where the value
+    makes it write what it otherwise would not."""
     examples: list[str]
 
 
@@ -78,15 +82,16 @@ class Steering(Summary, msgspec.Struct, frozen=True):
         )
 
     def table(self) -> Table:
-        """Return the share of each label, in percent, for each value of the unit."""
+        """Return the share of each label for each value of the unit, and what else is told."""
         labels = list(self.real)
         rows = []
         for one in self.rows:
             name = "not held" if one.value is None else f"{one.value:+.3f}"
             shares = (one.shares[label] for label in labels)
-            rows.append([name, *(f"{s:.1%} ± {self.margin(s):.1%}" for s in shares)])
+            cells = (f"{s:.1%} ± {self.margin(s):.1%}" for s in shares)
+            rows.append([name, *cells, f"{one.nats:.2f}", f"{one.mean_length:.0f}"])
         rows.append(["real texts", *(f"{self.real[label]:.1%}" for label in labels)])
-        return Table(["held at", *labels], rows)
+        return Table(["held at", *labels, "nats", "characters"], rows)
 
     def summary(self) -> Iterator[str | Table]:
         """Say how the shares of labels move."""
@@ -151,8 +156,9 @@ def steer(
             clamp=None if value is None else {(unit.layer, unit.state, unit.unit): value},
         )
         texts = [row["text"] for row in written]
-        length = sum(map(len, texts)) / len(texts)
-        rows.append(Written(value, _shares(judging, texts), length, texts[:EXAMPLES]))
+        length = fmean(map(len, texts))
+        nats = fmean(row["nats"] for row in found.model.answer(texts))
+        rows.append(Written(value, _shares(judging, texts), length, nats, texts[:EXAMPLES]))
     say(1.0, "writing")
     return Steering(
         unit=str(unit),
