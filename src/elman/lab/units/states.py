@@ -133,22 +133,42 @@ def read_units(
     if pool not in POOLS:
         raise ConfigError(f"pool is {pool!r}; it must be one of {', '.join(POOLS)}")
     model = language_model(model)
-    ids = [np.append(np.int32(model.before), model.coder.encode(text)) for text in texts]
-    found = np.empty((len(ids), len(units_of(model))), dtype=np.float32)
-    if not ids:
-        return found
-    lengths = np.array([len(one) for one in ids], dtype=np.int64)
-    values, offsets = np.concatenate(ids), offsets_of(lengths)
+    found = np.empty((len(texts), len(units_of(model))), dtype=np.float32)
     done = 0
-    for chosen in sorted_batches(lengths, MAX_TOKENS, MAX_ROWS):
-        batch = pack_rows(values, lengths, offsets, chosen)
-        found[batch.rows] = _pooled(model, batch, lengths[batch.rows], pool)
-        done += len(chosen)
+    for batch, lengths in _batches(model, texts):
+        found[batch.rows] = _pooled(model, batch, lengths, pool)
+        done += len(lengths)
         if watch is not None:
-            watch(done / len(ids), "reading texts")
+            watch(done / len(texts), "reading texts")
     if not np.isfinite(found).all():
         raise LabError("a state of the model is no finite number after some text; train it anew")
     return found
+
+
+def values_of(model: LanguageModel, texts: Sequence[str], unit: Unit) -> Floats:
+    """Return what one unit holds after each token of the texts, in any order."""
+    place = units_of(model).index(unit)
+    found = [
+        states[:, place].numpy(force=True)
+        for batch, _ in _batches(model, texts)
+        for start, states in windows(model, batch, 1)
+        if start
+    ]
+    return np.concatenate(found)
+
+
+def _batches(
+    model: LanguageModel, texts: Sequence[str]
+) -> Iterator[tuple[Batch, NDArray[np.int64]]]:
+    """Yield batches of texts of like length, and how many tokens each row has, the first too."""
+    if not len(texts):
+        return
+    ids = [np.append(np.int32(model.before), model.coder.encode(text)) for text in texts]
+    lengths = np.array([len(one) for one in ids], dtype=np.int64)
+    values, offsets = np.concatenate(ids), offsets_of(lengths)
+    for chosen in sorted_batches(lengths, MAX_TOKENS, MAX_ROWS):
+        batch = pack_rows(values, lengths, offsets, chosen)
+        yield batch, lengths[batch.rows]
 
 
 def _pooled(model: LanguageModel, batch: Batch, lengths: NDArray[np.int64], pool: Pool) -> Floats:

@@ -20,7 +20,7 @@ from elman.data.examples import Examples
 from elman.data.splits import Split
 from elman.errors import ConfigError
 from elman.lab.units.finding import FoundUnits, check_number
-from elman.lab.units.states import Unit, Watch, check_unit
+from elman.lab.units.states import Unit, Watch, check_unit, values_of
 from elman.text.summary import Summary, Table
 from elman.text.terminal import counted
 from elman.training.fitting import fit
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 COUNT = 200
 LONGEST = {"characters": 200, "bytes": 200, "words": 50, "bpe": 80}
 EXAMPLES = 3
-_EDGE = 0.02
-"""How far from the ends of a label's own values the lowest and the highest one lie."""
+SAMPLE = 500
+"""Texts that the lowest and the highest value are taken of."""
+EDGE = 0.01
+"""Share of the values on the way through these that is lower, or higher."""
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -119,8 +121,9 @@ def steer(
         found: what ``find_units`` returned.
         unit: which is held; None is the best for ``label``.
         label: what it is to move; None is the label that has the best unit.
-        values: what it is held at; None takes five from low to high: nearly the lowest value of the
-            texts that it is low for, their median, the middle, and likewise on the other side.
+        values: what it is held at; None takes five from low to high: the median of the texts with
+            the label and of those without, their middle, and nearly the lowest and the highest
+            that it has on its way through the texts.
         n: texts for each value.
         judge: a classifier, what ``train`` returned, or a folder; None trains one of n-grams on the
             training half.
@@ -173,13 +176,17 @@ def steer(
 
 
 def _values(found: FoundUnits, unit: Unit, label: str) -> list[float]:
-    """Return five values from low to high, by what the unit holds for the training half."""
-    values = found.train[:, found.units.index(unit)]
+    """Return five values from low to high, by what the unit holds for the training half.
+
+    In the middle those of the texts, with the label and without; at the ends nearly the lowest and
+    the highest that the unit has on its way through them.
+    """
     has = found.told(label).train
-    sides = sorted((values[has], values[~has]), key=lambda side: float(np.median(side)))
-    low, high = (float(np.median(side)) for side in sides)
-    ends = (np.quantile(sides[0], _EDGE), np.quantile(sides[1], 1 - _EDGE))
-    return sorted({float(ends[0]), low, (low + high) / 2, high, float(ends[1])})
+    values = found.train[:, found.units.index(unit)]
+    sides = sorted(float(np.median(side)) for side in (values[has], values[~has]))
+    along = values_of(found.model, found.split.train.texts[:SAMPLE], unit)
+    ends = np.quantile(along, (EDGE, 1 - EDGE))
+    return sorted({*map(float, ends), *sides, sum(sides) / 2})
 
 
 def _judge(split: Split[Examples], judge: Any, seed: int) -> tuple[TextClassifierModel, str]:
