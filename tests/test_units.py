@@ -14,7 +14,7 @@ from elman.cli.app import run
 from elman.errors import ConfigError, DataError, InputError
 from elman.lab.units import Unit, find_units, measures, read_units, show_unit, steer, units_of
 from elman.lab.units.states import WINDOW
-from elman.tasks.generate.model import LanguageModelConfig, RecurrentLanguageModel
+from elman.nn.language_model import LanguageModelConfig, RecurrentLanguageModel
 from elman.tasks.generate.predictor import LanguageModel, ModelConfig
 from elman.text.tokenizer.reversible import fit_coder
 

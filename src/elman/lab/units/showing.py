@@ -14,10 +14,10 @@ from elman.data.batching import Batch
 from elman.errors import ConfigError, InputError
 from elman.lab.units.states import Unit, check_unit, language_model, units_of, windows
 from elman.tasks.generate.predictor import LanguageModel
-from elman.tasks.generate.writing import Flow
 from elman.text.cleaning import normalise
 from elman.text.summary import Summary, Table
 from elman.text.terminal import visible_token
+from elman.text.tokenizer.reversible import Flow
 from elman.training.trained import Trained
 
 LOW, MIDDLE, HIGH = (33, 102, 172), (247, 247, 247), (178, 24, 43)

@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman import api
-from elman.data.batching import Batch, offsets_of, pack_rows, sorted_batches
+from elman.data.batching import Batch, pack_rows, sorted_batches
 from elman.errors import ConfigError, LabError
 from elman.nn.batches import MAX_ROWS, MAX_TOKENS, device_of
 from elman.tasks.generate.predictor import LanguageModel
+from elman.text.lengths import offsets_of
 from elman.training.options import Device
 from elman.training.trained import Trained
 

@@ -6,13 +6,15 @@ Then come pooling and a fresh last layer (Howard & Ruder 2018, section 3.3).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
-from elman.tasks.classify.model import Classifier
 from elman.training.options import Tokens
 from elman.training.transfer import LanguageModelParts, Layers, layers_of, take_weights
+
+if TYPE_CHECKING:
+    from elman.tasks.classify.model import Classifier
 
 
 def decided(parts: LanguageModelParts) -> Mapping[str, Any]:
