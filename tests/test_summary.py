@@ -74,8 +74,8 @@ def models_compared(count):
 def comparison(count):
     values = dict.fromkeys(scores(2).metrics, 0.5)
     names = [f"{EVIL[0]}{i}" for i in range(count)]
-    rows = [Row(name, values, values, 1000, 3.0, 0.5) for name in names]
-    runs = [Run(name, 0, values, 1000, 3.0, 4) for name in names]
+    rows = [Row(name, values, values, 1000, 64, 3.0, 0.5) for name in names]
+    runs = [Run(name, 0, values, 1000, 64, 3.0, 4) for name in names]
     return Comparison("classify", EVIL[0], 45, rows, runs, report(2).baselines)
 
 
