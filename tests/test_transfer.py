@@ -331,3 +331,63 @@ def test_the_estimator_starts_from_a_language_model(place):
     assert model.model_.network.recurrent.cell.name == "gru"
     with pytest.raises(ConfigError, match="--from is a model with hidden_size 8, not 9"):
         elman.TextClassifier(from_="lm", hidden_size=9).fit(tiny.NAMES, tiny.LABELS)
+
+
+# Language models that read backwards
+
+
+def written(name, lines):
+    Path(name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+@pytest.mark.parametrize("lines", [False, True])
+def test_a_reversed_model_is_one_of_the_reversed_text(place, lines):
+    """The line end before the first character is before the last one, too."""
+    parts = {"train": slice(12), "valid": slice(12, 16), "test": slice(16, 20)}
+    sentences = tiny.VERSE.splitlines()
+    for name, rows in parts.items():
+        written(f"{name}.txt", sentences[rows])
+        turned = [line[::-1] for line in sentences[rows]]
+        if lines:
+            written(f"{name}-turned.txt", turned)
+        else:  # the whole text, whose last line end comes first
+            Path(f"{name}-turned.txt").write_text("\n" + "\n".join(turned[::-1]))
+    models, options = [], {"lines": lines, **tiny.GENERATE_OPTIONS}
+    for more, turned in (({"reverse": True}, ""), ({}, "-turned")):
+        files = {name: f"{name}{turned}.txt" for name in ("valid", "test")}
+        trained = elman.train(
+            f"train{turned}.txt", task="generate", **files, **options, **more, progress=False
+        )
+        models.append(trained)
+    one, other = models
+    assert weights(one.model.module) == weights(other.model.module)
+    assert one.report.test.nats == pytest.approx(other.report.test.nats, abs=1e-6)
+    own, theirs = ([b.test.nats for b in trained.report.baselines] for trained in models)
+    np.testing.assert_allclose(own, theirs, rtol=1e-6)
+    text = "Kamoto lives"
+    [row], [turned] = (
+        trained.model.answer([given], surprise=True)
+        for trained, given in ((one, text), (other, text[::-1]))
+    )
+    assert "".join(token["token"] for token in row["surprise"]) == text
+    np.testing.assert_allclose(
+        [token["nats"] for token in row["surprise"]],
+        [token["nats"] for token in turned["surprise"][::-1]],
+        atol=1e-5,
+    )
+
+
+def test_a_reversed_model_writes_no_text(place, capsys):
+    options = tiny.GENERATE_OPTIONS
+    elman.train("verse.txt", task="generate", reverse=True, out="back", **options)
+    model = elman.load("back")
+    for write in (model.generate, model.draft, model.next):
+        with pytest.raises(ConfigError, match="reads from the end of a text to its beginning and"):
+            write("Kamoto")
+    assert run(["generate", "back", "--prompt", "Kamoto"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert run(["predict", "back", "Kamoto", "--surprise"]) == 0
+    again = elman.train("verse.txt", init="back", epochs=1)
+    assert again.model.config.reverse
+    with pytest.raises(ConfigError, match="--init is a model with reverse True, not False"):
+        elman.train("verse.txt", init="back", reverse=False)

@@ -125,6 +125,8 @@ class CompareOptions(DataOptions, total=False):
     """How much two dropouts of one text are to agree; 0 trains with one."""
     recipe: Literal["plain", "awd"]
     """Dropout, penalties and optimiser: our own, or those of AWD-LSTM (Merity et al. 2018)."""
+    reverse: bool
+    """Read from the end of a text to its beginning; such a model writes none."""
     softmax: Literal["full", "adaptive", "sampled"]
     """Of many words: exact, adaptive (Grave et al. 2017), or sampled in training."""
     subwords: int | None

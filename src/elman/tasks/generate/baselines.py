@@ -9,10 +9,11 @@ import numpy as np
 from elman.data.splits import Split
 from elman.data.stream import TextStream
 from elman.tasks.generate.batches import Ids, Texts
+from elman.tasks.generate.learner import encoded
 from elman.tasks.generate.metrics import Modelled
 from elman.tasks.generate.predictor import LanguageModel
 from elman.text.kneser_ney import KneserNey, Unigram
-from elman.text.tokenizer.reversible import END_ID, UNKNOWN_ID, TextCoder, encode_stream
+from elman.text.tokenizer.reversible import END_ID, UNKNOWN_ID
 from elman.training.report import Baseline
 
 ORDERS = {"characters": 7, "bytes": 7, "words": 5, "bpe": 5}
@@ -22,7 +23,10 @@ ORDERS = {"characters": 7, "bytes": 7, "words": 5, "bpe": 5}
 def baselines(split: Split[TextStream], model: LanguageModel) -> list[Baseline]:
     """Return the scores of single tokens and of an interpolated Kneser-Ney model."""
     coder, longest = model.coder, model.config.max_length
-    train, test = (_flat(part, coder, longest) for part in (split.train, split.test))
+    train, test = (
+        flat_ids(encoded(part, coder, (), longest, reverse=model.config.reverse))
+        for part in (split.train, split.test)
+    )
     order = ORDERS[coder.level]
     found = []
     for name, fit in (
@@ -54,11 +58,10 @@ def baselines(split: Split[TextStream], model: LanguageModel) -> list[Baseline]:
     return found
 
 
-def _flat(part: TextStream, coder: TextCoder, longest: int) -> Ids:
+def flat_ids(texts: Ids | Texts) -> Ids:
     """Return all tokens of a part one after the other, with the ends of texts that stand alone."""
-    if part.running:
-        return encode_stream(coder, part.pieces())
-    texts = Texts.of([coder.encode(text) for text in part.texts()], None, longest)
+    if not isinstance(texts, Texts):
+        return np.ascontiguousarray(texts)
     # Each text has an end on both sides; those behind are what is to be foretold.
     keep = np.ones(len(texts.values), dtype=bool)
     keep[texts.offsets] = False

@@ -25,13 +25,19 @@ from elman.tasks.generate.batches import (
     chunk_starts,
 )
 from elman.tasks.generate.metrics import PLURALS, UNITS, Modelled
-from elman.tasks.generate.options import MAX_LENGTH, SAMPLE_AT, GenerateOptions, settle
+from elman.tasks.generate.options import (
+    MAX_LENGTH,
+    REVERSED,
+    SAMPLE_AT,
+    GenerateOptions,
+    settle,
+)
 from elman.tasks.generate.writing import Writing
 from elman.text.tokenizer.reversible import (
     CODINGS,
-    END_ID,
     TextCoder,
     encode_stream,
+    first_id,
     fit_coder,
 )
 from elman.training.task import Loss, Scores, Watch
@@ -65,14 +71,6 @@ class Prepared:
     def before(self) -> int:
         """The id that stands before the first token."""
         return first_id(self.coder, running=self.running)
-
-
-def first_id(coder: TextCoder, *, running: bool) -> int:
-    """Return the id that stands before the first token: an end, or the end of a line."""
-    if not running:
-        return END_ID
-    line_end = coder.encode("\n")
-    return int(line_end[-1]) if len(line_end) else END_ID
 
 
 class GenerateLearner:
@@ -168,7 +166,7 @@ class GenerateLearner:
 
     def sample(self, update: int) -> str | None:
         """Return what the model writes after so many updates, where it is time to look."""
-        if update not in SAMPLE_AT:
+        if update not in SAMPLE_AT or self.options.reverse:
             return None
         prepared = self.prepared
         writing = Writing(self.model, prepared.coder, before=prepared.before)
@@ -213,11 +211,14 @@ def prepare(
         labels = tuple(sorted(set(train.labels or ())))
     say(0.5, "turning the text into numbers")
     length = options.max_length or MAX_LENGTH
-    parts = [encoded(part, coder, labels, length) for part in (train, split.valid)]
+    parts = [
+        encoded(part, coder, labels, length, reverse=options.reverse)
+        for part in (train, split.valid)
+    ]
     say(1.0, f"{coder.vocab_size - 2:,} different {CODINGS[coder.level]}")
     tokens = sum(map(int, parts[0].lengths)) if isinstance(parts[0], Texts) else len(parts[0])
     settled = settle(options, tokens=tokens, running=train.running)
-    notes = (*train.notes, *split.notes)
+    notes = (*train.notes, *split.notes, *([REVERSED] if settled.reverse else []))
     if train.running:
         settled, more = _fitting(settled, tokens, train.source)
         notes += more
@@ -268,11 +269,17 @@ def _check_init(init: LanguageModel, train: TextStream) -> None:
 
 
 def encoded(
-    part: TextStream, coder: TextCoder, labels: Sequence[str], max_length: int
+    part: TextStream,
+    coder: TextCoder,
+    labels: Sequence[str],
+    max_length: int,
+    *,
+    reverse: bool = False,
 ) -> Ids | Texts:
-    """Return a part of the data in numbers."""
+    """Return a part of the data in numbers, in the order in which it is read."""
+    step = -1 if reverse else 1
     if part.running:
-        return encode_stream(coder, part.pieces())
+        return encode_stream(coder, part.pieces())[::step]
     number = {label: i for i, label in enumerate(labels)}
     ids = None
     if labels and part.labels is not None:
@@ -283,7 +290,8 @@ def encoded(
                 f"{', '.join(unknown[:5])}; leave those rows out"
             )
         ids = np.array([number[label] for label in part.labels], dtype=np.int64)
-    return Texts.of([coder.encode(text) for text in part.texts()], ids, max_length)
+    rows = [coder.encode(text)[:max_length][::step] for text in part.texts()]
+    return Texts.of(rows, ids, max_length)
 
 
 def make_model(prepared: Prepared) -> RecurrentLanguageModel:

@@ -20,6 +20,9 @@ Optimiser = Literal["adamw", "sgd", "asgd"]
 SAMPLE_AT = (100, 300, 700, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000)
 """After how many updates a model in training writes something."""
 
+REVERSED = "reads from the end of a text to its beginning (--reverse)"
+"""What is noted of such a model."""
+
 WORDS: tuple[str, ...] = ("words", "bpe")
 """Codings with thousands of tokens."""
 CHUNKS = {"characters": 100, "bytes": 100, "words": 35, "bpe": 50}
@@ -98,6 +101,13 @@ class GenerateOptions(NetworkOptions, frozen=True, kw_only=True):
         int | None,
         Option("Texts that stand alone are truncated to so many tokens.", panel="text", ge=1),
     ] = None
+    reverse: Annotated[
+        bool,
+        Option(
+            "Read from the end of a text to its beginning; such a model writes none.",
+            panel="text",
+        ),
+    ] = False
     recipe: Annotated[
         Recipe,
         Option(

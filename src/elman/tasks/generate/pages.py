@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman.tasks.generate.formats import html
 from elman.tasks.generate.metrics import METRICS, UNITS, Modelled
+from elman.tasks.generate.options import REVERSED
 from elman.tasks.generate.surprise import Surprise
 from elman.text.terminal import bar, columns, counted, padded, plain, shortened, visible
 from elman.training.report import Report, outdone
@@ -73,6 +74,8 @@ def verdict(report: Report[Any]) -> Iterator[str]:
 
 def suggestion(report: Report[Any], model: str) -> str:
     """Return the command to try first with the model."""
+    if REVERSED in report.notes:
+        return f'elman predict {model} "some text"'
     label = next(iter(report.sizes), None)
     return f"elman generate {model}" + (f" --label {shlex.quote(label)} -n 10" if label else "")
 

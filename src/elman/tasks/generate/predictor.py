@@ -20,7 +20,7 @@ from elman.tasks.generate import scoring
 from elman.tasks.generate.batches import Texts
 from elman.tasks.generate.clamping import Held, clamp_of
 from elman.tasks.generate.drafting import Draft
-from elman.tasks.generate.learner import GenerateLearner, first_id
+from elman.tasks.generate.learner import GenerateLearner
 from elman.tasks.generate.metrics import UNITS, Modelled
 from elman.tasks.generate.options import (
     NEW_TOKENS,
@@ -31,7 +31,7 @@ from elman.tasks.generate.options import (
 )
 from elman.tasks.generate.writing import OnText, Writing, WrittenText, blank_after
 from elman.text.summary import Table
-from elman.text.tokenizer.reversible import UNKNOWN_ID, TextCoder, load_coder
+from elman.text.tokenizer.reversible import UNKNOWN_ID, TextCoder, first_id, load_coder
 from elman.training import bundle
 
 CODER = "tokenizer.json"
@@ -49,6 +49,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Of texts, in the order of their numbers."""
     max_length: int
     """Tokens of a text that stands alone, at most."""
+    reverse: bool = False
+    """Whether it reads from the end of a text to its beginning."""
 
 
 class LanguageModel:
@@ -111,7 +113,8 @@ class LanguageModel:
         """The options that the model has decided."""
         sizes = {name: getattr(self.module.config, name) for name in _SETTINGS}
         text = {"tokens": self.coder.level, "vocab_size": None, "min_count": None}
-        return {**sizes, **text, "cell": self.module.recurrent.cell}
+        cell = self.module.recurrent.cell
+        return {**sizes, **text, "reverse": self.config.reverse, "cell": cell}
 
     # -----------------------------------------------------------------------------------------
     # Writing
@@ -309,6 +312,11 @@ class LanguageModel:
         return self.labels.index(label)
 
     def _writing(self, held: Held | None) -> Writing:
+        if self.config.reverse:
+            raise ConfigError(
+                "the model reads from the end of a text to its beginning and writes none; train "
+                "one without --reverse to write"
+            )
         clamp = clamp_of(held or (), self.module.recurrent.cell, self.module.config.num_layers)
         try:
             return Writing(self.module, self.coder, before=self.before, clamp=clamp)
@@ -379,15 +387,24 @@ class LanguageModel:
         return row
 
     def _nats(self, ids: Sequence[np.ndarray], labels: Sequence[int] | None) -> list[np.ndarray]:
-        """Return the nats of each token of texts that are read from their beginnings."""
+        """Return the nats of each token of texts that are read from their beginnings.
+
+        A model that reads them from their ends has them in the order of the text, too.
+        """
         found = [np.empty(0, dtype=np.float32)] * len(ids)
         if not ids:
             return found
+        step = -1 if self.config.reverse else 1
+        if not self.running:
+            ids = [one[: self.config.max_length] for one in ids]
+        ids = [one[::step] for one in ids]
         numbers = None if labels is None else np.asarray(labels, dtype=np.int64)
         size = max(1, max(map(len, ids))) if self.running else self.config.max_length
         texts = Texts.of(ids, numbers, size, before=self.before)
         for row, nats in scoring.text_nats(self.module, texts):
-            found[row] = nats[:-1] if self.running else nats  # a running text has no end
+            own = nats[:-1][::step]
+            # A running text has no end.
+            found[row] = own if self.running else np.append(own, nats[-1:])
         return found
 
     # -----------------------------------------------------------------------------------------
@@ -447,8 +464,9 @@ class LanguageModel:
             if self.labels:
                 numbers = [self.labels.index(one) for one in examples.labels or ()]
             return self._nats(ids, numbers), ids
-        whole = np.concatenate(ids)
-        nats = scoring.running_nats(self.module, whole, self.before, dynamic=dynamic)
+        step = -1 if self.config.reverse else 1
+        whole = np.concatenate(ids)[::step]
+        nats = scoring.running_nats(self.module, whole, self.before, dynamic=dynamic)[::step]
         ends = np.cumsum([len(one) for one in ids])
         return np.split(nats, ends[:-1]), ids
 
@@ -531,6 +549,7 @@ def finished(learner: GenerateLearner) -> LanguageModel:
         running=prepared.running,
         labels=list(prepared.labels),
         max_length=prepared.options.max_length or 1,
+        reverse=prepared.options.reverse,
     )
     return LanguageModel(learner.model, prepared.coder, config)
 

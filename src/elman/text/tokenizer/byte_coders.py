@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -42,10 +41,6 @@ class ByteCoder:
     def encode(self, text: str) -> Ids:
         """Return the (N,) ids of the bytes."""
         return np.frombuffer(_utf8(text), dtype=np.uint8).astype(np.int32) + NUM_SPECIAL
-
-    def split(self, text: str) -> list[str]:
-        """Return the characters, of which each is one byte or several."""
-        return list(without_surrogates([text])[0])
 
     def decode(self, ids: Numbers) -> str:
         """Return the text: U+FFFD for the unknown token and for what is no UTF-8."""
@@ -143,16 +138,6 @@ class BpeCoder:
         found = self._inner.encode_batch_fast(lines, add_special_tokens=False)
         ids = chain.from_iterable(one.ids for one in found)
         return np.fromiter(ids, dtype=np.int32) + NUM_SPECIAL
-
-    def split(self, text: str) -> list[str]:
-        """Return the runs of bytes; of those that share a character the last one has it."""
-        pieces, waiting = [], b""
-        for number in self.encode(text).tolist():
-            waiting += self._bytes[number]
-            with suppress(UnicodeDecodeError):  # half a character waits for its other half
-                pieces.append(waiting.decode())
-                waiting = b""
-        return pieces
 
     def decode(self, ids: Numbers) -> str:
         """Return the text: U+FFFD for the unknown token and for what is no UTF-8."""

@@ -63,10 +63,6 @@ class CharacterCoder:
         """Return the (N,) ids of the characters."""
         return self._table[code_points(_normal(text))]
 
-    def split(self, text: str) -> list[str]:
-        """Return the characters."""
-        return list(_normal(text))
-
     def decode(self, ids: Numbers) -> str:
         """Return the text: U+FFFD for an unknown character, nothing for an end."""
         numbers = np.asarray(ids, dtype=np.int64)

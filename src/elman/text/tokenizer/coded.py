@@ -63,7 +63,7 @@ class CodedTokenizer:
         [text] = _readable([text])
         if not text.strip():
             return []
-        return self.coder.split(text)[: self.max_length]
+        return [piece for piece in self.coder.pieces(text)[: self.max_length] if piece]
 
     def to_json(self) -> bytes:
         """Return the tokenizer as JSON, from which ``load_tokenizer`` restores it."""

@@ -39,12 +39,6 @@ class TextCoder(Protocol):
     def encode(self, text: str) -> Ids:
         """Return the (N,) ids of a text, without an end."""
 
-    def split(self, text: str) -> list[str]:
-        """Return the pieces of a text in form C that ``encode`` numbers, which together are it.
-
-        Of bytes and runs of bytes that share a character the last one has it.
-        """
-
     def decode(self, ids: Numbers) -> str:
         """Return the text: U+FFFD for the unknown token, nothing for an end."""
 

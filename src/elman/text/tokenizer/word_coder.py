@@ -94,10 +94,6 @@ class WordCoder:
         found = map(self._ids.get, words, repeat(UNKNOWN_ID))
         return np.fromiter(found, dtype=np.int32, count=len(words))
 
-    def split(self, text: str) -> list[str]:
-        """Return the words, each with the blank before it, also those that are not known."""
-        return self._find(_normal(text))
-
     def decode(self, ids: Numbers) -> str:
         """Return the text: U+FFFD for an unknown word, nothing for an end."""
         return "".join(map(self._written.__getitem__, np.asarray(ids, dtype=np.int64).tolist()))
