@@ -391,3 +391,168 @@ def test_a_reversed_model_writes_no_text(place, capsys):
     assert again.model.config.reverse
     with pytest.raises(ConfigError, match="--init is a model with reverse True, not False"):
         elman.train("verse.txt", init="back", reverse=False)
+
+
+# Taggers
+
+
+@pytest.fixture(scope="module")
+def readers(made):
+    """Language models of characters in both directions, one of bytes and one of words."""
+    options = {**tiny.GENERATE_OPTIONS, "epochs": 1, "task": "generate"}
+    text = made / "verse.txt"
+    elman.train(text, out=made / "forward", learn_state=True, **options)
+    elman.train(text, out=made / "back", reverse=True, cell="gru", num_layers=2, **options)
+    elman.train(text, out=made / "bytes", tokens="bytes", lines=True, **options)
+    elman.train(text, out=made / "words", tokens="words", **options)
+    (made / "names.conll").write_text(tiny.TAGGED, encoding="utf-8")
+    return made
+
+
+@pytest.fixture
+def tagging(readers, tmp_path, monkeypatch):
+    shutil.copytree(readers, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+BOTH = {"states": "forward", "backward_states": "back"}
+
+
+def tag(**options):
+    return elman.train("names.conll", **{**tiny.TAG_OPTIONS, **BOTH, **options})
+
+
+SENTENCES = [["Kamoto", "lives", "in", "Bern", "."], ["ёж", "e\u0301"], ["", "x"], ["a"] * 60]
+
+
+@pytest.mark.parametrize("name", ["forward", "back", "bytes"])
+def test_states_are_those_after_a_words_last_character(tagging, name):
+    """Or from behind after its first: as the language model reads the text so far, by itself."""
+    from elman.tasks.tag.states import Reader
+
+    parts = transfer.read_language_model(name)
+    found = Reader.of(parts).read(SENTENCES)
+    at = 0
+    for words in SENTENCES:
+        words = [word or " " for word in words]
+        for i in range(len(words)):
+            text = " ".join(words[i:] if parts.reverse else words[: i + 1])
+            ids = parts.coder.encode(text)
+            ids = np.append(parts.before, ids[::-1] if parts.reverse else ids)
+            tokens = torch.nn.utils.rnn.PackedSequence(
+                torch.from_numpy(ids).long(), torch.ones(len(ids), dtype=torch.long)
+            )
+            with torch.inference_mode():
+                _, outputs, _ = parts.network(tokens, parts.network.begin(1))
+            np.testing.assert_allclose(found[at], outputs[-1].numpy(), atol=1e-6)
+            at += 1
+    assert at == len(found)
+
+
+def test_a_tagger_reads_states_and_its_bundle_needs_the_models_no_more(tagging):
+    trained = tag(out="model")
+    config = trained.model.module.config
+    assert config.state_size == 16
+    assert trained.model.module.recurrent.input_size == 8 + 8 + 16 + 64 + 16
+    for name in ("forward", "back"):
+        shutil.rmtree(name)
+    model = elman.load("model")
+    texts = ["Kamoto lives in Bern.", "", "ёж e\u0301 🙂", "Wagmann works in Oslo"]
+    together = model.answer(texts)
+    assert together == trained.model.answer(texts)
+    for text, row in zip(texts, together, strict=True):
+        [alone] = model.answer([text])
+        assert [one["tag"] for one in alone["tokens"]] == [one["tag"] for one in row["tokens"]]
+        chances = [[one["probability"] for one in each["tokens"]] for each in (alone, row)]
+        np.testing.assert_allclose(*chances, atol=1e-5)
+    names = [line.split()[1] for line in Path("model/SHA256SUMS").read_text().splitlines()]
+    assert {"states-0.json", "states-0-cell.txt", "states-1.json"} <= {*names}
+    assert model.evaluate(trained.split.test) == trained.model.evaluate(trained.split.test)
+    again = elman.train("names.conll", init="model", epochs=1, learning_rate=1e-30)
+    assert weights(again.model.module) == weights(model.module)
+    assert model.predict(SENTENCES) == trained.model.predict(SENTENCES)
+
+
+def test_the_language_models_of_a_tagger_stand_still(tagging):
+    model = tag(epochs=2, learning_rate=0.1).model
+    for name, network in zip(("forward", "back"), model.module.readers, strict=True):
+        assert weights(network) == weights(transfer.read_language_model(name).network)
+        assert not any(p.requires_grad for p in network.parameters())
+    assert model.module.projection.weight.requires_grad
+
+
+def test_states_of_a_training_are_those_of_its_use(tagging):
+    from elman.tasks.tag.learner import corpus_of
+
+    model = tag(epochs=1).model
+    parts = elman.api.read_all(elman.tasks.find("tag"), "names.conll", {})
+    corpus = corpus_of(parts, model.encoder, model.tags)
+    rows = np.array([3, 0, 7])
+    read = model.encoder.encode(parts.tokens).states.of(rows)
+    np.testing.assert_allclose(corpus.sentences.states.of(rows), read, atol=1e-6)
+
+
+def test_a_tagger_with_states_is_resumed_and_its_seed_repeats(tagging):
+    whole = tag(out="whole")
+    tag(out="broken", callbacks=[StopAt(2)])
+    resumed = tag(out="broken", resume=True, force=True)
+    assert weights(resumed.model.module) == weights(whole.model.module)
+    assert weights(tag(seed=3).model.module) == weights(tag(seed=3).model.module)
+    tag(out="stopped", callbacks=[StopAt(2)])
+    shutil.rmtree("forward")
+    shutil.copytree("bytes", "forward")
+    with pytest.raises(ConfigError, match="the stopped run had a hash of --states"):
+        tag(out="stopped", resume=True, force=True)
+
+
+def test_cells_are_compared_with_states(tagging):
+    table = elman.compare("names.conll", cells="gru,lstm", seeds=1, **tiny.TAG_OPTIONS, **BOTH)
+    assert [row.cell for row in table.rows] == ["gru", "lstm"]
+
+
+def test_a_tagger_starts_from_the_embedding_of_words(tagging, capsys):
+    options = {k: v for k, v in tiny.TAG_OPTIONS.items() if k != "embedding_size"}
+    trained = elman.train("names.conll", from_="words", out="model", **options)
+    assert trained.model.module.config.embedding_size == 8
+    assert any("the embedding of the language model words" in n for n in trained.report.notes)
+    assert [one.name for one in trained.report.baselines].count(SCRATCH) == 1
+    assert "the words of the training part" in " ".join(trained.report.notes)
+    flat = elman.train("names.conll", from_="words", **{**options, "learning_rate": 1e-30}).model
+    parts = transfer.read_language_model("words")
+    theirs = parts.network.embedding.weight[parts.coder.encode("Kamoto lives")[1]]
+    own = flat.module.embedding.weight[flat.encoder.words.ids["lives"]]
+    one, other = (v.detach().numpy() / np.linalg.norm(v.detach()) for v in (own, theirs))
+    np.testing.assert_allclose(one, other, atol=1e-5)
+    shutil.rmtree("words")
+    texts = ["Kamoto lives in Bern."]
+    assert elman.load("model").answer(texts) == trained.model.answer(texts)
+    assert run(["evaluate", "model", "names.conll"]) == 0
+    sentences = [[name, "b"] for name in tiny.NAMES]
+    tags = [["X", "Y"]] * len(sentences)
+    estimator = elman.SequenceTagger(epochs=1, **BOTH).fit(sentences, tags)
+    assert len(estimator.model_.module.readers) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"states": "back"}, "--states is a language model that reads texts from their end to"),
+        (
+            {"backward_states": "forward"},
+            "--backward-states is a language model that reads texts from their beginning to their "
+            "end; give it as --states",
+        ),
+        ({"states": "words"}, "--states is a language model of words, and states are read at the"),
+        ({"states": "nowhere"}, "there is no model at nowhere"),
+        ({"from_": "forward"}, "--from is a language model of characters, and a tagger takes the"),
+        ({"from_": "words"}, "--from is a model with embedding_size 8, not 9; leave out"),
+        ({"from_": "words", "vectors": "v"}, "vectors says which vectors to start from, and so"),
+        ({"init": "model", "embedding_size": 8}, "--states is of a new tagger, and --init goes on"),
+    ],
+)
+def test_what_a_tagger_cannot_read_is_refused(tagging, options, said):
+    if "init" in options:
+        tag(epochs=1, out="model")
+        options = {**options, "min_count": None}
+    with pytest.raises((ConfigError, BundleError), match=said):
+        tag(**{"embedding_size": 9, **options})

@@ -55,6 +55,8 @@ class CompareOptions(DataOptions, total=False):
     """Penalty on large outputs (activation regularisation)."""
     backend: Literal["auto", "llvm", "builtin", "eager"]
     """What runs the recurrence."""
+    backward_states: str | None
+    """Likewise one that reads backwards (--reverse), at the beginnings of words."""
     balance: bool
     """Weigh classes by the inverse of their size."""
     batch_size: int | None
@@ -129,6 +131,8 @@ class CompareOptions(DataOptions, total=False):
     """Read from the end of a text to its beginning; such a model writes none."""
     softmax: Literal["full", "adaptive", "sampled"]
     """Of many words: exact, adaptive (Grave et al. 2017), or sampled in training."""
+    states: str | None
+    """A language model of characters whose states at the ends of words are read, too."""
     subwords: int | None
     """Vectors for the character n-grams of words; 0 for none."""
     tar: float | None

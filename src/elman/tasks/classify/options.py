@@ -54,10 +54,11 @@ class ClassifyOptions(TextOptions, frozen=True, kw_only=True):
         "r_drop": "0 by character, 1 by word",
         "batch_size": "a hundredth of the texts, a power of 2 from 16 to 128",
         "epochs": "as many as make 4,000 updates by character, 2,000 by word; 4 to 30, or to 60 "
-        "for under 2,000 texts",
+        "for under 2,000 texts; with --from 1,000 updates, 4 to 15",
         "patience": "half of --epochs, at least 3",
         "weight_decay": "0.01",
-        "learning_rate": "0.008 by character, 0.004 by word, times the root of --batch-size / 128",
+        "learning_rate": "0.008 by character, 0.004 by word, times the root of --batch-size / 128; "
+        "0.004 with --from",
         "metric": "log loss to stop, accuracy (macro_f1 of several labels) to compare",
         "threshold": "auto with f1:CLASS, macro_f1 and the like, else 0.5",
     }
@@ -252,6 +253,9 @@ class ClassifyScoring(Options, frozen=True, kw_only=True):
 # one. So a run is given a number of updates, within these bounds of epochs.
 UPDATES, UPDATES_BY_WORD = 4_000, 2_000  # words are learnt by heart sooner
 FEWEST_EPOCHS = 4
+TUNING, MOST_TUNING = 1_000, 15
+"""Updates and epochs of a network that starts from a language model; measured on the development
+collection of docs/transfer.md."""
 MOST_EPOCHS, MOST_EPOCHS_OF_SMALL = 30, 60
 SMALL = 2_000  # texts
 
@@ -312,6 +316,11 @@ def settle(
     }
     if options.from_ is not None:
         defaults |= {"min_count": None, "vocab_size": None, "pooling": "last+max+mean"}
+        if not fresh:
+            updates = round(TUNING / math.ceil(count / batch_size))
+            epochs = options.epochs or min(max(updates, FEWEST_EPOCHS), MOST_TUNING)
+            defaults |= {"epochs": epochs, "patience": max(3, math.ceil(epochs / 2))}
+            defaults |= {"learning_rate": 4e-3}
         return options.filled(**defaults)
     return msgspec.structs.replace(options.filled(**defaults), tokens=level)
 

@@ -8,13 +8,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
 from elman.data.splits import Split
 from elman.data.tagged import Tagged
+from elman.tasks.tag.calibrate import finished
 from elman.tasks.tag.forms import shape
+from elman.tasks.tag.learner import prepare
 from elman.tasks.tag.metrics import Answers, Tagging, judge
 from elman.tasks.tag.pages import LINEAR_CHAIN
+from elman.tasks.tag.predictor import TaggerModel
 from elman.text.tag_schemes import spans
-from elman.training.report import Baseline
+from elman.training.fitting import fit
+from elman.training.report import SCRATCH, Baseline
 
 OUTSIDE = "O"
 MAX_TOKENS = 300_000
@@ -97,6 +103,21 @@ def linear_chain(split: Split[Tagged]) -> Baseline | None:
         tagger.close()
     scores = _judged(split, tagged, chances, seen)
     return Baseline(LINEAR_CHAIN, scores, time.perf_counter() - start, count)
+
+
+def scratch(split: Split[Tagged], model: TaggerModel) -> list[Baseline]:
+    """Train from scratch the network that started from a language model; nothing of others."""
+    asked = model.asked
+    if asked is None or asked.from_ is None:
+        return []
+    start = time.perf_counter()
+    size = model.module.config.embedding_size
+    learner = prepare(split, msgspec.structs.replace(asked, from_=None, embedding_size=size))
+    fitted = fit(learner)
+    if fitted.interrupt is not None:
+        raise fitted.interrupt
+    scores = finished(learner).evaluate(split.test)
+    return [Baseline(SCRATCH, scores, time.perf_counter() - start, len(split.train))]
 
 
 def _judged(

@@ -50,8 +50,11 @@ def finished(learner: TagLearner, *, tuned: Sequence[TaggerModel] = ()) -> Tagge
         longest=longest_span(prepared.split.train),
         temperature=temperature,
         found=reached,
+        readers=[] if prepared.encoder.readers is None else prepared.encoder.readers.saved(),
     )
-    return TaggerModel(model, prepared.encoder, config)
+    tagger = TaggerModel(model, prepared.encoder, config)
+    tagger.asked = prepared.asked
+    return tagger
 
 
 def longest_span(train: Tagged) -> int:

@@ -114,7 +114,24 @@ def scored(model: Tagger, sentences: Sentences) -> Iterator[tuple[Ints, PackedSe
     known = _read(model, sentences.forms)
     for rows, tokens in batches(sentences, device_of(model)):
         with torch.inference_mode():
-            yield rows, ragged.replace(tokens, model(tokens, sentences.forms, known))
+            states = states_of(sentences, rows, tokens.data.device)
+            yield rows, ragged.replace(tokens, model(tokens, sentences.forms, known, states))
+
+
+def states_of(sentences: Sentences, rows: Ints, device: torch.device) -> Tensor | None:
+    """Return the states of language models at the words of a packed batch (n, S), if any are read.
+
+    Args:
+        sentences: all of them.
+        rows: those of the batch, the longest first.
+        device: where they are wanted.
+    """
+    if sentences.states is None:
+        return None
+    states = sentences.states.of(rows)
+    packed = np.empty_like(states)
+    packed[_row_by_row(sentences.lengths[rows])] = states
+    return torch.from_numpy(packed).to(device)
 
 
 def _read(model: Tagger, forms: Forms) -> Tensor:

@@ -35,6 +35,9 @@ class SequenceTagger(BaseEstimator):
         encoder: ``"characters"``, ``"convolution"`` or ``"words"``.
         decoder: ``"softmax"``, ``"crf"``, or None: crf where the tags make spans.
         vectors: file or folder of word vectors to start from.
+        from_: folder of a language model of words, whose embedding to start from.
+        states: folder of a language model of characters whose states to read at words' ends.
+        backward_states: folder of one that reads backwards.
         validation_fraction: share of the sentences that early stopping looks at.
         random_state: seed; None is 0, as everywhere in Elman.
         embedding_size, hidden_size, num_layers, bidirectional, character_size, subwords, min_count,
@@ -54,6 +57,9 @@ class SequenceTagger(BaseEstimator):
         encoder: str = "characters",
         decoder: str | None = None,
         vectors: str | None = None,
+        from_: str | None = None,
+        states: str | None = None,
+        backward_states: str | None = None,
         embedding_size: int | None = None,
         hidden_size: int | None = None,
         num_layers: int = 1,
@@ -79,6 +85,9 @@ class SequenceTagger(BaseEstimator):
         self.encoder = encoder
         self.decoder = decoder
         self.vectors = vectors
+        self.from_ = from_
+        self.states = states
+        self.backward_states = backward_states
         self.embedding_size = embedding_size
         self.hidden_size = hidden_size
         self.num_layers = num_layers

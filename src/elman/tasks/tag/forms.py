@@ -13,7 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 from elman.text.cleaning import normalise, without_surrogates
 from elman.text.subwords import Spelling, spelling
 from elman.text.vocabulary import UNKNOWN_ID, Vocabulary
+
+if TYPE_CHECKING:
+    from elman.tasks.tag.states import Readers
 
 Ints = NDArray[np.int64]
 
@@ -82,6 +85,13 @@ class Forms:
     three."""
 
 
+class States(Protocol):
+    """The states of language models at the words of many sentences."""
+
+    def of(self, rows: Ints) -> NDArray[np.float32]:
+        """Return those of the words of some sentences (n, S), one sentence after the other."""
+
+
 @dataclass(frozen=True)
 class Sentences:
     """Sentences as rows of numbers of forms.
@@ -90,11 +100,13 @@ class Sentences:
         values: (N,) int32 the form of each token, one sentence after the other.
         lengths: (rows,) how many tokens each sentence has.
         forms: the different words.
+        states: those of language models at the words, where the tagger reads such.
     """
 
     values: NDArray[np.int32]
     lengths: Ints
     forms: Forms
+    states: States | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -108,13 +120,20 @@ class FormEncoder:
         characters: those that have a vector.
         shapes: likewise.
         spellings: how many vectors the n-grams of all words share; 0 for none.
+        readers: language models whose states are read, too.
     """
 
     def __init__(
-        self, words: Vocabulary, characters: Vocabulary, shapes: Vocabulary, spellings: int
+        self,
+        words: Vocabulary,
+        characters: Vocabulary,
+        shapes: Vocabulary,
+        spellings: int,
+        readers: Readers | None = None,
     ):
         self.words, self.characters, self.shapes = words, characters, shapes
         self.spellings = spellings
+        self.readers = readers
 
     @classmethod
     def fit(
@@ -154,7 +173,8 @@ class FormEncoder:
         ids: dict[str, int] = {}
         values = [ids.setdefault(word, len(ids)) for sentence in sentences for word in sentence]
         lengths = np.fromiter(map(len, sentences), dtype=np.int64, count=len(sentences))
-        return Sentences(np.asarray(values, dtype=np.int32), lengths, self.forms([*ids]))
+        states = None if self.readers is None else self.readers.states(sentences)
+        return Sentences(np.asarray(values, dtype=np.int32), lengths, self.forms([*ids]), states)
 
     def forms(self, words: Sequence[str]) -> Forms:
         """Return different words in numbers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,16 +22,19 @@ from elman.data.tagged import Tagged
 from elman.errors import ConfigError, DataError
 from elman.nn import ragged
 from elman.nn.batches import device_of, packed_rows
-from elman.tasks.tag import pretrained
-from elman.tasks.tag.decoding import Types, best_tags, spans_of
+from elman.tasks.tag import pretrained, states
+from elman.tasks.tag.decoding import Types, best_tags, spans_of, states_of
 from elman.tasks.tag.forms import FormEncoder, Sentences
 from elman.tasks.tag.metrics import quick
 from elman.tasks.tag.model import Tagger, TaggerConfig
 from elman.tasks.tag.options import TagOptions, settle
 from elman.tasks.tag.spans import count_spans, is_judged
+from elman.tasks.tag.states import Kept
 from elman.text.lengths import offsets_of
 from elman.text.tag_schemes import BIOES, Scheme, Span, allowed, parted
+from elman.training.options import flag_of
 from elman.training.task import Loss, Scores, Watch
+from elman.training.transfer import agreed
 
 if TYPE_CHECKING:
     from elman.tasks.tag.predictor import TaggerModel
@@ -60,7 +64,9 @@ class Corpus:
 class Prepared:
     """All that is known before training."""
 
+    asked: TagOptions
     options: TagOptions
+    """The same, settled."""
     encoder: FormEncoder
     tags: tuple[str, ...]
     """The K tags, in the order of the scores; those of spans in ``scheme``."""
@@ -108,7 +114,8 @@ class TagLearner:
         device, sentences = device_of(self.model), self.train.sentences
         order, tokens = packed_rows(sentences, self._offsets, batch, device)
         tags = self._tags(order, tokens, device)
-        scores = self.model(tokens, sentences.forms)
+        states = states_of(sentences, order, device)
+        scores = self.model(tokens, sentences.forms, states=states)
         if self.options.decoder == "softmax":
             loss = functional.cross_entropy(
                 scores,
@@ -169,8 +176,11 @@ def prepare(
 
     Raises:
         DataError: nothing is left to train on.
-        ConfigError: ``init`` knows other tags.
+        BundleError: there is no language model where one is named.
+        ConfigError: ``init`` knows other tags, or a language model does not suit.
     """
+    asked = options
+    options = agreed(options, options.decided())
     train, valid = split.train, split.valid
     settled = settle(options, count=len(train), spans=train.scheme is not None)
     tags = tags_of(train)
@@ -180,6 +190,12 @@ def prepare(
                 "vectors says which vectors to start from, and so does init; leave one of the two "
                 "out"
             )
+        for name in ("states", "backward_states"):
+            if getattr(options, name) is not None:
+                raise ConfigError(
+                    f"{flag_of(name)} is of a new tagger, and --init goes on from one; leave one "
+                    "of the two out"
+                )
         _check_init(init, tags, train)
         tags = init.tags
     vectors = pretrained.find(train, options)
@@ -195,10 +211,13 @@ def prepare(
             known=() if vectors is None else vectors.words,
         )
     )
+    if init is None:
+        encoder.readers = states.find(options.states, options.backward_states, options.device)
     corpus = corpus_of(train, encoder, tags)
     if not len(corpus) or (corpus.tags == UNKNOWN_TAG).all():
         raise DataError(f"{train.source}: no training sentence has a tagged word; nothing to learn")
     prepared = Prepared(
+        asked=asked,
         options=settled,
         encoder=encoder,
         tags=tags,
@@ -242,6 +261,7 @@ def make_model(prepared: Prepared) -> Tagger:
         subwords=options.subwords or 0,
         num_layers=options.num_layers,
         bidirectional=options.bidirectional,
+        state_size=0 if encoder.readers is None else encoder.readers.size,
         dropout=options.dropout or 0.0,
         token_dropout=options.token_dropout or 0.0,
     )
@@ -250,6 +270,7 @@ def make_model(prepared: Prepared) -> Tagger:
         config,
         options.cells()["cell"],
         allowed=allowed_of(prepared.tags, spans=prepared.scheme is not None),
+        readers=() if encoder.readers is None else encoder.readers.networks,
         backend=options.backend,
     )
 
@@ -285,4 +306,8 @@ def corpus_of(part: Tagged, encoder: FormEncoder, tags: Sequence[str]) -> Corpus
         for row in in_bioes
         for tag in row
     ]
-    return Corpus(encoder.encode(kept.tokens), np.asarray(ids, dtype=np.int64))
+    sentences = encoder.encode(kept.tokens)
+    if sentences.states is not None and len(kept):
+        read_once = Kept(sentences.states, sentences.lengths)
+        sentences = dataclasses.replace(sentences, states=read_once)
+    return Corpus(sentences, np.asarray(ids, dtype=np.int64))

@@ -1,10 +1,13 @@
 """Many-to-many, aligned: a label for each word.
 
-word (its own vector, its n-grams, ends, characters in turn, shape) -> Recurrent -> linear ->
-scores of the tags -> softmax a word, or a conditional random field over the sentence
+word (its own vector, its n-grams, ends, characters in turn, shape, states of language models) ->
+Recurrent -> linear -> scores of the tags -> softmax a word, or a conditional random field over the
+sentence
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -18,6 +21,7 @@ from elman.errors import ConfigError
 from elman.nn import ragged
 from elman.nn.crf import CRF
 from elman.nn.embedding import SMALL, SubwordEmbedding
+from elman.nn.language_model import RecurrentLanguageModel
 from elman.nn.recurrent import Recurrent
 from elman.tasks.tag.forms import AFFIX_VECTORS, Forms, Ints
 from elman.tasks.tag.options import DECODERS, ENCODERS, Decoder, Encoder
@@ -48,6 +52,8 @@ class TaggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     bidirectional: bool = True
     dropout: float = 0.0
     """Of what the first layer reads, between layers, and before the last one."""
+    state_size: int = 0
+    """S, numbers of the states of language models at a word; 0 for none."""
     token_dropout: float = 0.0
     """Share of training words read as unknown, so that characters and neighbours must do."""
 
@@ -56,7 +62,7 @@ class TaggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         for name in (*sizes, "embedding_size", "hidden_size", "num_layers"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        for name in ("character_size", "subwords"):
+        for name in ("character_size", "subwords", "state_size"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be 0 or more")
         for name in ("dropout", "token_dropout"):
@@ -74,6 +80,8 @@ class TaggerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 SHAPE_SIZE = 16
 AFFIX_SIZE = 64
 CHARACTER_EMBEDDING = 32
+PROJECTED = 256
+"""What states of language models become, at most; measured in docs/transfer.md."""
 
 
 class Tagger(nn.Module):
@@ -83,6 +91,7 @@ class Tagger(nn.Module):
         config: the sizes.
         cell: of the sentence and of the characters.
         allowed: what the scheme of the tags allows, for decoding and the random field.
+        readers: language models whose states are read; they stand still.
         backend: which backend runs the recurrence.
     """
 
@@ -95,6 +104,7 @@ class Tagger(nn.Module):
         cell: str | Cell,
         *,
         allowed: tuple[Tensor, Tensor, Tensor] | None = None,
+        readers: Sequence[RecurrentLanguageModel] = (),
         backend: str = "auto",
     ):
         super().__init__()
@@ -110,6 +120,13 @@ class Tagger(nn.Module):
             self.affixes = nn.EmbeddingBag(AFFIX_VECTORS, AFFIX_SIZE, mode="sum")
             nn.init.normal_(self.affixes.weight, std=SMALL)
             width += self.characters.output_size + SHAPE_SIZE + AFFIX_SIZE
+        self.projection = None
+        if config.state_size:
+            projected = min(config.state_size, PROJECTED)
+            self.projection = nn.Linear(config.state_size, projected)
+            width += projected
+        self.readers = nn.ModuleList(readers)
+        self.readers.requires_grad_(False)
         self.recurrent = Recurrent(
             cell,
             width,
@@ -128,13 +145,20 @@ class Tagger(nn.Module):
             allowed is None or all(bool(mask.all()) for mask in allowed)
         )
 
-    def forward(self, tokens: PackedSequence, forms: Forms, known: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens: PackedSequence,
+        forms: Forms,
+        known: Tensor | None = None,
+        states: Tensor | None = None,
+    ) -> Tensor:
         """Return the scores (N, K) of each token's tags, in the layout of ``tokens``.
 
         Args:
             tokens: numbers of forms (N,).
             forms: what they are.
             known: (F, D) of all forms what ``read`` returns, where that is at hand.
+            states: (N, S) of language models at the tokens, where the config asks for them.
         """
         if known is None:
             used, place = torch.unique(tokens.data, return_inverse=True)
@@ -144,6 +168,9 @@ class Tagger(nn.Module):
         words = vectors.index_select(0, place)
         if self.training:
             words = self._with_hidden(words, tokens.data, forms)
+        if self.projection is not None:
+            assert states is not None
+            words = torch.cat([words, self.projection(states)], dim=1)
         words = functional.dropout(words, self.config.dropout, self.training)
         outputs, _ = self.recurrent(ragged.replace(tokens, words))
         return self.output(functional.dropout(outputs.data, self.config.dropout, self.training))

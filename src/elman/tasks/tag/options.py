@@ -49,6 +49,9 @@ class TagOptions(NetworkOptions, frozen=True, kw_only=True):
         "learning_rate": "0.004 times the root of --batch-size / 32",
         "label_smoothing": "0",
         "vectors": "none",
+        "from_": "none",
+        "states": "none",
+        "backward_states": "none",
     }
 
     encoder: Annotated[
@@ -77,12 +80,39 @@ class TagOptions(NetworkOptions, frozen=True, kw_only=True):
     min_count: MinCount = None
     token_dropout: TokenDropout = None
     vectors: VectorsFile = None
+    from_: Annotated[
+        str | None,
+        Option(
+            "A language model of words to start from: its embedding.", panel="network", path=True
+        ),
+    ] = None
+    states: Annotated[
+        str | None,
+        Option(
+            "A language model of characters whose states at the ends of words are read, too.",
+            panel="network",
+            path=True,
+        ),
+    ] = None
+    backward_states: Annotated[
+        str | None,
+        Option(
+            "Likewise one that reads backwards (--reverse), at the beginnings of words.",
+            panel="network",
+            path=True,
+        ),
+    ] = None
     label_smoothing: Annotated[
         float | None, Option("Share of each target spread over all tags (softmax).", ge=0, lt=1)
     ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.from_ and self.vectors:
+            raise ConfigError(
+                "vectors says which vectors to start from, and so does from; leave one of the two "
+                "out"
+            )
         if self.encoder == "words":
             for name in ("character_size", "subwords"):
                 if getattr(self, name):
@@ -90,6 +120,19 @@ class TagOptions(NetworkOptions, frozen=True, kw_only=True):
                         f"{name} is {getattr(self, name)}, but --encoder words reads words alone; "
                         "leave one of the two out"
                     )
+
+    def decided(self) -> Mapping[str, Any]:
+        """Return the options that follow from the language model of ``from_``.
+
+        Raises:
+            BundleError, ConfigError: it is none of words.
+        """
+        if self.from_ is None:
+            return {}
+        from elman.tasks.tag.pretrained import decided
+        from elman.training.transfer import read_language_model
+
+        return decided(read_language_model(self.from_))
 
 
 class TagAnswers(Options, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from elman.errors import ConfigError
 from elman.tasks.tag.formats import conll, conllu, html
 from elman.tasks.tag.metrics import METRICS, Tagging
 from elman.text.terminal import bar, columns, counted, padded, plain, shortened, visible
-from elman.training.report import Report, outdone
+from elman.training.report import Report, helped, outdone
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -79,6 +79,7 @@ def findings(found: TagFindings, *, width: int) -> Iterator[RenderableType]:
 
 def verdict(report: Report[Any]) -> Iterator[str]:
     """Say whether the network was worth it, and what the baselines did not see."""
+    yield from helped(report, METRICS)
     yield from outdone(report, METRICS)
     if find_spec("pycrfsuite") is None:
         yield "pip install 'elman[tag]' puts a linear chain (CRFsuite) beside the network"

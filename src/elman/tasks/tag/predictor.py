@@ -14,13 +14,16 @@ from elman.cell import Cell
 from elman.data.tagged import Tagged
 from elman.errors import BundleError, ConfigError, DataError, InputError
 from elman.ir import text as ir_text
+from elman.nn.language_model import RecurrentLanguageModel
+from elman.tasks.tag import states
 from elman.tasks.tag.answering import Answering, Sentence
 from elman.tasks.tag.cutting import cut, token_lists
 from elman.tasks.tag.decoding import Types
 from elman.tasks.tag.forms import FormEncoder, SavedEncoder
 from elman.tasks.tag.metrics import Answers, Tagging, judge
 from elman.tasks.tag.model import Tagger, TaggerConfig
-from elman.tasks.tag.options import TagAnswers, TagScoring
+from elman.tasks.tag.options import TagAnswers, TagOptions, TagScoring
+from elman.tasks.tag.states import SavedReader
 from elman.text.segmentation import Word
 from elman.text.summary import Table
 from elman.text.tag_schemes import BIOES, SCHEMES, Scheme, allowed
@@ -53,6 +56,8 @@ class ModelConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What the scores were divided by, so that probabilities are honest."""
     found: dict[str, list[float]]
     """For each type: how probable its spans of the validation part were, rising."""
+    readers: list[SavedReader] = []
+    """The language models whose states are read, too."""
 
 
 class TaggerModel:
@@ -62,6 +67,7 @@ class TaggerModel:
         module: the network, a ``torch.nn.Module``.
         encoder: from words to numbers.
         config: tags, scheme, and what was chosen on the validation part.
+        asked: the options of the training as they were asked for; None of a loaded model.
     """
 
     task = "tag"
@@ -71,6 +77,7 @@ class TaggerModel:
         self.module = module.eval()
         self.encoder = encoder
         self.config = config
+        self.asked: TagOptions | None = None
         self._types = Types.of(config.tags) if config.scheme is not None else None
         self._answering = Answering(
             self.module, encoder, config.tags, self._types, self.scheme, config.longest
@@ -363,6 +370,7 @@ class TaggerModel:
         return self.config, {
             FORMS: msgspec.json.encode(self.encoder.saved()),
             CELL: ir_text.write(self.module.recurrent.cell.graph).encode(),
+            **({} if self.encoder.readers is None else self.encoder.readers.files()),
         }
 
     def save(self, path: str | Path, *, force: bool = False) -> None:
@@ -400,7 +408,9 @@ def load(stored: bundle.Stored, *, backend: str) -> TaggerModel:
         network.num_shapes,
         network.num_tags,
     )
-    if sizes != expected or (config.scheme is not None and config.scheme not in SCHEMES):
+    whole = network.state_size == sum(one.network.hidden_size for one in config.readers)
+    whole &= sizes == expected and (config.scheme is None or config.scheme in SCHEMES)
+    if not whole:
         raise BundleError(
             f"{stored.folder / FORMS} and {bundle.CONFIG} do not match each other; copy the folder "
             "whole or train again"
@@ -408,8 +418,17 @@ def load(stored: bundle.Stored, *, backend: str) -> TaggerModel:
     scheme = None if config.scheme is None else BIOES
     masks = tuple(torch.from_numpy(one) for one in allowed(config.tags, scheme))
 
-    def make(backend: str) -> Tagger:
-        return Tagger(network, cell, allowed=masks, backend=backend)  # type: ignore[arg-type]
+    outlines = states.outlined(stored, config.readers)
 
-    module = bundle.restore_module(stored, make, backend=backend, num_layers=network.num_layers)
+    def make(backend: str) -> Tagger:
+        readers = [
+            RecurrentLanguageModel(saved.network, cell, backend=backend)
+            for saved, _, cell in outlines
+        ]
+        return Tagger(network, cell, allowed=masks, readers=readers, backend=backend)  # type: ignore[arg-type]
+
+    layers = network.num_layers + sum(one.network.num_layers for one in config.readers)
+    module = bundle.restore_module(stored, make, backend=backend, num_layers=layers)
+    if outlines:
+        encoder.readers = states.Readers.restored(outlines, module.readers)
     return TaggerModel(module, encoder, config)

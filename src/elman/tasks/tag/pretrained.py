@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +19,10 @@ from elman.nn.embedding import start_from
 from elman.tasks.tag.forms import FormEncoder, key
 from elman.tasks.tag.options import TagOptions
 from elman.text.terminal import counted
+from elman.text.tokenizer.coding import NUM_SPECIAL
 from elman.text.vectors.table import Vectors
 from elman.training.provenance import name_of
+from elman.training.transfer import LanguageModelParts, read_language_model
 
 FREQUENT = 20_000
 """Words of a file that the model knows beside those of the training part, the most frequent."""
@@ -50,13 +54,56 @@ class Pretrained:
         start_from(embedding, ids, torch.from_numpy(np.array(vectors)), times=LARGER)
 
 
+def decided(parts: LanguageModelParts) -> Mapping[str, Any]:
+    """Return the options of a tagger that follow from the language model it starts from.
+
+    Raises:
+        ConfigError: it is none of words.
+    """
+    if parts.coder.level != "words":
+        raise ConfigError(
+            f"--from is a language model of {parts.coder.level}, and a tagger takes the vectors of "
+            "words; give one of words, or one of characters as --states"
+        )
+    return {"embedding_size": parts.config.embedding_size}
+
+
+def of_language_model(parts: LanguageModelParts, train: Tagged) -> Pretrained:
+    """Return the embedding of a language model of words, as a tagger looks words up.
+
+    Of words that differ in their case or in the blank before them the most frequent one counts. Its
+    recurrent layers stay behind: they read other vectors, and in one direction.
+
+    Raises:
+        DataError: it has none of the words of the training part.
+    """
+    rows: dict[str, int] = {}
+    for number in range(NUM_SPECIAL, parts.coder.vocab_size):  # the most frequent first
+        word = parts.coder.token(number).strip()
+        if word:
+            rows.setdefault(key(word), number)
+    counts = Counter(key(word) for words in train.tokens for word in words)
+    known = sum(count for word, count in counts.items() if word in rows)
+    if not known:
+        raise DataError(
+            f"{parts.place} has none of the {counted(len(counts), 'word')} of the training part; "
+            "check its language"
+        )
+    matrix = parts.network.embedding.weight.numpy(force=True)[[*rows.values()]]
+    share = known / counts.total()
+    note = f"starts from the embedding of the language model {parts}: it knows {share:.1%} of the "
+    return Pretrained((*rows,), matrix, (f"{note}words of the training part",))
+
+
 def find(train: Tagged, options: TagOptions) -> Pretrained | None:
-    """Return the vectors that ``--vectors`` asks for; None without it.
+    """Return the vectors that ``--vectors`` or ``--from`` asks for; None without either.
 
     Raises:
         ConfigError: the size differs from the one asked for.
         DataError: the file cannot be read, or has none of the words.
     """
+    if options.from_ is not None:
+        return of_language_model(read_language_model(options.from_), train)
     if options.vectors is None:
         return None
     place = options.vectors

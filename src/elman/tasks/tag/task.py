@@ -202,14 +202,17 @@ def sizes(split: Split[Tagged]) -> dict[str, dict[str, int]]:
 def baselines(
     split: Split[Tagged], options: TagOptions, predictor: TaggerModel, seconds: float
 ) -> list[Baseline]:
-    """Judge the usual tag of each word, and where CRFsuite is there a linear chain of features."""
-    from elman.tasks.tag.baselines import linear_chain, usual
+    """Judge the usual tag of each word, and where CRFsuite is there a linear chain of features.
+
+    Where the network started from a language model, the same one is trained from scratch, too.
+    """
+    from elman.tasks.tag.baselines import linear_chain, scratch, usual
 
     judged = [usual(split)]
     if find_spec("pycrfsuite") is not None:
         chain = linear_chain(split)
         judged += [] if chain is None else [chain]
-    return judged
+    return [*judged, *scratch(split, predictor)]
 
 
 def pooled(parts: Sequence[Tagging]) -> Tagging:
