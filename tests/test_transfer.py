@@ -12,6 +12,7 @@ import elman
 import tiny
 from elman.cli.app import run
 from elman.errors import BundleError, ConfigError
+from elman.lab import units as units_lab
 from elman.tasks.classify import task
 from elman.tasks.classify.options import ClassifyOptions
 from elman.text.tokenizer import CodedTokenizer, load_tokenizer
@@ -387,6 +388,8 @@ def test_a_reversed_model_writes_no_text(place, capsys):
     assert run(["generate", "back", "--prompt", "Kamoto"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert run(["predict", "back", "Kamoto", "--surprise"]) == 0
+    with pytest.raises(ConfigError, match="units are looked for as a text is read; train one with"):
+        units_lab.find_units("back", "names.tsv")
     again = elman.train("verse.txt", init="back", epochs=1)
     assert again.model.config.reverse
     with pytest.raises(ConfigError, match="--init is a model with reverse True, not False"):

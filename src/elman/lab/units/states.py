@@ -108,6 +108,11 @@ def language_model(model: Any, *, device: Device = "cpu") -> LanguageModel:
             "the model is told the label of a text (--label-column), so that no unit has to find "
             "it out; train one without labels"
         )
+    if loaded.config.reverse:
+        raise ConfigError(
+            "the model reads from the end of a text to its beginning, and units are looked for as "
+            "a text is read; train one without --reverse"
+        )
     return loaded
 
 
