@@ -201,6 +201,19 @@ def test_a_planted_unit_is_found_and_chance_is_not(found):
     assert max(unit.mutual_information for unit in units) < 0.1
 
 
+def test_what_the_length_tells_stands_beside(planted):
+    # A mark at the end of each of the shorter half: counting does as well as the unit.
+    rows = [("a" * (10 + i % 20), "short") for i in range(100)]
+    rows = [
+        (text + "!" * (len(text) >= 20), "long" if len(text) >= 20 else label)
+        for text, label in rows
+    ]
+    rows = [(f"{text[0]}{i:03d}{text[4:]}", label) for i, (text, label) in enumerate(rows)]
+    [one] = find_units(planted, rows, shuffles=0).report.labels
+    assert (one.label, one.length.unit, one.length.high) == ("short", "length", False)
+    assert one.length.auc == one.length.balanced_accuracy == 1
+
+
 def test_a_unit_may_be_low_for_a_label():
     model = model_of()
     plant(model, 5, "!", -2.0)

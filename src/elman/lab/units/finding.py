@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from elman import api, tasks
 from elman.data.examples import Examples
@@ -204,7 +203,8 @@ def find_units(
 
     train = read_units(loaded, halves[0], pool=pool, watch=reading(0))
     test = read_units(loaded, halves[1], pool=pool, watch=reading(len(halves[0])))
-    search = _Search(units, train, test, len(split.train), seed)
+    lengths = _lengths(halves[0]), _lengths(halves[1])
+    search = _Search(units, (train, test), lengths, len(split.train), seed)
     found, scores, done = [], {}, 0
 
     def step() -> None:
@@ -265,6 +265,11 @@ def cut(examples: Examples, seed: int) -> Split[Examples]:
         examples, fractions=SHARES, seed=seed, valid=None, test=None
     )
     return split
+
+
+def _lengths(texts: Sequence[str]) -> Floats:
+    """Return the number of characters of each text, (texts, 1)."""
+    return np.array([[len(text)] for text in texts], dtype=np.float32)
 
 
 def check_number(name: str, number: Any, least: int) -> None:
@@ -358,26 +363,29 @@ def _on_unknown(model: LanguageModel, texts: Sequence[str]) -> tuple[str, ...]:
     return (f"{share:.1%} of the tokens are unknown to the model: it was trained on other texts",)
 
 
+Pair = tuple[Floats, Floats]
+"""Values of the training half and of the held-out texts, (texts, units) each."""
+
+
 class _Search:
     """The values of all units, and what is worked out of them once for all labels."""
 
-    def __init__(
-        self, units: Sequence[Unit], train: Floats, test: Floats, outer: int, seed: int
-    ) -> None:
-        self.units, self.train, self.test, self.seed = units, train, test, seed
+    def __init__(self, units: Sequence[Unit], values: Pair, lengths: Pair, outer: int, seed: int):
+        self.units, self.values, self.lengths, self.seed = units, values, lengths, seed
+        train = values[0]
         self.inner = np.arange(len(train)) >= outer
         mean, deviation = train.mean(axis=0), train.std(axis=0)
         deviation[deviation == 0] = 1
-        self.scaled = [(part - mean) / deviation for part in (train, test)]
+        self.scaled = [(part - mean) / deviation for part in values]
         self.edges = measures.bin_edges(train)
 
     def label(
         self, label: str, told: Told, shuffles: int, step: Callable[[], object]
     ) -> tuple[LabelUnits, AllScores]:
         """Return what tells a label, and what each unit does."""
-        train_auc = measures.aucs(self.train, told.train[None])[0]
         probed, probe_score = self._probe(told)
-        scores = self._scores(np.arange(len(self.units)), told, train_auc, probed.weights)
+        auc = measures.aucs(self.values[0], told.train[None])[0]
+        scores = _scores(self.values, self.edges, told, auc, probed.weights)
         step()
         best = np.argsort(-scores.train_auc, kind="stable")[:SHOWN]
         found = LabelUnits(
@@ -387,30 +395,16 @@ class _Search:
             [_score(self.units, scores, int(i)) for i in best],
             probe_score,
             [*self._control(told, shuffles, step)],
+            self._length(told),
         )
         return found, scores
 
-    def _scores(
-        self,
-        columns: NDArray[np.intp],
-        told: Told,
-        train_auc: measures.Floats,
-        weights: measures.Floats,
-    ) -> AllScores:
-        """Return the scores of these units, whose AUC on the training half is known."""
-        high = train_auc >= 0.5
-        train, test = self.train[:, columns], self.test[:, columns]
-        auc = measures.aucs(test, told.test[None])[0]
-        cuts = measures.thresholds(train, told.train, high)
-        return AllScores(
-            high=high,
-            train_auc=np.where(high, train_auc, 1 - train_auc),
-            auc=np.where(high, auc, 1 - auc),
-            threshold=cuts,
-            balanced_accuracy=measures.balanced_accuracies(test, told.test, cuts, high),
-            mutual_information=measures.mutual_information(test, told.test, self.edges[:, columns]),
-            weight=weights,
-        )
+    def _length(self, told: Told) -> UnitScore:
+        """Return how well one does who counts the characters of a text."""
+        train = self.lengths[0]
+        auc = measures.aucs(train, told.train[None])[0]
+        scores = _scores(self.lengths, measures.bin_edges(train), told, auc, np.zeros(1))
+        return _score(["length"], scores, 0)
 
     def _probe(self, told: Told) -> tuple[Probe, ProbeScore]:
         found = fit(self.scaled[0], told.train, self.inner, seed=self.seed)
@@ -434,15 +428,39 @@ class _Search:
         shuffled = [told.shuffled(outer, rng) for _ in range(shuffles)]
         if not shuffled:
             return
-        aucs = measures.aucs(self.train, np.array([one.train for one in shuffled]))
+        aucs = measures.aucs(self.values[0], np.array([one.train for one in shuffled]))
         for one, own in zip(shuffled, aucs, strict=True):
             best = np.abs(own - 0.5).argmax(keepdims=True)
-            scores = self._scores(best, one, own[best], np.zeros(1))
+            values = (self.values[0][:, best], self.values[1][:, best])
+            scores = _scores(values, self.edges[:, best], one, own[best], np.zeros(1))
             yield Shuffle(_score([self.units[best[0]]], scores, 0), self._probe(one)[1])
             step()
 
 
-def _score(units: Sequence[Unit], scores: AllScores, i: int) -> UnitScore:
+def _scores(
+    values: Pair,
+    edges: measures.Floats,
+    told: Told,
+    train_auc: measures.Floats,
+    weights: measures.Floats,
+) -> AllScores:
+    """Return the scores of units whose AUC on the training half is known, (units,)."""
+    train, test = values
+    high = train_auc >= 0.5
+    auc = measures.aucs(test, told.test[None])[0]
+    cuts = measures.thresholds(train, told.train, high)
+    return AllScores(
+        high=high,
+        train_auc=np.where(high, train_auc, 1 - train_auc),
+        auc=np.where(high, auc, 1 - auc),
+        threshold=cuts,
+        balanced_accuracy=measures.balanced_accuracies(test, told.test, cuts, high),
+        mutual_information=measures.mutual_information(test, told.test, edges),
+        weight=weights,
+    )
+
+
+def _score(units: Sequence[object], scores: AllScores, i: int) -> UnitScore:
     return UnitScore(
         unit=str(units[i]),
         high=bool(scores.high[i]),

@@ -66,6 +66,8 @@ class LabelUnits(msgspec.Struct, frozen=True):
     """The best by the training half, the best first."""
     probe: ProbeScore
     control: list[Shuffle]
+    length: UnitScore
+    """What the number of a text's characters tells, which a unit may do no more than count."""
 
     @property
     def best(self) -> UnitScore:
@@ -127,6 +129,8 @@ def table(found: LabelUnits) -> Iterator[list[str]]:
         name = "best unit" if not i else f"{i + 1}."
         yield [name, f"{one.unit} {'high' if one.high else 'low'}", *_cells([one])]
     yield ["probe of all", counted(found.probe.units, "unit"), *_cells([found.probe])]
+    side = "long" if found.length.high else "short"
+    yield ["length of the text", side, *_cells([found.length])]
     if not found.control:
         return
     units, probes = zip(*((one.unit, one.probe) for one in found.control), strict=True)
@@ -137,7 +141,9 @@ def table(found: LabelUnits) -> Iterator[list[str]]:
 
 FEW = 3
 """Labels that are shown in full."""
-SHORT_TITLES = ("label", "texts", "best unit", "AUC", "shuffled", "probe AUC", "units", "shuffled")
+SHORT_TITLES = (
+    *("label", "texts", "best unit", "AUC", "shuffled", "probe AUC", "units", "shuffled", "length"),
+)
 
 
 def short_table(report: UnitReport) -> Iterator[list[str]]:
@@ -152,6 +158,7 @@ def short_table(report: UnitReport) -> Iterator[list[str]]:
             f"{one.probe.auc:.3f}",
             f"{one.probe.units:,}",
             _mean_auc([shuffle.probe for shuffle in one.control]),
+            f"{one.length.auc:.3f}",
         ]
 
 
