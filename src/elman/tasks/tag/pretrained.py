@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,12 +17,14 @@ from elman.data.tagged import Tagged
 from elman.errors import ConfigError, DataError
 from elman.nn.embedding import start_from
 from elman.tasks.tag.forms import FormEncoder, key
-from elman.tasks.tag.options import TagOptions
 from elman.text.terminal import counted
 from elman.text.tokenizer.coding import NUM_SPECIAL
 from elman.text.vectors.table import Vectors
 from elman.training.provenance import name_of
 from elman.training.transfer import LanguageModelParts, read_language_model
+
+if TYPE_CHECKING:
+    from elman.tasks.tag.options import TagOptions
 
 FREQUENT = 20_000
 """Words of a file that the model knows beside those of the training part, the most frequent."""
