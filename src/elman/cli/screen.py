@@ -334,7 +334,7 @@ def print_comparison(comparison: Comparison) -> None:
     from rich.table import Table
 
     task = tasks.find(comparison.task)
-    noun, rows = tasks.pages(task).JUDGED, comparison.rows
+    noun, rows = tasks.pages(task).NOUN, comparison.rows
     shown = headline(rows[0].mean, task.metrics)
     count = counted(comparison.test_count, f"test {noun}")
     table = Table(title=f"{plain(comparison.data)}: {count}", box=None)

@@ -337,7 +337,8 @@ def settle(options: GenerateOptions, *, tokens: int, running: bool) -> GenerateO
         dropout = 0.5 if words else 0.4
     optimiser = options.optimiser or "adamw"
     rates = {"adamw": 5e-3 if words else 3e-3, "sgd": 20.0, "asgd": 30.0}
-    batch_size = _power_of_two(tokens / chunk / 20, 2, 32) if running else 64
+    # A hundred updates an epoch at least: of a short text many small ones.
+    batch_size = _power_of_two(tokens / chunk / 100, 2, 32) if running else 64
     return options.filled(
         vocab_size=(4_000 if options.tokens == "bpe" else 50_000) if words else None,
         chunk_length=chunk,
