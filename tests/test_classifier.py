@@ -35,6 +35,9 @@ def pooled_by_hand(model, row):
             return data.mean(dim=0)
         case "max+mean":
             return torch.cat([data.max(dim=0).values, data.mean(dim=0)])
+        case "last+max+mean":
+            last = torch.cat([data[-1, :5], data[0, 5:]])
+            return torch.cat([last, data.max(dim=0).values, data.mean(dim=0)])
     scores = model.attention.context(torch.tanh(model.attention.projection(data)))
     return (scores.softmax(dim=0) * data).sum(dim=0)
 

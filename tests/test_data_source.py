@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
+import elman
 import tiny
 from elman import api
 from elman.data import source
 from elman.data.datasets import DATASETS
-from elman.data.form import Form
 from elman.data.source import read_data
 from elman.errors import ConfigError, DataError
 from elman.tasks.classify import task
@@ -77,8 +77,6 @@ def test_a_part_that_cannot_be_read_is_named(names_file, here, part):
         read_split(names_file, **{part: "bad.csv"})
 
 
-def test_lines_are_not_for_labelled_texts(tmp_path):
-    path = tmp_path / "a.tsv"
-    path.write_text("good\tpos\nbad\tneg\n")
-    with pytest.raises(ConfigError, match=r"lines is for the text .* not for --task classify"):
-        task.read(path, form=Form(lines=True))
+def test_lines_are_not_for_labelled_texts(names_file):
+    with pytest.raises(ConfigError, match="lines is not for the task classify; leave it out"):
+        elman.train(names_file, lines=True)

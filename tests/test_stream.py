@@ -527,14 +527,20 @@ def test_what_the_classifier_reads_is_not_claimed(write, name):
     assert not claims(path)
 
 
+@pytest.mark.parametrize("data", ["", " \n"])
+def test_an_empty_text_is_claimed_and_refused_where_it_is_read(write, data):
+    path = write("a.txt", data)
+    assert claims(path)
+    with pytest.raises(DataError, match="is empty"):
+        read_stream(path)
+
+
 @pytest.mark.parametrize(
     ("name", "data"),
     [
         ("novel.md", NOVEL),
         ("novel", NOVEL),
         ("a.csv", TABLE),
-        ("a.txt", ""),
-        ("a.txt", " \n"),
         ("a.txt", b"\x89PNG\r\n\x1a\n"),
         ("a.txt", "-DOCSTART- O\n\nEU B-ORG\nrejects O\n\nPeter B-PER\n"),
         ("a.txt", "# text = a\n1\ta\ta\tX\t_\t_\t0\troot\t_\t_\n\n"),

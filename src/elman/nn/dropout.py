@@ -20,7 +20,7 @@ def variational(packed: PackedSequence, rate: float, *, training: bool) -> Packe
         rate: the share of units that are dropped.
         training: whether anything is.
     """
-    if not rate or not training:
+    if not rate or not training or not len(packed.data):
         return packed
     data, sizes = packed.data, packed.batch_sizes
     rows = int(sizes[0])

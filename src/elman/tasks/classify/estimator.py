@@ -141,6 +141,10 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.device = device
         self.threads = threads
 
+    def __sklearn_is_fitted__(self) -> bool:
+        # An argument whose name ends with an underscore does not count.
+        return hasattr(self, "model_")
+
     def fit(self, X: Iterable[str], y: Iterable[Any]) -> TextClassifier:  # noqa: N803
         """Train on ``texts`` and their labels.
 

@@ -168,7 +168,7 @@ class Classifier(nn.Module):
 
     def _begin(self, tokens: PackedSequence) -> dict[str, Tensor] | None:
         """Return the states that each row begins with; None for zeros."""
-        rows = int(tokens.batch_sizes[0])
+        rows = ragged.count(tokens)
         return {name: state.expand(-1, rows, -1) for name, state in self.first.items()} or None
 
     def _hidden(self, ids: Tensor) -> Tensor | None:

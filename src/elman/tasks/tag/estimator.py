@@ -109,6 +109,10 @@ class SequenceTagger(BaseEstimator):
         self.device = device
         self.threads = threads
 
+    def __sklearn_is_fitted__(self) -> bool:
+        # An argument whose name ends with an underscore does not count.
+        return hasattr(self, "model_")
+
     def fit(
         self, sentences: Sequence[Sequence[str]], tags: Sequence[Sequence[str | None]]
     ) -> SequenceTagger:
