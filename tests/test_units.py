@@ -95,7 +95,9 @@ def folder(planted, tmp_path_factory):
 
 
 @pytest.fixture
-def call(capsys):
+def call(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's workers have it
+
     def call(*argv):
         code = run(["units", *map(str, argv)])
         said = capsys.readouterr()
