@@ -33,7 +33,10 @@ def assemble(
     """
     start = time.perf_counter()
     prepared = learner.prepared
-    networks = [learner.model] if isinstance(learner, ClassifierLearner) else []
+    networks = []
+    if isinstance(learner, ClassifierLearner):
+        # A layer that has not come to learn by the last epoch may do so in another training.
+        networks = [learner.model.requires_grad_(True)]
     if twin is not None and twin.held_out is not None:
         linear, held_out = list(twin.module.linear), twin.held_out
     else:
