@@ -390,6 +390,8 @@ def test_a_reversed_model_writes_no_text(place, capsys):
     assert run(["predict", "back", "Kamoto", "--surprise"]) == 0
     with pytest.raises(ConfigError, match="units are looked for as a text is read; train one with"):
         units_lab.find_units("back", "names.tsv")
+    with pytest.raises(ConfigError, match="--from is a language model that reads from the end"):
+        train(from_="back")
     again = elman.train("verse.txt", init="back", epochs=1)
     assert again.model.config.reverse
     with pytest.raises(ConfigError, match="--init is a model with reverse True, not False"):

@@ -37,9 +37,7 @@ from elman.text.cleaning import Cleaner
 from elman.text.lengths import offsets_of
 from elman.text.subwords import Spelling
 from elman.text.tokenizer import (
-    MAX_LENGTH,
     NAMES,
-    CodedTokenizer,
     Encoded,
     Level,
     Tokenizer,
@@ -329,8 +327,7 @@ def prepare(
     if init is not None:
         tokenizer = init.tokenizer
     elif base is not None:
-        longest = settled.max_length or MAX_LENGTH[level]
-        tokenizer = CodedTokenizer(base.coder, before=base.before, max_length=longest)
+        tokenizer = transfer.tokenizer_of(base, settled.max_length)
     else:
         tokenizer = fit_tokenizer(
             train.texts,
@@ -368,14 +365,12 @@ def prepare(
     )
     if settled.model == "ngrams":
         return NGramLearner(prepared)
-    earlier = None if init is None else init.network
+    earlier = base.network if base is not None else None if init is None else init.network
     model = make_model(
         settled,
         vocab_size=tokenizer.vocab_size,
         num_classes=len(classes),
-        learn_state=base.config.learn_state
-        if base is not None
-        else earlier is not None and earlier.config.learn_state,
+        learn_state=earlier is not None and earlier.config.learn_state,
     )
     if init is not None:
         continuing.take_weights(model, classes, init)

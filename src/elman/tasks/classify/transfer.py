@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
+from elman.errors import ConfigError
+from elman.text.tokenizer import MAX_LENGTH, CodedTokenizer
 from elman.training.options import Tokens
 from elman.training.transfer import LanguageModelParts, Layers, layers_of, take_weights
 
@@ -18,7 +20,16 @@ if TYPE_CHECKING:
 
 
 def decided(parts: LanguageModelParts) -> Mapping[str, Any]:
-    """Return the options of a classifier that follow from the language model it starts from."""
+    """Return the options of a classifier that follow from the language model it starts from.
+
+    Raises:
+        ConfigError: it reads from the end of a text to its beginning.
+    """
+    if parts.reverse:
+        raise ConfigError(
+            "--from is a language model that reads from the end of a text to its beginning, and a "
+            "classifier reads on from its beginning; give one that was trained without --reverse"
+        )
     level = parts.coder.level
     return {
         "tokens": level if level in get_args(Tokens) else "auto",
@@ -33,6 +44,12 @@ def decided(parts: LanguageModelParts) -> Mapping[str, Any]:
         "subwords": 0,
         "model": "network",
     }
+
+
+def tokenizer_of(parts: LanguageModelParts, max_length: int | None) -> CodedTokenizer:
+    """Return the language model's tokenizer, which reads texts of so many tokens at most."""
+    longest = max_length or MAX_LENGTH[parts.coder.level]
+    return CodedTokenizer(parts.coder, before=parts.before, max_length=longest)
 
 
 def start(model: Classifier, parts: LanguageModelParts) -> Layers:
